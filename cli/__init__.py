@@ -1,0 +1,4 @@
+"""The commands: nanoBragg."""
+
+if __name__ != "nanobragg_numba.cli":
+    raise ImportError("install the project first (pip install .): this folder is imported as nanobragg_numba.cli")

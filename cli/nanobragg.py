@@ -1,0 +1,209 @@
+"""The nanoBragg command: the reference program's command line, standard output and files."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba import __version__
+from nanobragg_numba.command_line import CommandLine, nearest_option, read_command_line
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.files.output import OutputFiles, require_writable
+
+from .own_options import OwnOptions, take_own_options
+
+BAD_INPUT, NO_CRYSTAL, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 9, 130, 143, 141
+
+
+def say(text: str) -> None:
+    """Standard output, as the reference writes it; file names go through byte for byte."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(text))
+    sys.stdout.buffer.flush()
+
+
+def tell(text: str) -> None:
+    """Our own remarks, on standard error."""
+    print(f"nanoBragg: {text}", file=sys.stderr, flush=True)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        own, rest = take_own_options(words)
+        if own.action == "help":
+            from .help import help_text
+
+            say(help_text())
+            return 0
+        if own.action == "version":
+            say(f"nanoBragg (nanobragg_numba) {__version__}\n")
+            return 0
+        return _run(own, rest)
+    except InputError as error:
+        tell(f"error: {error}")
+        return BAD_INPUT
+    except MemoryError:
+        tell("error: not enough memory for this simulation")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our standard output is gone: end as a program killed by SIGPIPE would, but without remains.
+        sys.stdout = open(os.devnull, "w")
+        return BROKEN_PIPE
+
+
+def _check_words(own: OwnOptions, line: CommandLine) -> None:
+    for word in line.ignored:
+        text = f"unknown option {word} (the nearest is {nearest_option(word)})"
+        if own.strict:
+            raise InputError(text)
+        tell(f"warning: {text}; ignored, as the C program does")
+    for text in line.warnings:
+        if own.strict:
+            raise InputError(text)
+        tell(f"warning: {text}")
+
+
+def _run(own: OwnOptions, words: Sequence[str]) -> int:
+    line = read_command_line(words, own.compat)
+    _check_words(own, line)
+    if not line.usable:
+        return _without_crystal(line)
+    from nanobragg_numba.experiment import derive_experiment
+
+    targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
+    targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
+    targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
+    targets += [("-png", own.png)] if own.png is not None else []
+    for flag, path in targets:
+        require_writable(path, flag)
+    _set_threads(own.threads)
+    experiment = derive_experiment(line.parameters, own.compat)
+    with OutputFiles() as files:
+        _simulate(own, line, experiment, files)
+        files.commit()
+    return 0
+
+
+def _without_crystal(line: CommandLine) -> int:
+    from nanobragg_numba.beam import clip_to_beam
+    from nanobragg_numba.geometry import starting_axes
+
+    from .report import BANNER, headers
+    from .usage import usage
+
+    x, y, z = line.parameters.crystal.size_mm
+    _, clipped = clip_to_beam((x / 1000, y / 1000, z / 1000), line.parameters.beam)
+    _, vectors = starting_axes(line.parameters)
+    crystal = line.parameters.crystal
+    no_F = crystal.structure_factors is None and crystal.default_F == 0.0
+    say(headers(line) + "".join(text + "\n" for text in (*clipped, *vectors)) + BANNER)
+    say(("ERROR: no hkl file and no dump file to read." if no_F else "") + usage(line))
+    return NO_CRYSTAL
+
+
+def _set_threads(wanted: int | None) -> None:
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if wanted is not None and wanted > most:
+        tell(f"warning: -threads {wanted} is more than the {most} that this machine or NUMBA_NUM_THREADS allows; using {most}")
+    numba.set_num_threads(min(wanted or most, most))
+
+
+def _write_dump(line: CommandLine) -> bool | None:
+    """Write the structure-factor dump, if one is due; whether that worked. A failure is no error, as in the reference."""
+    from nanobragg_numba.files import fdump
+
+    factors = line.parameters.crystal.structure_factors
+    if line.files.hkl is None or factors is None:
+        return None
+    try:
+        require_writable(line.files.dump, "-dump")
+    except InputError:
+        return False
+    with OutputFiles() as files:
+        files.write(line.files.dump, [fdump.write(factors)])
+        files.commit()
+    return True
+
+
+def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: OutputFiles) -> None:
+    from nanobragg_numba.compiled import is_cold
+    from nanobragg_numba.random_numbers import reseed
+    from nanobragg_numba.simulate import PixelEngine
+
+    from . import report
+    from .quirks import notes
+    from .write_images import write_images
+
+    seed = line.outputs.noise_seed
+    noise_seed = _clock_seed() if seed is None else -seed
+    say(report.headers(line))
+    say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
+    say(report.before_run(line, experiment, _write_dump(line)))
+    if line.outputs.noise:
+        say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
+    if is_cold():
+        tell("compiling the kernels: once on this machine, about half a minute")
+    engine = PixelEngine(experiment)
+    _compute(line, engine)
+    for text in notes(line, experiment, engine.out_of_table):
+        tell(text)
+    reseed(experiment.random_state, noise_seed)
+    write_images(line, engine, files, say)
+    if own.png is not None:
+        from nanobragg_numba.files import preview
+
+        files.write(own.png, [preview.png(engine.image)])
+
+
+def _clock_seed() -> int:
+    import time
+
+    return -int(time.time())
+
+
+def _compute(line: CommandLine, engine: Any) -> None:
+    """Compute the image, with the reference's lines on standard output and a bar on standard error if it takes long."""
+    from tqdm import tqdm
+
+    from . import report
+    from .printout import Printout
+
+    outputs = line.outputs
+    printout = Printout(outputs.printout_fast, outputs.printout_slow) if outputs.printout else None
+    progress = report.Progress(engine.experiment.geometry.roi)
+    rows = max(engine.window[3] - engine.window[2], 0)
+    with tqdm(total=rows, unit="row", delay=2.0, leave=False, disable=None, file=sys.stderr) as bar:
+        for block in engine.blocks():
+            text = ""
+            computed = block.computed
+            event = block.out_of_table
+            if printout is not None:
+                # The warning comes before the print-out of the pixel in which it happens.
+                text = printout.lines(engine, block, None if event is None else report.out_of_table(event))
+            else:
+                before = computed.size if event is None else event.pixel - block.slow_start * computed.shape[1]
+                stretches = [int(computed.ravel()[:before].sum()), int(computed.ravel()[before:].sum())]
+                lines = [progress.lines(pixels) if outputs.progress else "" for pixels in stretches]
+                text = lines[0] + ("" if event is None else report.out_of_table(event)) + lines[1]
+            if text:
+                say(text)
+            bar.update(block.slow_end - block.slow_start)
+
+
+def command() -> None:
+    """Entry point of the installed command."""
+    def terminated(number: int, frame: Any) -> None:
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminated)
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The options that the reference does not have, taken off the command line before it is read as the reference reads it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.option_table import Option
+from nanobragg_numba.parameters import Compat
+
+GROUP = "this program"
+ROWS = (
+    Option(("-compat",), GROUP, "c | spec", "c", "c: the reference's output, quirks and all; spec: the physics that the options promise", exact=True),
+    Option(("-threads",), GROUP, "N", "all cores", "threads to compute with; the result does not depend on it", exact=True),
+    Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
+    Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
+    Option(("-version",), GROUP, "", "", "print the version and stop", exact=True),
+    Option(("-h", "--help", "-help"), GROUP, "", "", "print this help and stop", exact=True),
+)  # fmt: skip
+
+
+@dataclass
+class OwnOptions:
+    """What the options of this program ask for."""
+
+    compat: Compat = "c"
+    threads: int | None = None
+    strict: bool = False
+    png: str | None = None
+    action: Literal["run", "help", "version"] = "run"
+
+
+def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
+    """Our options, and the words that are left. Raises InputError for a missing or impossible value."""
+    own, rest = OwnOptions(), []
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        row = next((row for row in ROWS if row.matches(word)), None)
+        if row is None:
+            rest.append(word)
+            continue
+        value = ""
+        if row.arguments:
+            if not remaining:
+                raise InputError(f"{word} needs a value: {row.arguments}")
+            value = remaining.pop(0)
+        if word == "-compat":
+            if value not in ("c", "spec"):
+                raise InputError(f"-compat must be c or spec, not {value!r}")
+            own.compat = "c" if value == "c" else "spec"
+        elif word == "-threads":
+            if not value.isdigit() or int(value) < 1:
+                raise InputError(f"-threads must be a whole number above zero, not {value!r}")
+            own.threads = int(value)
+        elif word == "-png":
+            own.png = value
+        elif word == "-strict":
+            own.strict = True
+        else:
+            own.action = "version" if word == "-version" else "help"
+    return own, rest

@@ -1,0 +1,61 @@
+"""Which of the reference's quirks changed an image made with -compat c, one line each."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from nanobragg_numba.command_line import CommandLine
+from nanobragg_numba.experiment import Experiment
+from nanobragg_numba.simulate import OutOfTable
+
+
+class _Run(NamedTuple):
+    line: CommandLine
+    x: Experiment
+    out_of_table: OutOfTable | None
+
+
+def _carried(run: _Run) -> bool:
+    crystal = run.x.tables.crystal
+    angles = [run.x.phi_start + run.x.phi.step * tic for tic in range(run.x.phi.count)]
+    return run.x.carryover and any(angle == 0.0 for angle in angles) and crystal.orientations.size > 0 and any(angles)
+
+
+def _running_products(run: _Run) -> bool:
+    sampling = run.x.parameters.sampling
+    return sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
+
+
+def _subpixels(run: _Run) -> bool:
+    return run.x.oversample > 1 or run.x.geometry.layers > 1
+
+
+def _polarization(run: _Run) -> bool:
+    return run.x.parameters.beam.polarized and (len(run.x.sources.wavelengths) > 1 or run.x.oversample > 1)
+
+
+def _unequal_sources(run: _Run) -> bool:
+    return len(set(np.asarray(run.x.sources.intensities).tolist())) > 1
+
+
+QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
+    ("Q1", _carried, "the step at phi = 0 used the lattice of the last rotated step; -phi_carryover_mode spec turns that off"),
+    ("Q2", lambda run: run.out_of_table is not None, "interpolation switched itself off at the first step outside the structure-factor table; -nointerpolate or -compat spec"),
+    ("Q3", _running_products, "-oversample_thick/polar/omega multiplied the running sum at every step; -compat spec applies each correction once"),
+    ("Q4", _polarization, "the polarization factor is that of each pixel's first sub-pixel and source; -compat spec"),
+    ("Q5", _subpixels, "solid angle and absorption are those of each pixel's first sub-pixel and last sensor layer; -compat spec"),
+    ("Q6", lambda run: run.x.parameters.crystal.water_um != 0.0, "the water background was scaled by the fluence twice; -compat spec adds it once, in photons"),
+    ("Q7", _unequal_sources, "the source intensities were not used; -compat spec uses them"),
+    ("Q8", lambda run: isinstance(run.x.parameters.crystal.misset_deg, tuple) and run.x.parameters.crystal.misset_seed is not None, "the words after -misset_seed were read as missetting angles too; give it before -misset, or -compat spec"),
+    ("Q10", lambda run: run.line.files.hkl is None and run.x.parameters.crystal.structure_factors is not None, "the structure factors come from the dump file of an earlier run; give -hkl, or remove the file"),
+    ("Q11", lambda run: run.x.parameters.detector.pix0_mm is not None, "the numbers of -pix0_vector were not used; -compat spec uses them"),
+)  # fmt: skip
+
+
+def notes(line: CommandLine, experiment: Experiment, out_of_table: OutOfTable | None) -> list[str]:
+    """One sentence for each quirk that touched the image."""
+    if experiment.compat != "c":
+        return []
+    run = _Run(line, experiment, out_of_table)
+    return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)]

@@ -1,0 +1,110 @@
+"""The incident beam: fluence, and the list of sources over divergence and wavelength."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .c_text import c_format
+from .errors import InputError
+from .geometry import Geometry
+from .parameters import Beam
+from .sampling import Steps, even_steps
+from .vectors import Vector, rotate_about_axis, scale, unit
+
+SOURCE_DISTANCE = 10.0
+THOMSON_CROSS_SECTION = 7.94079248018965e-30
+"""Squared classical electron radius, m^2, with the reference's digits."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """X-ray sources; one row each."""
+
+    positions: np.ndarray
+    """(n, 3), metres, as listed."""
+    directions: np.ndarray
+    """(n, 3): unit vectors from the sample to the source."""
+    intensities: np.ndarray
+    wavelengths: np.ndarray
+    """Metres."""
+    hdiv: Steps
+    vdiv: Steps
+    dispersion: Steps
+    divergence_count: int
+    report: tuple[str, ...]
+    """The reference's lines about divergence and wavelengths."""
+
+
+def fluence(beam: Beam) -> float:
+    """Photons per square metre, from the flux where one is given."""
+    size = beam.beamsize_mm / 1000
+    if beam.flux != 0.0 and beam.exposure_s > 0.0 and size >= 0:
+        if size == 0:
+            raise InputError("-beamsize: a flux over a beam of no size gives no fluence")
+        return beam.flux * beam.exposure_s / size / size
+    return beam.fluence
+
+
+def clip_to_beam(size: Vector, beam: Beam) -> tuple[Vector, tuple[str, ...]]:
+    """The crystal's widths (metres) with b and c no larger than the beam, and the reference's warnings."""
+    width = beam.beamsize_mm / 1000
+    x, y, z = size
+    warnings = []
+    if width >= 0:
+        if width < y:
+            warnings.append(c_format("WARNING: clipping sample (%g m high) with beam (%g m)", y, width))
+            y = width
+        if width < z:
+            warnings.append(c_format("WARNING: clipping sample (%g m wide) with beam (%g m)", z, width))
+            z = width
+    return (x, y, z), tuple(warnings)
+
+
+def _fraction(value: float | None, unit_size: float) -> float:
+    return -1.0 if value is None else value / unit_size
+
+
+def _is_cut(hdiv: float, vdiv: float, h: Steps, v: Steps) -> bool:
+    """Whether a divergence step lies outside the ellipse; the reference divides by a range of zero, and keeps it."""
+    with np.errstate(all="ignore"):
+        h_part = np.float64(hdiv * hdiv - h.step * h.step / 4.0 * (1 - h.count % 2)) / h.range / h.range
+        v_part = np.float64(vdiv * vdiv - v.step * v.step / 4.0 * (1 - v.count % 2)) / v.range / v.range
+        return bool((h_part + v_part) * 4.0 > 1.1)
+
+
+def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources:
+    """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
+    h = even_steps(_fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps, 1.0)
+    v = even_steps(_fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps, 1.0)
+    spectrum = even_steps(beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps, 1.0)
+    report: list[str] = []
+    along = scale(geometry.beam, -SOURCE_DISTANCE)
+    if beam.sources is not None:
+        positions = np.where(np.isnan(beam.sources.positions), np.array(along), beam.sources.positions)
+        intensities = np.where(np.isnan(beam.sources.intensities), 1.0, beam.sources.intensities)
+        wavelengths = np.where(np.isnan(beam.sources.wavelengths_m), wavelength, beam.sources.wavelengths_m)
+        divergence_count = -1
+        if not (wavelengths > 0.0).all():
+            raise InputError(f"-sourcefile: source {int(np.argmin(wavelengths > 0.0)) + 1} has a wavelength that is not positive")
+    else:
+        tilts = []
+        for h_tic in range(h.count):
+            for v_tic in range(v.count):
+                hdiv, vdiv = h.step * h_tic - h.range / 2.0, v.step * v_tic - v.range / 2.0
+                if not (beam.round_divergence and _is_cut(hdiv, vdiv, h, v)):
+                    tilts.append((hdiv, vdiv))
+                    report.append(c_format("divergence deviation: %g %g", hdiv, vdiv))
+        colours = [wavelength * (1.0 + spectrum.step * tic - spectrum.range / 2.0) for tic in range(spectrum.count)]
+        report += [c_format(f"lambda{tic} = %.15g", colour) for tic, colour in enumerate(colours)]
+        if not tilts:
+            raise InputError("-round_div: the circle cuts every divergence step; use -square_div or more steps")
+        rows = []
+        for hdiv, vdiv in tilts:
+            tilted = rotate_about_axis(along, geometry.polarization_axis, vdiv)
+            rows += [rotate_about_axis(tilted, geometry.vertical_axis, hdiv)] * len(colours)
+        positions = np.array(rows)
+        wavelengths = np.array(colours * len(tilts))
+        intensities = np.full(len(rows), 1.0 / len(rows))
+        divergence_count = len(tilts)
+    directions = np.array([unit((float(x), float(y), float(z))) for x, y, z in positions])
+    return Sources(positions, directions, intensities, wavelengths, h, v, spectrum, divergence_count, tuple(report))

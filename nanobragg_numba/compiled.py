@@ -1,0 +1,63 @@
+"""The decorator of every compiled function, and where compiled code is kept between runs.
+
+numba's own cache looks only at the file a function stands in, so a change in one module would leave stale callers
+in another. The cache folder is therefore named by a hash of all sources of the package; a user's NUMBA_CACHE_DIR
+is respected, with the hash below it.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+
+
+def _sources_hash() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(base) / "nanobragg_numba" / _sources_hash()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    folder = Path(tempfile.gettempdir()) / f"nanobragg_numba-{os.getuid()}" / _sources_hash()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+CACHE_FOLDER = _cache_folder()
+
+if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+    # workqueue aborts the process when two Python threads launch at once; it stays as the last resort, for
+    # machines without the OpenMP runtime, and simulate.py launches one kernel at a time.
+    config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """``numba.njit`` with C's division rules and the cache of this package; never fastmath."""
+    if function is None:
+        return lambda inner: compiled(inner, **options)
+    # numba reads the folder when it decorates: set it for our functions only.
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(CACHE_FOLDER)
+    try:
+        return numba.njit(cache=True, error_model="numpy", **options)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+def is_cold() -> bool:
+    """Whether nothing has been compiled yet, so that the first run will take longer."""
+    return not any(CACHE_FOLDER.rglob("*.nbi"))

@@ -1,0 +1,202 @@
+"""From parameters to an experiment: all that follows from them before the first pixel is computed."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .angles import RTD
+from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, fluence
+from .compiled import compiled
+from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
+from .errors import InputError
+from .geometry import Geometry, derive_geometry, mask_of
+from .memory import require_memory
+from .mosaic import mosaic_rotations
+from .parameters import SHAPES, Compat, Parameters
+from .random_numbers import RandomState, new_state, reseed
+from .sampling import Steps, effective_angles, mosaic_steps, phi_angles, phi_steps
+from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
+from .vectors import Vector, rotate_about_axis, scale, unit
+
+AVOGADRO = 6.02214179e23
+WATER_F = 2.57
+WATER_WEIGHT = 18.0
+MOST_UNITISINGS = 4096
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The derived quantities of a simulation, and the tables for the kernels."""
+
+    parameters: Parameters
+    compat: Compat
+    carryover: bool
+    """Whether the reference's phi = 0 carryover (Q1) is in force."""
+    geometry: Geometry
+    lattice: Lattice
+    size: CrystalSize
+    sources: Sources
+    phi: Steps
+    phi_start: float
+    mosaic_spread: float
+    mosaic_domains: int
+    wavelength: float
+    fluence: float
+    interpolate: bool
+    oversample: int
+    recommended_oversample: int
+    steps: int
+    """Steps summed in each pixel, sensor layers apart."""
+    mask: np.ndarray | None
+    tables: Tables
+    random_state: RandomState
+    clip_warnings: tuple[str, ...]
+    mosaic_warnings: tuple[str, ...]
+
+
+def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
+    """The polarization axis at each evaluation, and the row from which it repeats.
+
+    The reference makes the axis a unit vector anew, in place, whenever it computes a polarization factor (Q4).
+    Rounding mostly makes that settle at once; about one axis in sixty takes longer or runs in a cycle.
+    """
+    rows = [unit(axis)]
+    seen = {rows[0]: 0}
+    while len(rows) < MOST_UNITISINGS:
+        following = unit(rows[-1])
+        if following in seen:
+            return np.array(rows), seen[following]
+        seen[following] = len(rows)
+        rows.append(following)
+    return np.array(rows), len(rows) - 1
+
+
+@compiled
+def _orientations(axes, spindle, angles, rotations):
+    steps = np.empty((angles.shape[0] * rotations.shape[0], 9))
+    for tic in range(angles.shape[0]):
+        for axis in range(3):
+            v = (axes[axis, 0], axes[axis, 1], axes[axis, 2])
+            if angles[tic] != 0.0:
+                v = rotate_about_axis(v, spindle, angles[tic])
+            for domain in range(rotations.shape[0]):
+                u = rotations[domain]
+                row = steps[tic * rotations.shape[0] + domain]
+                for i in range(3):
+                    row[3 * axis + i] = u[3 * i] * v[0] + u[3 * i + 1] * v[1] + u[3 * i + 2] * v[2]
+    return steps
+
+
+def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: list[float], rotations: np.ndarray) -> np.ndarray:
+    """(phi steps x domains, 9): a, b, c turned by each angle (radians) about the spindle, then by each domain's rotation.
+
+    ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9). An angle of 0 is no operation.
+    """
+    return _orientations(axes, spindle, np.array(angles), rotations)
+
+
+def _clock_seed(given: int | None) -> int:
+    """The generator's seed: negative, so that it starts anew."""
+    return -int(time.time()) if given is None else -given
+
+
+def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experiment:
+    """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
+    crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
+    state = new_state()
+    millimetres = crystal.size_mm
+    size, clip_warnings = clip_to_beam((millimetres[0] / 1000, millimetres[1] / 1000, millimetres[2] / 1000), beam)
+    geometry = derive_geometry(parameters, compat)
+    wavelength = beam.wavelength_A / 1.0e10
+    phi = phi_steps(sampling)
+    phi_start = sampling.phi_deg / RTD
+    spread, domains, mosaic_warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
+    reseed(state, _clock_seed(crystal.misset_seed))
+    lattice = derive_lattice(crystal, wavelength, state)
+    cells = crystal_size(crystal, lattice, size)
+    interpolate = crystal.interpolate if crystal.interpolate is not None else min(crystal.n_cells) <= 2
+    factors = crystal.structure_factors
+    if factors is None or factors.count == 0:
+        interpolate = False
+    recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
+    sources = derive_sources(beam, geometry, wavelength)
+    require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
+    reseed(state, -crystal.mosaic_seed)
+    rotations = mosaic_rotations(spread, domains, state)
+    carryover = sampling.carryover if sampling.carryover is not None else compat == "c"
+    steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
+    if steps == 0:
+        raise InputError("-phisteps: no phi step is left to compute")
+
+    angles = phi_angles(phi, phi_start)
+    effective, effective_first = effective_angles(angles) if carryover else (angles, angles)
+    axes = np.array([scale(axis, 1e-10) for axis in (lattice.a, lattice.b, lattice.c)])
+    orientations = lattice_orientations(axes, geometry.spindle_axis, effective, rotations)
+    first = orientations
+    if effective_first != effective:
+        first = lattice_orientations(axes, geometry.spindle_axis, effective_first, rotations)
+    photons = fluence(beam)
+    tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
+    return Experiment(
+        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, spread, domains, wavelength, photons,
+        interpolate, oversample, recommended, steps, mask_of(parameters, geometry), tables, state, clip_warnings, mosaic_warnings,
+    )  # fmt: skip
+
+
+def _oversampling(parameters: Parameters, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
+    """Sub-pixels along an axis: the number that the crystal size asks for, and the number taken."""
+    reciprocal_pixel = wavelength * geometry.distance / geometry.pixel_size
+    with np.errstate(all="ignore"):
+        wanted = np.ceil(np.float64(3.0 * max(cells.widths)) / reciprocal_pixel)
+    recommended = int(wanted) if 0 < wanted < 2**31 else 1
+    given = parameters.sampling.oversample
+    oversample = given if given is not None and given > 0 else recommended
+    if oversample > 10000:
+        raise InputError(f"-oversample: {oversample}-fold oversampling is too much (a crystal of {max(cells.widths) * 1e6:g} micrometres?)")
+    return recommended, oversample
+
+
+def _tables(
+    parameters: Parameters, compat: Compat, geometry: Geometry, lattice: Lattice, cells: CrystalSize, sources: Sources, oversample: int,
+    steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
+) -> Tables:  # fmt: skip
+    crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
+    spec = compat == "spec"
+    detector = DetectorTable(
+        *(np.array(v) for v in (geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0)), geometry.pixel_size, geometry.pixel_size / oversample,
+        oversample, geometry.distance, geometry.close_distance, parameters.detector.curved, parameters.detector.point_pixel,
+        geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
+    )  # fmt: skip
+    axes, repeat_from = axis_orbit(geometry.polarization_axis)
+    weight_sum = float(sources.intensities.sum())
+    if spec and not weight_sum > 0.0:
+        raise InputError("-sourcefile: the source intensities do not add up to a positive number")
+    weights = sources.intensities / weight_sum if spec else np.ones(len(sources.intensities))
+    beam_table = BeamTable(
+        np.ascontiguousarray(-sources.directions), sources.wavelengths.astype(np.float64), weights, float(beam.polarization),
+        beam.polarized, axes, repeat_from, float(sampling.dmin_A * 1e-10),
+    )  # fmt: skip
+    factors = crystal.structure_factors
+    # Without a list every index is outside this table of no reflections, and takes default_F.
+    table = factors.table if factors is not None else np.zeros((1, 1, 1))
+    h_min, k_min, l_min = (factors.h_min, factors.k_min, factors.l_min) if factors is not None else (0, 0, 0)
+    crystal_table = CrystalTable(
+        orientations, first, np.array([*lattice.a_star, *lattice.b_star, *lattice.c_star]), *cells.cells, SHAPES.index(crystal.shape),
+        float(crystal.fudge), table, h_min, k_min, l_min, float(crystal.default_F),
+    )  # fmt: skip
+    water = crystal.water_um / 1e6
+    scattering_water = WATER_F * WATER_F * THOMSON_CROSS_SECTION * photons * water * water * water * 1e6 * AVOGADRO / WATER_WEIGHT
+    photon_scale = THOMSON_CROSS_SECTION * photons
+    background = scattering_water
+    divisor = float(steps)
+    if spec:
+        # Each source's sum starts with the water of all its steps, so that the division by them leaves it once.
+        sweep_steps = orientations.shape[0]
+        background = scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
+        divisor = float(sweep_steps * oversample * oversample)
+    rules = Rules(
+        spec, interpolate, sampling.oversample_thick and not spec, sampling.oversample_polar and not spec,
+        sampling.oversample_omega and not spec, background, water == 0.0, photon_scale, divisor,
+    )  # fmt: skip
+    return Tables(detector, beam_table, crystal_table, rules)

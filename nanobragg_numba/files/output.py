@@ -1,0 +1,80 @@
+"""Output files that appear whole or not at all: written beside their place, then renamed."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+Chunk = bytes | np.ndarray[Any, Any]
+
+
+class OutputFiles:
+    """The files of one run. Nothing is replaced before ``commit``; leaving the ``with`` block without it removes all traces.
+
+    What is not a regular file (/dev/null, a pipe) is written directly. Raises InputError naming the file where
+    the disk refuses.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[str, str]] = []
+
+    def __enter__(self) -> "OutputFiles":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for temporary, _ in self._pending:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+        self._pending = []
+
+    def write(self, path: str, chunks: Iterable[Chunk]) -> None:
+        """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``."""
+        target = os.path.realpath(path)
+        direct = os.path.exists(target) and not os.path.isfile(target)
+        name = target
+        if not direct:
+            folder, base = os.path.split(target)
+            name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
+            self._pending.append((name, target))
+        try:
+            with open(name, "wb") as file:
+                for chunk in chunks:
+                    file.write(memoryview(chunk).cast("B") if isinstance(chunk, np.ndarray) else chunk)
+            if not direct and os.path.exists(target):
+                shutil.copymode(target, name)
+        except OSError as error:
+            raise _refusal(path, error) from None
+
+    def commit(self) -> None:
+        """Put every file in its place."""
+        while self._pending:
+            temporary, target = self._pending[0]
+            try:
+                os.replace(temporary, target)
+            except OSError as error:
+                raise _refusal(target, error) from None
+            self._pending.pop(0)
+
+
+def _refusal(path: str, error: OSError) -> InputError:
+    return InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}")
+
+
+def require_writable(path: str, flag: str) -> None:
+    """Raise InputError, naming ``flag``, if ``path`` can plainly not be written; asked before a long computation."""
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if os.path.isdir(target):
+        raise InputError(f"{flag} {path}: is a folder")
+    if not os.path.isdir(folder):
+        raise InputError(f"{flag} {path}: the folder {folder} does not exist")
+    place = target if os.path.exists(target) and not os.path.isfile(target) else folder
+    if not os.access(place, os.W_OK) or (os.path.exists(target) and not os.access(target, os.W_OK)):
+        raise InputError(f"{flag} {path}: no permission to write there")

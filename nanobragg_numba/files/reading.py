@@ -1,0 +1,17 @@
+"""Read a whole input file, or say in one sentence why not."""
+
+from ..errors import InputError
+
+
+def read_bytes(path: str, flag: str) -> bytes:
+    """The file's content. Raises InputError, naming ``flag`` and the file, if it cannot be read or is empty."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise InputError(f"{flag} {path}: {(error.strerror or str(error)).lower()}") from None
+    except MemoryError:
+        raise InputError(f"{flag} {path}: too large for the memory of this machine") from None
+    if not content:
+        raise InputError(f"{flag} {path}: the file is empty")
+    return content

@@ -1,0 +1,32 @@
+"""Photon-counting noise, serial as in the reference: each pixel's deviates follow the last pixel's."""
+
+import numpy as np
+
+from .compiled import compiled
+from .random_numbers import RandomState, new_state, poisson, reseed
+
+
+@compiled
+def _draw(image, window, state, photons):
+    total = 0.0
+    for slow in range(window[2], window[3]):
+        for fast in range(window[0], window[1]):
+            value = np.float64(poisson(image[slow, fast], state))
+            photons[slow, fast] = value
+            total += value
+    return total
+
+
+def draw_photons(image: np.ndarray, window: tuple[int, int, int, int], state: RandomState) -> tuple[np.ndarray, float]:
+    """Poisson deviates of a float32 image inside ``window`` (zero outside), float64, and their sum."""
+    photons = np.zeros(image.shape)
+    total = _draw(image, window, state, photons)
+    return photons, float(total)
+
+
+def poisson_image(image: np.ndarray, seed: int) -> np.ndarray:
+    """A noisy copy of ``image`` (slow, fast), in photons, with the reference's generator; float64."""
+    state = new_state()
+    reseed(state, -abs(seed))
+    single = np.ascontiguousarray(image, dtype=np.float32)
+    return draw_photons(single, (0, single.shape[1], 0, single.shape[0]), state)[0]

@@ -1,0 +1,175 @@
+"""What a simulation is made of, in the units that crystallographers use.
+
+Frozen dataclasses: make a changed copy with ``dataclasses.replace``. ``None`` means "not given": the program then
+chooses as the reference does, and the choice is found in the derived objects that ``simulate`` returns.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from .structure_factors import StructureFactors
+
+Vector = tuple[float, float, float]
+Compat = Literal["c", "spec"]
+CONVENTIONS = ("custom", "adxv", "mosflm", "xds", "dials", "denzo")
+SHAPES = ("square", "round", "gauss", "tophat")
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """The crystal: lattice, orientation, size and shape, mosaicity, structure factors."""
+
+    cell: tuple[float, float, float, float, float, float] | None = None
+    """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90."""
+    mosflm_matrix: np.ndarray | None = None
+    """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength, as in MOSFLM's file."""
+    misset_deg: Vector | Literal["random"] | None = None
+    """Rotation about laboratory x, then y, then z (degrees), or a random orientation."""
+    misset_seed: int | None = None
+    """Seed of the random orientation; None takes the clock."""
+    n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Unit cells along a, b, c."""
+    size_mm: Vector = (0.0, 0.0, 0.0)
+    """Full width of the crystal along a, b, c (mm); where positive it replaces ``n_cells``."""
+    shape: Literal["square", "round", "gauss", "tophat"] = "square"
+    fudge: float = 1.0
+    """Multiplies the squared reciprocal-space radius of round, gauss and tophat spots."""
+    mosaic_spread_deg: float | None = None
+    """Half-width of the cap of random misorientations (degrees)."""
+    mosaic_domains: int | None = None
+    mosaic_seed: int = 12345678
+    structure_factors: StructureFactors | None = None
+    default_F: float = 0.0
+    """Structure factor (electrons) of every reflection that is not listed."""
+    interpolate: bool | None = None
+    """Tricubic interpolation of structure factors; None: on when any of Na, Nb, Nc is 2 or less."""
+    water_um: float = 0.0
+    """Thickness of water in the beam (micrometres), for the background."""
+
+
+@dataclass(frozen=True)
+class SourceList:
+    """X-ray sources as a source file gives them; nan where a column is missing."""
+
+    positions: np.ndarray
+    """(sources, 3): position in metres; only the direction counts."""
+    intensities: np.ndarray
+    """(sources,): relative weight."""
+    wavelengths_m: np.ndarray
+    """(sources,): wavelength in metres."""
+
+
+@dataclass(frozen=True)
+class Beam:
+    """The incident beam: spectrum, divergence, polarization, intensity."""
+
+    wavelength_A: float = 1.0
+    dispersion_percent: float = 0.0
+    """Full spectral width, delta-lambda / lambda, in percent."""
+    dispersion_steps: int | None = None
+    hdivrange_mrad: float | None = None
+    hdivstep_mrad: float | None = None
+    hdivsteps: int | None = None
+    vdivrange_mrad: float | None = None
+    vdivstep_mrad: float | None = None
+    vdivsteps: int | None = None
+    round_divergence: bool = True
+    """Cut the corners off the grid of divergence steps."""
+    sources: SourceList | None = None
+    """Given, it replaces divergence and dispersion."""
+    direction: Vector = (1.0, 0.0, 0.0)
+    """Used by the convention "custom"."""
+    polarization: float = 0.0
+    """Kahn polarization factor, -1 to 1."""
+    polarization_axis: Vector = (0.0, 0.0, 1.0)
+    """Direction of the E vector; used by the convention "custom"."""
+    polarized: bool = True
+    """False leaves the polarization factor out."""
+    fluence: float = 125932015286227086360700780544.0
+    """Photons per square metre."""
+    flux: float = 0.0
+    """Photons per second; not zero, it gives the fluence, with ``exposure_s`` and ``beamsize_mm``."""
+    exposure_s: float = 1.0
+    beamsize_mm: float = 0.1
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The detector: pixels, position and orientation, sensor."""
+
+    pixels: tuple[int, int] = (0, 0)
+    """Fast, slow; zero takes the number from ``size_mm``."""
+    size_mm: tuple[float, float] = (102.4, 102.4)
+    pixel_size_mm: float = 0.1
+    distance_mm: float = 100.0
+    """From the sample to the detector along the beam."""
+    close_distance_mm: float | None = None
+    """From the sample to the nearest point of the detector plane."""
+    convention: Literal["custom", "adxv", "mosflm", "xds", "dials", "denzo"] = "mosflm"
+    """Sets the axes, the meaning of the beam centre and the pivot; "custom" uses the vectors given here."""
+    pivot: Literal["beam", "sample"] = "beam"
+    """What stays in place when the detector turns; only the convention "custom" is free to choose."""
+    beam_center_mm: tuple[float | None, float | None] = (None, None)
+    """X, Y of the direct beam as the convention counts them."""
+    beam_center_y_m: float | None = None
+    """Y in metres, before ``beam_center_mm``: a mask's header counts it from the far edge, and only the
+    difference taken in metres has the reference's bits."""
+    close_point_mm: tuple[float | None, float | None] = (None, None)
+    """Xclose, Yclose: fast and slow coordinate of the point nearest to the sample."""
+    org_pixels: tuple[float | None, float | None] = (None, None)
+    """XDS's ORGX, ORGY."""
+    fast_axis: Vector = (0.0, 0.0, 1.0)
+    slow_axis: Vector = (0.0, -1.0, 0.0)
+    normal_axis: Vector = (1.0, 0.0, 0.0)
+    """Away from the sample. If its length is not exactly 1 it becomes fast x slow."""
+    rotations_deg: Vector = (0.0, 0.0, 0.0)
+    """Rotation about laboratory x, then y, then z."""
+    twotheta_deg: float = 0.0
+    twotheta_axis: Vector = (0.0, 1.0, 0.0)
+    pix0_mm: Vector | None = None
+    """Laboratory position of the first pixel's corner, all rotations done. Only "spec" uses it (Q11)."""
+    curved: bool = False
+    """All pixels at the same distance from the sample."""
+    point_pixel: bool = False
+    """Inverse square law only, no pixel area or obliquity."""
+    thickness_um: float = 0.0
+    layers: int | None = None
+    attenuation_depth_um: float | None = None
+    """1/mu of the sensor; 0 means no absorption; None takes the thickness."""
+    mask: np.ndarray | None = None
+    """(slow, fast): pixels where it is zero are skipped."""
+    roi: tuple[int, int, int, int] | None = None
+    """fast min, fast max, slow min, slow max, both ends included; negative: up to the edge."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the integral over rotation and pixel area is cut into steps."""
+
+    phi_deg: float = 0.0
+    osc_deg: float | None = None
+    phistep_deg: float | None = None
+    phisteps: int | None = None
+    spindle_axis: Vector = (0.0, 0.0, 1.0)
+    """Used by the convention "custom"."""
+    oversample: int | None = None
+    """Sub-pixels along each axis of a pixel; None: as many as the crystal size asks for."""
+    oversample_thick: bool = False
+    oversample_polar: bool = False
+    oversample_omega: bool = False
+    dmin_A: float = 0.0
+    """Skip scattering beyond this resolution; zero: no limit."""
+    carryover: bool | None = None
+    """The reference's phi = 0 carryover (Q1): None leaves it to the compat mode."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Everything that determines the float image."""
+
+    crystal: Crystal = field(default_factory=Crystal)
+    beam: Beam = field(default_factory=Beam)
+    detector: Detector = field(default_factory=Detector)
+    sampling: Sampling = field(default_factory=Sampling)

@@ -1,0 +1,222 @@
+"""Parameters to image: runs the pixel kernel block by block."""
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .experiment import Experiment, derive_experiment
+from .parameters import Compat, Parameters
+from .tables import Tables
+
+# One launch at a time: a launch takes all threads anyway, and numba's last-resort threading layer aborts on two.
+_LAUNCH = threading.Lock()
+SECONDS_PER_BLOCK = 0.2
+
+
+@dataclass(frozen=True)
+class OutOfTable:
+    """The step that turned interpolation off (Q2)."""
+
+    pixel: int
+    hkl: tuple[float, float, float]
+    nearest: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some finished rows of the image."""
+
+    slow_start: int
+    slow_end: int
+    computed: np.ndarray
+    """(rows, fast) bool: pixels computed."""
+    out_of_table: OutOfTable | None
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """An image and what it was made from."""
+
+    image: np.ndarray
+    """(slow, fast): photons per pixel."""
+    experiment: Experiment
+    solid_angle_sum: float
+    """Sum of the solid angles of all sub-pixels of all layers, sr, to the last bits but a few."""
+    out_of_table: OutOfTable | None
+    first_pixel: int
+
+    @property
+    def geometry(self) -> Any:
+        """The derived detector geometry."""
+        return self.experiment.geometry
+
+
+class PixelEngine:
+    """Computes an experiment's image in blocks of rows, so that a caller can report, or stop, in between.
+
+    Between blocks it carries what the reference leaks from pixel to pixel: whether interpolation is still on (Q2),
+    where the first sweep is (Q1), and how often the polarization axis was made a unit vector (Q4).
+    """
+
+    def __init__(self, experiment: Experiment, dtype: Any = np.float32):
+        self.experiment = experiment
+        geometry = experiment.geometry
+        shape = (geometry.slow_pixels, geometry.fast_pixels)
+        self.image = np.zeros(shape, dtype)
+        self.window = geometry.window
+        fast_start, fast_end, slow_start, slow_end = self.window
+        self.computed = np.zeros(shape, np.bool_)
+        if fast_end > fast_start and slow_end > slow_start:
+            inside = slice(slow_start, slow_end), slice(fast_start, fast_end)
+            self.computed[inside] = True if experiment.mask is None else experiment.mask[inside]
+        tables = experiment.tables
+        self.counts_evaluations = len(tables.beam.axes) > 1 and tables.beam.kahn != 0.0 and not tables.rules.spec
+        self.seeks_first = tables.crystal.first_orientations is not tables.crystal.orientations
+        self.first_pixel = -1
+        self.evaluations_so_far = 0
+        self.out_of_table: OutOfTable | None = None
+        self.solid_angle_sum = 0.0
+
+    def blocks(self) -> Iterator[Block]:
+        """Compute the image; yields after each block of rows."""
+        from numba import get_num_threads
+
+        _, _, slow, slow_end = self.window
+        rows = 2 * get_num_threads()
+        while slow < slow_end:
+            end = min(slow + rows, slow_end)
+            started = perf_counter()
+            before = self.out_of_table
+            with _LAUNCH:
+                self._compute(slow, end)
+            elapsed = perf_counter() - started
+            yield Block(slow, end, self.computed[slow:end], self.out_of_table if before is None else None)
+            rows = max(get_num_threads(), min(4 * rows, int(rows * SECONDS_PER_BLOCK / max(elapsed, 1e-4))))
+            slow = end
+
+    def _compute(self, slow: int, end: int) -> None:
+        from .pixel_kernel import exact_rows
+
+        tables = self.experiment.tables
+        columns = self.window[:2]
+        width = tables.detector.fast_pixels
+        mask = self.computed[slow:end]
+        evaluations = self._census(slow, end, mask)
+        out = np.zeros((end - slow, width))
+        omega_sums = np.zeros(end - slow)
+        left = np.full(end - slow, -1)
+
+        def run(start: int, last_interpolated: int) -> None:
+            part = slice(start - slow, None)
+            counts = evaluations[part] if evaluations.size > 1 else evaluations
+            exact_rows(
+                (start, end), columns, mask[part], *tables, self.first_pixel, last_interpolated, counts,
+                out[part], omega_sums[part], left[part],
+            )  # fmt: skip
+
+        run(slow, 2**62 if self.out_of_table is None else self.out_of_table.pixel)
+        if self.out_of_table is None and (left >= 0).any():
+            row = int(np.argmax(left >= 0))
+            fast = int(left[row])
+            self.out_of_table = self._leaving_step(slow + row, fast, int(evaluations[row, fast]) if evaluations.size > 1 else 0)
+            # Pixels behind this one must not interpolate; those before it never left the table.
+            run(slow + row, self.out_of_table.pixel)
+        # The reference adds to a single-precision zero: -0 becomes +0.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.image[slow:end] = out + 0.0
+        for value in omega_sums:
+            self.solid_angle_sum += float(value)
+
+    def _census(self, slow: int, end: int, mask: np.ndarray) -> np.ndarray:
+        """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""
+        looks_for_first = self.seeks_first and self.first_pixel < 0
+        width = self.experiment.tables.detector.fast_pixels
+        if looks_for_first and self.experiment.tables.beam.dmin <= 0.0:
+            if mask.any():
+                self.first_pixel = slow * width + int(np.argmax(mask.ravel()))
+            looks_for_first = False
+        if not (looks_for_first or self.counts_evaluations):
+            return np.zeros((1, 1), np.int64)
+        from .pixel_kernel import count_rows
+
+        counts = np.zeros(mask.shape, np.int64)
+        sweeps = np.zeros(mask.shape, np.int64)
+        count_rows((slow, end), self.window[:2], mask, *_without_orientations(self.experiment.tables), counts, sweeps)
+        if looks_for_first and sweeps.any():
+            self.first_pixel = slow * width + int(np.argmax(sweeps.ravel() > 0))
+        if not self.counts_evaluations:
+            return np.zeros((1, 1), np.int64)
+        running = np.cumsum(counts.ravel()) + self.evaluations_so_far
+        before = (running - counts.ravel()).reshape(mask.shape)
+        self.evaluations_so_far = int(running[-1])
+        return before
+
+    def _leaving_step(self, slow: int, fast: int, evaluation: int) -> OutOfTable:
+        record = self.record(fast, slow, True, evaluation)
+        h, k, l, h0, k0, l0 = record[24:30]
+        index = slow * self.experiment.tables.detector.fast_pixels + fast
+        return OutOfTable(index, (float(h), float(k), float(l)), (int(h0), int(k0), int(l0)))
+
+    def printed_solid_angle(self) -> float:
+        """The sum of all solid angles, exact enough that six printed digits are the reference's.
+
+        The blocks' sum differs from the serial one by rounding only; where that could show in print, the serial sum
+        is worked out.
+        """
+        detector = self.experiment.tables.detector
+        terms = int(self.computed.sum()) * detector.layers * detector.oversample**2
+        spread = 2.0 * (terms + 1) * 2.0**-53
+        total, steps = self.solid_angle_sum, self.experiment.steps
+        printed = {
+            (f"{value / steps:g}", f"{100 * value / steps / 4 / math.pi:g}") for value in (total * (1 - spread), total, total * (1 + spread))
+        }
+        if len(printed) == 1:
+            return total
+        from .pixel_kernel import serial_solid_angle
+
+        return float(serial_solid_angle(self.window, self.computed, self.experiment.tables))
+
+    def record(self, fast: int, slow: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
+        """The intermediates of one pixel (see PixelRecord); nan where it did not get so far."""
+        from .pixel_kernel import record_pixel
+        from .tables import PixelRecord
+
+        record = np.full(PixelRecord.SIZE, np.nan)
+        tables = self.experiment.tables
+        first = slow * tables.detector.fast_pixels + fast == self.first_pixel
+        record_pixel(fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
+        return record
+
+
+def _without_orientations(tables: Tables) -> Tables:
+    none = np.zeros((0, 9))
+    return tables._replace(crystal=tables.crystal._replace(orientations=none, first_orientations=none))
+
+
+def simulate(
+    parameters: Parameters,
+    *,
+    compat: Compat = "spec",
+    dtype: Any = np.float32,
+    progress: Callable[[int, int], None] | None = None,
+) -> Simulation:
+    """The diffraction image of ``parameters``.
+
+    ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
+    all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``progress`` is called
+    with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with the derived
+    geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense.
+    """
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    experiment = derive_experiment(parameters, compat)
+    engine = PixelEngine(experiment, dtype)
+    for block in engine.blocks():
+        if progress is not None:
+            progress(block.slow_end - engine.window[2], engine.window[3] - engine.window[2])
+    return Simulation(engine.image, experiment, engine.solid_angle_sum, engine.out_of_table, engine.first_pixel)

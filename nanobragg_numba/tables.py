@@ -1,0 +1,102 @@
+"""The tables that the pixel kernels read: named tuples, the same for every engine."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DetectorTable(NamedTuple):
+    """Detector geometry and absorption; vectors are arrays (3,), lengths in metres."""
+
+    fast: np.ndarray
+    slow: np.ndarray
+    normal: np.ndarray
+    beam: np.ndarray
+    pix0: np.ndarray
+    pixel_size: float
+    subpixel_size: float
+    oversample: int
+    distance: float
+    close_distance: float
+    curved: bool
+    point_pixel: bool
+    thickness: float
+    layer_thickness: float
+    layers: int
+    mu: float
+    fast_pixels: int
+
+
+class BeamTable(NamedTuple):
+    """Sources and polarization."""
+
+    incident: np.ndarray
+    """(sources, 3): unit vectors along the beam."""
+    wavelengths: np.ndarray
+    """(sources,): metres."""
+    weights: np.ndarray
+    """(sources,): sum 1; only "spec" uses them."""
+    kahn: float
+    polarized: bool
+    axes: np.ndarray
+    """(n, 3): the polarization axis at the first, second, ... evaluation of the run; see ``axis_orbit``."""
+    axes_repeat_from: int
+    """The evaluations after the last row go back to this one, and on from there."""
+    dmin: float
+
+
+class CrystalTable(NamedTuple):
+    """Lattice orientations, shape and structure factors."""
+
+    orientations: np.ndarray
+    """(steps, 9): a, b, c in metres for every phi step and, within it, mosaic domain."""
+    first_orientations: np.ndarray
+    """(steps, 9): the same for the first sweep of the run (Q1)."""
+    star: np.ndarray
+    """(9,): a*, b*, c* in 1/A, unrotated."""
+    na: float
+    nb: float
+    nc: float
+    shape: int
+    fudge: float
+    factors: np.ndarray
+    """(h, k, l) structure factors, padded by one; see StructureFactors."""
+    h_min: int
+    k_min: int
+    l_min: int
+    default_F: float
+
+
+class Rules(NamedTuple):
+    """Which physics, and which of the reference's quirks."""
+
+    spec: bool
+    interpolate: bool
+    each_thick: bool
+    each_polar: bool
+    each_omega: bool
+    background: float
+    """What the sum of a pixel starts with ("c"), or each source's sum ("spec"): the water, over r_e^2 fluence."""
+    skip_zeros: bool
+    """Leave a step whose lattice factor is exactly zero, as the reference does without water."""
+    scale: float
+    """r_e^2 fluence."""
+    steps: float
+    """What the sum is divided by."""
+
+
+class Tables(NamedTuple):
+    """All that a kernel needs."""
+
+    detector: DetectorTable
+    beam: BeamTable
+    crystal: CrystalTable
+    rules: Rules
+
+
+class PixelRecord:
+    """Slots of the record that ``pixel_value`` fills on request."""
+
+    HKL, NEAREST, F_CELL, F_LATT, AXES, POSITION, SUM, POLAR, OMEGA, CAPTURE = 0, 3, 6, 7, 8, 17, 20, 21, 22, 23
+    LEFT_TABLE, STOL = 24, 30
+    SIZE = 31

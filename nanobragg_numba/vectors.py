@@ -1,0 +1,82 @@
+"""Three-vectors as tuples of floats, in the reference's order of operations.
+
+Plain Python on the host and, unchanged, inside compiled kernels: sums run x, y, z from the left, nothing is
+re-associated, so both give the reference's bits.
+"""
+
+import math
+
+from numba.extending import register_jitable
+
+Vector = tuple[float, float, float]
+
+
+@register_jitable
+def dot(x: Vector, y: Vector) -> float:
+    """Inner product."""
+    return x[0] * y[0] + x[1] * y[1] + x[2] * y[2]
+
+
+@register_jitable
+def cross(x: Vector, y: Vector) -> Vector:
+    """Vector product x cross y."""
+    return (x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0])
+
+
+@register_jitable
+def magnitude(x: Vector) -> float:
+    """Length."""
+    return math.sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
+
+
+@register_jitable
+def scale(x: Vector, factor: float) -> Vector:
+    """The vector ``factor`` times as long."""
+    return (factor * x[0], factor * x[1], factor * x[2])
+
+
+@register_jitable
+def unit(x: Vector) -> Vector:
+    """The unit vector along ``x``; the zero vector stays zero."""
+    length = magnitude(x)
+    if length != 0.0:
+        return (x[0] / length, x[1] / length, x[2] / length)
+    return (0.0, 0.0, 0.0)
+
+
+@register_jitable
+def rotate_about_axis(v: Vector, axis: Vector, angle: float) -> Vector:
+    """``v`` turned right-handedly by ``angle`` (radians) about the unit vector ``axis`` (Rodrigues' formula)."""
+    sine = math.sin(angle)
+    cosine = math.cos(angle)
+    along = (axis[0] * v[0] + axis[1] * v[1] + axis[2] * v[2]) * (1.0 - cosine)
+    return (
+        axis[0] * along + v[0] * cosine + (-axis[2] * v[1] + axis[1] * v[2]) * sine,
+        axis[1] * along + v[1] * cosine + (axis[2] * v[0] - axis[0] * v[2]) * sine,
+        axis[2] * along + v[2] * cosine + (-axis[1] * v[0] + axis[0] * v[1]) * sine,
+    )
+
+
+def rescale(x: Vector, length: float) -> Vector:
+    """The vector along ``x`` with the given length; a zero vector stays zero."""
+    old = magnitude(x)
+    if old <= 0.0:
+        old = 1.0
+    factor = length / old
+    return (factor * x[0], factor * x[1], factor * x[2])
+
+
+def rotate_xyz(v: Vector, angle_x: float, angle_y: float, angle_z: float) -> Vector:
+    """``v`` turned about the laboratory x, then y, then z axis (radians); an angle of zero is no operation."""
+    x, y, z = v
+    if angle_x != 0.0:
+        c, s = math.cos(angle_x), math.sin(angle_x)
+        y, z = y * c + z * -s, y * s + z * c
+    if angle_y != 0.0:
+        c, s = math.cos(angle_y), math.sin(angle_y)
+        # The products with zero are the reference's: they turn -0 into +0.
+        x, z = x * c + y * 0.0 + z * s, x * -s + y * 0.0 + z * c
+    if angle_z != 0.0:
+        c, s = math.cos(angle_z), math.sin(angle_z)
+        x, y = x * c + y * -s, x * s + y * c
+    return (x, y, z)

@@ -39,6 +39,11 @@ def _unequal_sources(run: _Run) -> bool:
     return len(set(np.asarray(run.x.sources.intensities).tolist())) > 1
 
 
+def _mask_of_other_size(run: _Run) -> bool:
+    mask, g = run.x.parameters.detector.mask, run.x.geometry
+    return mask is not None and mask.shape != (g.slow_pixels, g.fast_pixels)
+
+
 QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q1", _carried, "the step at phi = 0 used the lattice of the last rotated step; -phi_carryover_mode spec turns that off"),
     ("Q2", lambda run: run.out_of_table is not None, "interpolation switched itself off at the first step outside the structure-factor table; -nointerpolate or -compat spec"),
@@ -49,6 +54,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q7", _unequal_sources, "the source intensities were not used; -compat spec uses them"),
     ("Q8", lambda run: isinstance(run.x.parameters.crystal.misset_deg, tuple) and run.x.parameters.crystal.misset_seed is not None, "the words after -misset_seed were read as missetting angles too; give it before -misset, or -compat spec"),
     ("Q10", lambda run: run.line.files.hkl is None and run.x.parameters.crystal.structure_factors is not None, "the structure factors come from the dump file of an earlier run; give -hkl, or remove the file"),
+    ("mask", _mask_of_other_size, "the mask is of another size than the image, and its rows were broken at the image's; -compat spec refuses it"),
     ("Q11", lambda run: run.x.parameters.detector.pix0_mm is not None, "the numbers of -pix0_vector were not used; -compat spec uses them"),
 )  # fmt: skip
 

@@ -98,7 +98,10 @@ class _Reading:
         """``text`` by atof or atoi, with a warning if that drops part of it."""
         if not is_number(text):
             self.warnings.append(f"{self.words[at]}: {text!r} is not a number and is read as {atof(text):g}, as the C program does")
-        return atoi(text) if whole else atof(text)
+        value = atoi(text) if whole else atof(text)
+        if not math.isfinite(value):
+            raise InputError(f"{self.words[at]}: {text!r} is not a finite number")
+        return value
 
 
 def _read_cell(reading: _Reading, option: Option, at: int) -> bool:

@@ -13,7 +13,7 @@ from .errors import InputError
 from .geometry import Geometry, derive_geometry, mask_of
 from .memory import require_memory
 from .mosaic import mosaic_rotations
-from .parameters import SHAPES, Compat, Parameters
+from .parameters import SHAPES, Compat, Parameters, require_finite
 from .random_numbers import RandomState, new_state, reseed
 from .sampling import Steps, effective_angles, mosaic_steps, phi_angles, phi_steps
 from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
@@ -74,24 +74,29 @@ def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
 
 @compiled
 def _orientations(axes, spindle, angles, rotations):
-    steps = np.empty((angles.shape[0] * rotations.shape[0], 9))
+    domains = max(rotations.shape[0], 1)
+    steps = np.empty((angles.shape[0] * domains, 9))
     for tic in range(angles.shape[0]):
         for axis in range(3):
             v = (axes[axis, 0], axes[axis, 1], axes[axis, 2])
             if angles[tic] != 0.0:
                 v = rotate_about_axis(v, spindle, angles[tic])
-            for domain in range(rotations.shape[0]):
-                u = rotations[domain]
-                row = steps[tic * rotations.shape[0] + domain]
-                for i in range(3):
-                    row[3 * axis + i] = u[3 * i] * v[0] + u[3 * i + 1] * v[1] + u[3 * i + 2] * v[2]
+            for domain in range(domains):
+                row = steps[tic * domains + domain]
+                if rotations.shape[0] == 0:
+                    row[3 * axis : 3 * axis + 3] = v
+                else:
+                    for i in range(3):
+                        u = rotations[domain, 3 * i : 3 * i + 3]
+                        row[3 * axis + i] = u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
     return steps
 
 
 def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: list[float], rotations: np.ndarray) -> np.ndarray:
     """(phi steps x domains, 9): a, b, c turned by each angle (radians) about the spindle, then by each domain's rotation.
 
-    ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9). An angle of 0 is no operation.
+    ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9), or (0, 9) for one domain that is not turned.
+    An angle of 0 is no operation.
     """
     return _orientations(axes, spindle, np.array(angles), rotations)
 
@@ -104,6 +109,7 @@ def _clock_seed(given: int | None) -> int:
 def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experiment:
     """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
+    require_finite(parameters)
     state = new_state()
     millimetres = crystal.size_mm
     size, clip_warnings = clip_to_beam((millimetres[0] / 1000, millimetres[1] / 1000, millimetres[2] / 1000), beam)
@@ -123,7 +129,8 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     sources = derive_sources(beam, geometry, wavelength)
     require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
     reseed(state, -crystal.mosaic_seed)
-    rotations = mosaic_rotations(spread, domains, state)
+    # Drawn in any case: the noise can go on with the generator's state. Without a spread nothing is turned.
+    rotations = mosaic_rotations(spread, domains, state)[: domains if spread > 0.0 else 0]
     carryover = sampling.carryover if sampling.carryover is not None else compat == "c"
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
@@ -140,7 +147,7 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
     return Experiment(
         parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, spread, domains, wavelength, photons,
-        interpolate, oversample, recommended, steps, mask_of(parameters, geometry), tables, state, clip_warnings, mosaic_warnings,
+        interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables, state, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 
 

@@ -265,13 +265,16 @@ def _sensor(parameters: Parameters) -> tuple[float, float, int, float, tuple[str
     return steps.range, steps.step, steps.count, mu, warnings
 
 
-def mask_of(parameters: Parameters, geometry: Geometry) -> np.ndarray | None:
-    """(slow, fast) bool: which pixels to compute; None for all. InputError if the mask is of another size."""
+def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.ndarray | None:
+    """(slow, fast) bool: which pixels to compute; None for all.
+
+    A mask of another size is an InputError, but in "c" one with enough pixels is read as the reference reads it:
+    pixel after pixel, rows broken where the image's rows end.
+    """
     mask = parameters.detector.mask
+    shape = (geometry.slow_pixels, geometry.fast_pixels)
     if mask is None:
         return None
-    if mask.shape != (geometry.slow_pixels, geometry.fast_pixels):
-        raise InputError(
-            f"-mask: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {geometry.fast_pixels}x{geometry.slow_pixels}"
-        )
-    return np.ascontiguousarray(mask != 0)
+    if mask.shape != shape and (compat == "spec" or mask.size < shape[0] * shape[1]):
+        raise InputError(f"-mask: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {shape[1]}x{shape[0]}")
+    return np.ascontiguousarray(mask.ravel()[: shape[0] * shape[1]].reshape(shape) != 0)

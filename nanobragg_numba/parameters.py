@@ -4,11 +4,13 @@ Frozen dataclasses: make a changed copy with ``dataclasses.replace``. ``None`` m
 chooses as the reference does, and the choice is found in the derived objects that ``simulate`` returns.
 """
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
 
+from .errors import InputError
 from .structure_factors import StructureFactors
 
 Vector = tuple[float, float, float]
@@ -173,3 +175,13 @@ class Parameters:
     beam: Beam = field(default_factory=Beam)
     detector: Detector = field(default_factory=Detector)
     sampling: Sampling = field(default_factory=Sampling)
+
+
+def require_finite(parameters: Parameters) -> None:
+    """Raise InputError, naming the field, if any number among the parameters is inf or nan."""
+    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling):
+        for f in fields(part):
+            value = getattr(part, f.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                raise InputError(f"{type(part).__name__}.{f.name} must be finite, not {value}")

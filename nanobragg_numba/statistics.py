@@ -52,8 +52,8 @@ def statistics(image: np.ndarray, window: tuple[int, int, int, int], mask: np.nd
     """
     maximum, at, total, squares, count = _sums(image, window, mask)
     mean = total / max(count, 1)
-    rms = math.sqrt(squares / (max(count, 2) - 1 if count > 1 else 1)) if squares == squares else math.nan
+    rms = math.sqrt(squares / (max(count, 2) - 1))
     deviations = _squared_deviations(image, window, mean)
     pixels = max(window[1] - window[0], 0) * max(window[3] - window[2], 0)
-    rmsd = math.sqrt(deviations / ((pixels if pixels > 1 else 2) - 1)) if deviations == deviations else math.nan
+    rmsd = math.sqrt(deviations / (max(pixels, 2) - 1))
     return Statistics(maximum, at, mean, rms, rmsd)

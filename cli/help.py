@@ -44,3 +44,20 @@ def _entry(option: Option) -> str:
         facts.append(option.quirk)
     body = textwrap.fill("; ".join(facts), 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"{head}\n{body}\n"
+
+
+def markdown_table() -> str:
+    """The README's table of options."""
+    rows = ["| option | values (unit) | default | meaning | quirk |", "| --- | --- | --- | --- | --- |"]
+    for group in GROUPS:
+        rows.append(f"| **{group}** | | | | |")
+        for option in all_options():
+            if option.group == group:
+                words = " ".join(f"`{word}`" for word in option.words)
+                cells = [words, option.arguments, option.default, option.help, option.quirk]
+                rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown_table(), end="")

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from nanobragg_numba import __version__
 from nanobragg_numba.command_line import CommandLine, nearest_option, read_command_line
 from nanobragg_numba.errors import InputError
@@ -55,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our standard output is gone: end as a program killed by SIGPIPE would, but without remains.
-        sys.stdout = open(os.devnull, "w")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
 
 
@@ -112,7 +110,8 @@ def _without_crystal(line: CommandLine) -> int:
 def _set_threads(wanted: int | None) -> None:
     import numba
 
-    most = numba.config.NUMBA_NUM_THREADS
+    config: Any = numba.config
+    most: int = config.NUMBA_NUM_THREADS
     if wanted is not None and wanted > most:
         tell(f"warning: -threads {wanted} is more than the {most} that this machine or NUMBA_NUM_THREADS allows; using {most}")
     numba.set_num_threads(min(wanted or most, most))
@@ -202,6 +201,7 @@ def _compute(line: CommandLine, engine: Any) -> None:
 
 def command() -> None:
     """Entry point of the installed command."""
+
     def terminated(number: int, frame: Any) -> None:
         raise SystemExit(TERMINATED)
 

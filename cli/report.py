@@ -84,9 +84,7 @@ def _lattice_lines(line: CommandLine, x: Experiment) -> str:
         text += f"auto-selected {x.oversample}-fold oversampling\n"
     if x.oversample < x.recommended_oversample:
         text += c_format("WARNING: maximum dimension of sample is %g A\n", max(widths) * 1e10)
-        text += c_format(
-            "         but reciprocal pixel size is %g A\n", x.wavelength * x.geometry.distance / x.geometry.pixel_size * 1e10
-        )
+        text += c_format("         but reciprocal pixel size is %g A\n", x.wavelength * x.geometry.distance / x.geometry.pixel_size * 1e10)
         text += "         intensity may vary significantly across a pixel!\n"
         text += f"         recommend -oversample {x.recommended_oversample} to work around this\n"
     molecules = x.size.cells[0] * x.size.cells[1] * x.size.cells[2]
@@ -118,9 +116,7 @@ def _source_lines(x: Experiment) -> str:
         c_format("%g %g %g   %g %g", *map(float, position), float(intensity), float(wavelength))
         for position, intensity, wavelength in zip(s.positions, s.intensities, s.wavelengths, strict=True)
     ]
-    return _lines(
-        *s.report, f"  created a total of {len(rows)} sources:", *rows, f"  created a total of {x.mosaic_domains} mosaic domains"
-    )
+    return _lines(*s.report, f"  created a total of {len(rows)} sources:", *rows, f"  created a total of {x.mosaic_domains} mosaic domains")
 
 
 def _summary(line: CommandLine, x: Experiment) -> str:
@@ -202,8 +198,7 @@ def out_of_table(event: OutOfTable) -> str:
     """The warning that interpolation is off from here on."""
     values = c_format("%g,%g,%g", *event.hkl) + ",%d,%d,%d" % event.nearest
     return (
-        f"WARNING: out of range for three point interpolation: h,k,l,h0,k0,l0: {values} \n"
-        "WARNING: further warnings will not be printed! "
+        f"WARNING: out of range for three point interpolation: h,k,l,h0,k0,l0: {values} \nWARNING: further warnings will not be printed! "
     )
 
 
@@ -240,4 +235,3 @@ def statistics_lines(stats: Statistics, brightest: tuple[float, float], int_scal
         + c_format("mean= %g rms= %g rmsd= %g\n", stats.mean, stats.rms, stats.rmsd)
         + c_format("intfile_scale = %g\n", int_scale)
     )
-

@@ -237,7 +237,7 @@ def _header_settings(image: smv.SmvImage, flip_y: bool) -> Settings:
 def _build(cls: type, name: str, settings: Settings) -> Any:
     """An object of the dataclass ``cls`` from the settings under ``name``."""
     given: dict[str, Any] = {}
-    defaults = {f.name: f.default for f in fields(cls)}
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(cls)}
     for key, value in settings.items():
         owner, attribute, *index = key.split(".")
         if owner != name:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
+
+config: Any = numba.config
 
 
 def _sources_hash() -> str:
@@ -56,6 +57,15 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return numba.njit(cache=True, error_model="numpy", **options)(function)
     finally:
         config.CACHE_DIR = before
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """``compiled`` for what runs inside a pixel: always inlined, and without counting references to the tables.
+
+    Passing the tables on by value, and counting references to their arrays atomically, would cost more than a step's
+    arithmetic. Such a function must not allocate.
+    """
+    return compiled(_nrt=False, forceinline=True)(function)
 
 
 def is_cold() -> bool:

@@ -53,7 +53,8 @@ class _Angles:
                 self.report.append(c_format(f"{names[2 * i + 1]} = %.25g", cosines[i]))
         self.sines = tuple(max(-1.0, min(1.0, value)) for value in sines)
         self.cosines = tuple(1.0 if value * value > 1.0 else value for value in cosines)
-        self.values = tuple(math.atan2(s, c) for s, c in zip(self.sines, self.cosines, strict=True))
+        alpha, beta, gamma = (math.atan2(s, c) for s, c in zip(self.sines, self.cosines, strict=True))
+        self.triple: Vector = (alpha, beta, gamma)
 
 
 DIRECT_NAMES = ("sin_alpha", "cos_alpha", "sin_beta ", "cos_beta ", "sin_gamma", "cos_gamma")
@@ -159,7 +160,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState) -> L
     )
     return Lattice(
         a, b, c, a_star, b_star, c_star, volume,
-        (la, lb, lc, *angles.values), (las, lbs, lcs, *star_angles.values),
+        (la, lb, lc, *angles.triple), (las, lbs, lcs, *star_angles.triple),
         (*report, *angles.report, *star_angles.report),
     )  # fmt: skip
 

@@ -171,8 +171,9 @@ def _tables(
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
     spec = compat == "spec"
     detector = DetectorTable(
-        *(np.array(v) for v in (geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0)), geometry.pixel_size, geometry.pixel_size / oversample,
-        oversample, geometry.distance, geometry.close_distance, parameters.detector.curved, parameters.detector.point_pixel,
+        np.array(geometry.fast), np.array(geometry.slow), np.array(geometry.normal), np.array(geometry.beam), np.array(geometry.pix0),
+        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.close_distance,
+        parameters.detector.curved, parameters.detector.point_pixel,
         geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
     )  # fmt: skip
     axes, repeat_from = axis_orbit(geometry.polarization_axis)

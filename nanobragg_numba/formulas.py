@@ -6,13 +6,13 @@ metres, scattering vectors in 1/m, Miller indices h, k, l fractional.
 
 import math
 
-from .compiled import compiled
+from .compiled import inlined
 from .vectors import cross, dot, rotate_about_axis, scale, unit
 
 SQUARE, ROUND, GAUSS, TOPHAT = 0, 1, 2, 3
 
 
-@compiled
+@inlined
 def grating(x, n):
     """Sum of n equal scatterers, sin(n x) / sin(x), at x = pi h."""
     if x == 0.0:
@@ -20,7 +20,7 @@ def grating(x, n):
     return math.sin(x * n) / math.sin(x)
 
 
-@compiled
+@inlined
 def sphere_transform(x):
     """Fourier transform of a solid sphere, 3 (sin(x)/x - cos(x)) / x^2, one at the origin."""
     if x == 0.0:
@@ -28,13 +28,13 @@ def sphere_transform(x):
     return 3.0 * (math.sin(x) / x - math.cos(x)) / (x * x)
 
 
-@compiled
+@inlined
 def nearest_index(h):
     """The whole index nearest to h; halves go down."""
     return math.ceil(h - 0.5)
 
 
-@compiled
+@inlined
 def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
     """Amplitude of the crystal's lattice sum for each shape; ``star`` holds a*, b*, c* (1/A) row by row."""
     if shape == SQUARE:
@@ -60,7 +60,7 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
     return na * nb * nc * (1.0 if radius_squared * fudge < 0.3969 else 0.0)
 
 
-@compiled
+@inlined
 def cubic(x, x0, x1, x2, x3, y0, y1, y2, y3):
     """Cubic Lagrange polynomial through four points, at x."""
     t0 = (x - x1) * (x - x2) * (x - x3) * y0 / ((x0 - x1) * (x0 - x2) * (x0 - x3))
@@ -70,13 +70,13 @@ def cubic(x, x0, x1, x2, x3, y0, y1, y2, y3):
     return t0 + t1 + t2 + t3
 
 
-@compiled
+@inlined
 def cubic_at(x, below, y):
     """The cubic through four values ``y`` at below - 1 ... below + 2."""
     return cubic(x, below - 1.0, float(below), below + 1.0, below + 2.0, y[0], y[1], y[2], y[3])
 
 
-@compiled
+@inlined
 def plane_value(table, i, j, m, k, l, k_floor, l_floor):
     """Bicubic value of the table's plane ``i`` at (k, l); ``j``, ``m`` are the table's indices of the floors."""
     return cubic_at(
@@ -91,7 +91,7 @@ def plane_value(table, i, j, m, k, l, k_floor, l_floor):
     )
 
 
-@compiled
+@inlined
 def tricubic_structure_factor(table, h_min, k_min, l_min, h, k, l):
     """Structure factor between the reflections, by tricubic Lagrange interpolation; (h, k, l) must be inside."""
     h_floor, k_floor, l_floor = math.floor(h), math.floor(k), math.floor(l)
@@ -108,7 +108,7 @@ def tricubic_structure_factor(table, h_min, k_min, l_min, h, k, l):
     )
 
 
-@compiled
+@inlined
 def can_interpolate(shape, h_min, k_min, l_min, h, k, l):
     """Whether the four reflections around h, k and l are all in a table of that shape (padding included)."""
     return not (
@@ -118,7 +118,7 @@ def can_interpolate(shape, h_min, k_min, l_min, h, k, l):
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def nearest_structure_factor(table, h_min, k_min, l_min, h0, k0, l0, default_F):
     """Structure factor of the reflection (h0, k0, l0), or ``default_F`` where it is not in the table."""
     i, j, m = h0 - h_min, k0 - k_min, l0 - l_min
@@ -127,7 +127,7 @@ def nearest_structure_factor(table, h_min, k_min, l_min, h0, k0, l0, default_F):
     return default_F
 
 
-@compiled
+@inlined
 def plane_position(fast_distance, slow_distance, depth, detector):
     """Laboratory position of a point of a flat detector, ``depth`` behind its front."""
     f, s, o, p = detector.fast, detector.slow, detector.normal, detector.pix0
@@ -138,7 +138,7 @@ def plane_position(fast_distance, slow_distance, depth, detector):
     )
 
 
-@compiled
+@inlined
 def curved_position(flat, detector):
     """The same point with the detector bent to a sphere: its y and z are taken as arc lengths."""
     vector = scale(detector.beam, detector.distance)
@@ -146,7 +146,7 @@ def curved_position(flat, detector):
     return rotate_about_axis(vector, detector.fast, flat[2] / detector.distance)
 
 
-@compiled
+@inlined
 def subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector):
     """Laboratory position of the centre of a sub-pixel on a sensor layer."""
     fast_distance = detector.subpixel_size * (fast * detector.oversample + sub_fast) + detector.subpixel_size / 2.0
@@ -155,7 +155,7 @@ def subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector):
     return curved_position(flat, detector) if detector.curved else flat
 
 
-@compiled
+@inlined
 def solid_angle(airpath, detector):
     """Solid angle of a pixel, obliquity included; for point pixels the inverse square law alone."""
     if detector.point_pixel:
@@ -163,7 +163,7 @@ def solid_angle(airpath, detector):
     return detector.pixel_size * detector.pixel_size / airpath / airpath * detector.close_distance / airpath
 
 
-@compiled
+@inlined
 def capture_fraction(layer, diffracted, detector):
     """Share of the photons that the sensor layer absorbs on the slanted path through it."""
     parallax = dot(diffracted, detector.normal)
@@ -172,7 +172,7 @@ def capture_fraction(layer, diffracted, detector):
     return front - back
 
 
-@compiled
+@inlined
 def polarization_factor(kahn, incident, diffracted, axis):
     """Polarization factor after Kahn et al. (1982) for unit vectors."""
     cos_two_theta = dot(incident, diffracted)

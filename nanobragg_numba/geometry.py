@@ -231,14 +231,16 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
 
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
+    f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))
     thickness, layer, layers, mu, sensor_warnings = _sensor(parameters)
     return Geometry(
-        fast_pixels, slow_pixels, pixel, (size_f, size_s), beam, fast, slow, normal, pix0, start.polarization_axis, vertical, start.spindle_axis,
+        fast_pixels, slow_pixels, pixel, (size_f, size_s), beam, fast, slow, normal, pix0,
+        start.polarization_axis, vertical, start.spindle_axis,
         distance, close_distance, xbeam, ybeam, dot(fast, impact), dot(slow, impact), xclose, yclose, fclose, sclose,
         (fclose / pixel + 0.5, sclose / pixel + 0.5),
         (1000.0 * dot(pix0, Z), 1000.0 * dot(pix0, Y), 1000.0 * dot(pix0, _minus(X))),
         (dot(beam, fast), dot(beam, slow), dot(beam, normal)),
-        tuple(edge if given < 0 else given for given, edge in zip(roi, edges, strict=True)),
+        (f0, f1, s0, s1),
         thickness, layer, layers, mu, convention, pivot, warnings, sensor_warnings,
     )  # fmt: skip
 

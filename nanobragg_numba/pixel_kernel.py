@@ -1,9 +1,8 @@
 """The exact engine: the sum over all steps of a pixel, in the reference's order, in parallel over rows."""
 
-
 from numba import prange
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .formulas import (
     can_interpolate,
     capture_fraction,
@@ -18,8 +17,7 @@ from .formulas import (
 from .vectors import magnitude, unit
 
 
-
-@compiled
+@inlined
 def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega, interpolate, record):
     """Add the intensities of all phi steps and mosaic domains at one scattering vector to ``total``.
 
@@ -40,7 +38,8 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
             record[0], record[1], record[2] = h, k, l
             record[3], record[4], record[5] = h0, k0, l0
             record[7] = f_latt
-            record[8:17] = v
+            for i in range(9):
+                record[8 + i] = v[i]
         if f_latt == 0.0 and rules.skip_zeros:
             continue
         inside = False
@@ -49,7 +48,8 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
             if not inside and not rules.spec:
                 interpolate = False
                 if record is not None:
-                    record[24:30] = record[0:6]
+                    for i in range(6):
+                        record[24 + i] = record[i]
         if inside:
             f_cell = tricubic_structure_factor(table, h_min, k_min, l_min, h, k, l)
         else:
@@ -66,7 +66,7 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
     return total, interpolate
 
 
-@compiled
+@inlined
 def polarization_axis(beam, evaluation):
     """The polarization axis at that evaluation of the run, counted from 0 (Q4)."""
     n, start = beam.axes.shape[0], beam.axes_repeat_from
@@ -75,7 +75,7 @@ def polarization_axis(beam, evaluation):
     return (beam.axes[evaluation, 0], beam.axes[evaluation, 1], beam.axes[evaluation, 2])
 
 
-@compiled
+@inlined
 def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
     """Photons in one pixel.
 
@@ -156,10 +156,30 @@ def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
     return value, omega_sum, interpolate, evaluation, sweeps
 
 
+@inlined
+def exact_row(slow, row, columns, mask, tables, first_pixel, last_interpolated, evaluations, out):
+    """Compute one row; see ``exact_rows``. Returns the sum of solid angles, and where the table was left, or -1."""
+    counted = evaluations.size > 1
+    width = tables[0].fast_pixels
+    interpolate = tables[3].interpolate
+    omega_total = 0.0
+    left_at = -1
+    for fast in range(columns[0], columns[1]):
+        if not mask[row, fast]:
+            continue
+        index = slow * width + fast
+        on = interpolate and index <= last_interpolated
+        before = evaluations[row, fast] if counted else 0
+        value, omega_sum, still_on, _, _ = pixel_value(fast, slow, tables, index == first_pixel, on, before, None)
+        out[row, fast] = value
+        omega_total += omega_sum
+        if on and not still_on and left_at < 0:
+            left_at = fast
+    return omega_total, left_at
+
+
 @compiled(parallel=True)
-def exact_rows(
-    rows, columns, mask, detector, beam, crystal, rules, first_pixel, last_interpolated, evaluations, out, omega_sums, left
-):
+def exact_rows(rows, columns, mask, detector, beam, crystal, rules, first_pixel, last_interpolated, evaluations, out, omega_sums, left):
     """Compute the pixels of ``rows`` and ``columns`` (start, end) into ``out`` (rows, fast), float64.
 
     ``mask`` (rows, fast) says which to compute; the tables stand apart, since numba's parallel loops take no nested
@@ -168,26 +188,11 @@ def exact_rows(
     or (1, 1): polarization factors computed before each pixel. ``omega_sums`` (rows,) gets the sum of solid angles;
     ``left`` (rows,) the fast index of the first pixel that left the structure-factor table, or -1.
     """
-    counted = evaluations.size > 1
     for slow in prange(rows[0], rows[1]):
         row = slow - rows[0]
-        omega_total = 0.0
-        left_at = -1
-        for fast in range(columns[0], columns[1]):
-            if not mask[row, fast]:
-                continue
-            index = slow * detector.fast_pixels + fast
-            on = rules.interpolate and index <= last_interpolated
-            before = evaluations[row, fast] if counted else 0
-            value, omega_sum, still_on, _, _ = pixel_value(
-                fast, slow, (detector, beam, crystal, rules), index == first_pixel, on, before, None
-            )
-            out[row, fast] = value
-            omega_total += omega_sum
-            if on and not still_on and left_at < 0:
-                left_at = fast
-        omega_sums[row] = omega_total
-        left[row] = left_at
+        omega_sums[row], left[row] = exact_row(
+            slow, row, columns, mask, (detector, beam, crystal, rules), first_pixel, last_interpolated, evaluations, out
+        )
 
 
 @compiled(parallel=True)
@@ -205,13 +210,13 @@ def count_rows(rows, columns, mask, detector, beam, crystal, rules, evaluations,
                 )
 
 
-@compiled
+@inlined
 def record_pixel(fast, slow, tables, first, interpolate, evaluation, record):
     """Compute one pixel and leave its intermediates in ``record``; see PixelRecord."""
     return pixel_value(fast, slow, tables, first, interpolate, evaluation, record)
 
 
-@compiled
+@inlined
 def serial_solid_angle(window, mask, tables):
     """The sum of the solid angles of all sub-pixels, added up one by one in the reference's order."""
     detector, _, _, rules = tables

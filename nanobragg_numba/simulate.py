@@ -172,9 +172,8 @@ class PixelEngine:
         terms = int(self.computed.sum()) * detector.layers * detector.oversample**2
         spread = 2.0 * (terms + 1) * 2.0**-53
         total, steps = self.solid_angle_sum, self.experiment.steps
-        printed = {
-            (f"{value / steps:g}", f"{100 * value / steps / 4 / math.pi:g}") for value in (total * (1 - spread), total, total * (1 + spread))
-        }
+        possible = (total * (1 - spread), total, total * (1 + spread))
+        printed = {(f"{value / steps:g}", f"{100 * value / steps / 4 / math.pi:g}") for value in possible}
         if len(printed) == 1:
             return total
         from .pixel_kernel import serial_solid_angle

@@ -47,7 +47,8 @@ def random_line(seed: int) -> list[str]:
     maybe(0.2, "-fudge", number(0.2, 2))
 
     pixels = r.randrange(8, 40)
-    size = r.choice([["-detpixels", str(pixels)], ["-detpixels_x", str(pixels), "-detpixels_y", str(r.randrange(8, 40))], ["-detsize", number(1, 4)]])
+    two_sides = ["-detpixels_x", str(pixels), "-detpixels_y", str(r.randrange(8, 40))]
+    size = r.choice([["-detpixels", str(pixels)], two_sides, ["-detsize", number(1, 4)]])
     words += [size[i : i + 2] for i in range(0, len(size), 2)]
     words.append(["-pixel", number(0.05, 1.0)])
     if r.random() < 0.06:

@@ -26,9 +26,9 @@ def read(path: str, default_F: float, flag: str) -> tuple[StructureFactors, tupl
     values = _numbers(content, path, flag).reshape(-1, 4)
     indices, amplitudes = values[:, :3], values[:, 3]
     lowest, highest = indices.min(axis=0), indices.max(axis=0)
-    if not (np.isfinite(indices).all() and -_INDEX_LIMIT < lowest.min() and highest.max() < _INDEX_LIMIT):
-        row = int(np.argmax(~(np.abs(indices) < _INDEX_LIMIT).all(axis=1)))
-        raise InputError(f"{flag} {path}, line {_line_of_token(content, 4 * row)}: absurd Miller index {indices[row]}")
+    if not (np.isfinite(indices).all() and lowest.min() > -_INDEX_LIMIT and highest.max() < _INDEX_LIMIT):
+        bad = int(np.argmax(~(np.abs(indices) < _INDEX_LIMIT).all(axis=1)))
+        raise InputError(f"{flag} {path}, line {_line_of_token(content, 4 * bad)}: absurd Miller index {indices[bad]}")
     fractional = indices != np.ceil(indices - 0.4)
     report = [f"counting entries in {path}"]
     for row in np.flatnonzero(fractional.any(axis=1)):
@@ -57,7 +57,7 @@ def _numbers(content: bytes, path: str, flag: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)
-            values = np.fromstring(content.decode("latin-1"), sep=" ")  # noqa: NPY - the text form is current numpy
+            values = np.fromstring(content.decode("latin-1"), sep=" ")
     except (DeprecationWarning, ValueError):
         tokens = content.decode("latin-1").split()
         bad = next((n for n, token in enumerate(tokens) if not is_number(token)), None)
@@ -67,7 +67,8 @@ def _numbers(content: bytes, path: str, flag: str) -> np.ndarray:
     if len(values) == 0:
         raise InputError(f"{flag} {path}: no reflections in the file")
     if len(values) % 4:
-        raise InputError(f"{flag} {path}, line {_line_of_token(content, len(values) - 1)}: the last reflection is incomplete (h k l F are needed)")
+        line = _line_of_token(content, len(values) - 1)
+        raise InputError(f"{flag} {path}, line {line}: the last reflection is incomplete (h k l F are needed)")
     return values
 
 

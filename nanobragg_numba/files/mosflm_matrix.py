@@ -17,7 +17,8 @@ def read(path: str, flag: str) -> np.ndarray:
     Raises InputError naming the line if fewer than nine finite numbers can be read.
     """
     text = read_bytes(path, flag).decode("latin-1")
-    at, numbers = 0, []
+    at = 0
+    numbers: list[float] = []
     for _ in range(9):
         match = _NUMBER.match(text, at)
         if match is None or not np.isfinite(value := to_float(match.group(1))):

@@ -46,7 +46,7 @@ class OutputFiles:
         try:
             with open(name, "wb") as file:
                 for chunk in chunks:
-                    file.write(memoryview(chunk).cast("B") if isinstance(chunk, np.ndarray) else chunk)
+                    file.write(np.ascontiguousarray(chunk).data.cast("B") if isinstance(chunk, np.ndarray) else chunk)
             if not direct and os.path.exists(target):
                 shutil.copymode(target, name)
         except OSError as error:

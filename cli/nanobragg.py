@@ -137,7 +137,7 @@ def _write_dump(line: CommandLine) -> bool | None:
 def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: OutputFiles) -> None:
     from nanobragg_numba.compiled import is_cold
     from nanobragg_numba.random_numbers import reseed
-    from nanobragg_numba.simulate import PixelEngine
+    from nanobragg_numba.simulation import PixelEngine
 
     from . import report
     from .quirks import notes

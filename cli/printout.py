@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba.simulate import Block
+from nanobragg_numba.simulation import Block
 
 from .report import pixel_lines
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from nanobragg_numba.command_line import CommandLine
 from nanobragg_numba.experiment import Experiment
-from nanobragg_numba.simulate import OutOfTable
+from nanobragg_numba.simulation import OutOfTable
 
 
 class _Run(NamedTuple):

@@ -9,7 +9,7 @@ from nanobragg_numba.c_text import c_format
 from nanobragg_numba.command_line import CommandLine
 from nanobragg_numba.experiment import AVOGADRO, Experiment
 from nanobragg_numba.sampling import phi_angles
-from nanobragg_numba.simulate import OutOfTable
+from nanobragg_numba.simulation import OutOfTable
 from nanobragg_numba.statistics import Statistics
 from nanobragg_numba.vectors import cross
 

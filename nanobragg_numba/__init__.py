@@ -21,8 +21,8 @@ _HOME = {
     "SourceList": "parameters",
     "StructureFactors": "structure_factors",
     "parameters_from_command_line": "command_line",
-    "simulate": "simulate",
-    "Simulation": "simulate",
+    "simulate": "simulation",
+    "Simulation": "simulation",
     "poisson_image": "noise",
 }
 __all__ = list(_HOME)

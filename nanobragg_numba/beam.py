@@ -84,8 +84,6 @@ def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources
         intensities = np.where(np.isnan(beam.sources.intensities), 1.0, beam.sources.intensities)
         wavelengths = np.where(np.isnan(beam.sources.wavelengths_m), wavelength, beam.sources.wavelengths_m)
         divergence_count = -1
-        if not (wavelengths > 0.0).all():
-            raise InputError(f"-sourcefile: source {int(np.argmin(wavelengths > 0.0)) + 1} has a wavelength that is not positive")
     else:
         tilts = []
         for h_tic in range(h.count):

@@ -3,9 +3,9 @@
 import math
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .option_table import OPTIONS, Option
 from .parameters import Beam, Compat, Crystal, Detector, Parameters, Sampling, SourceList
 
 Settings = dict[str, Any]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -258,9 +259,17 @@ def _read_structure_factors(files: Files, default_F: float) -> tuple[Any, tuple[
     return None, ()
 
 
+def _naming(where: str, make: Callable[[], _T]) -> _T:
+    """What ``make`` makes; if that is refused, the sentence names the file too."""
+    try:
+        return make()
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
 def _read_sources(path: str) -> SourceList:
     columns = text_columns.read(path, 5, flag="-sourcefile")
-    return SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4])
+    return _naming(f"-sourcefile {path}", lambda: SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4]))
 
 
 def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandLine:
@@ -298,7 +307,8 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
         files = replace(files, mask=mask_file)
         detector = replace(detector, mask=headers[0].pixels())
     if files.matrix is not None:
-        crystal = replace(crystal, mosflm_matrix=mosflm_matrix.read(files.matrix, flag="-mat"))
+        matrix = mosflm_matrix.read(files.matrix, flag="-mat")
+        crystal = _naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
     table, hkl_report = _read_structure_factors(files, crystal.default_F)
     crystal = replace(crystal, structure_factors=table)
     if files.stol is not None:

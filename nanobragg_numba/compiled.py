@@ -42,7 +42,7 @@ CACHE_FOLDER = _cache_folder()
 
 if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     # workqueue aborts the process when two Python threads launch at once; it stays as the last resort, for
-    # machines without the OpenMP runtime, and simulate.py launches one kernel at a time.
+    # machines without the OpenMP runtime, and simulation.py launches one kernel at a time.
     config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 

@@ -138,9 +138,6 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState) -> L
     if edges is not None:
         bc, ca, ab = rescale(bc, edges[0] / volume), rescale(ca, edges[1] / volume), rescale(ab, edges[2] / volume)
         v_star = 1.0 / volume
-    size = magnitude(a_star) * magnitude(b_star) * magnitude(c_star)
-    if not (math.isfinite(v_star) and abs(v_star) > 1e-9 * size):
-        raise InputError("-mat: the matrix encloses no volume: its three axes lie in one plane")
     volume = 1.0 / v_star
     a, b, c = scale(bc, volume), scale(ca, volume), scale(ab, volume)
     a_star, b_star, c_star = scale(cross(b, c), v_star), scale(cross(c, a), v_star), scale(cross(a, b), v_star)

@@ -50,6 +50,16 @@ class Crystal:
     water_um: float = 0.0
     """Thickness of water in the beam (micrometres), for the background."""
 
+    def __post_init__(self) -> None:
+        if self.mosflm_matrix is None:
+            return
+        matrix = np.asarray(self.mosflm_matrix, dtype=np.float64)
+        if matrix.shape != (3, 3):
+            raise InputError(f"an orientation matrix has shape (3, 3), not {matrix.shape}")
+        edges = np.linalg.norm(matrix, axis=0).prod()
+        if not abs(np.linalg.det(matrix)) > 1e-9 * edges:
+            raise InputError("the orientation matrix encloses no volume: its three axes lie in one plane")
+
 
 @dataclass(frozen=True)
 class SourceList:
@@ -61,6 +71,11 @@ class SourceList:
     """(sources,): relative weight."""
     wavelengths_m: np.ndarray
     """(sources,): wavelength in metres."""
+
+    def __post_init__(self) -> None:
+        bad = self.wavelengths_m <= 0.0
+        if bad.any():
+            raise InputError(f"source {int(np.argmax(bad)) + 1} has a wavelength that is not positive")
 
 
 @dataclass(frozen=True)

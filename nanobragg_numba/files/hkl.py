@@ -54,6 +54,8 @@ def read(path: str, default_F: float, flag: str) -> tuple[StructureFactors, tupl
 
 def _numbers(content: bytes, path: str, flag: str) -> np.ndarray:
     """All numbers of the file; InputError unless it holds numbers only, four a reflection."""
+    if not content.strip():
+        raise InputError(f"{flag} {path}: no reflections in the file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)
@@ -64,8 +66,6 @@ def _numbers(content: bytes, path: str, flag: str) -> np.ndarray:
         if bad is not None:
             raise InputError(f"{flag} {path}, line {_line_of_token(content, bad)}: {tokens[bad]!r} is not a number") from None
         values = np.array([to_float(token) for token in tokens])
-    if len(values) == 0:
-        raise InputError(f"{flag} {path}: no reflections in the file")
     if len(values) % 4:
         line = _line_of_token(content, len(values) - 1)
         raise InputError(f"{flag} {path}, line {line}: the last reflection is incomplete (h k l F are needed)")

@@ -22,8 +22,8 @@ def read(path: str, flag: str) -> np.ndarray:
     for _ in range(9):
         match = _NUMBER.match(text, at)
         if match is None or not np.isfinite(value := to_float(match.group(1))):
-            line = text.count("\n", 0, at) + 1
             rest = text[at:].split()
+            line = text.count("\n", 0, text.index(rest[0], at) if rest else len(text)) + 1
             found = f"{rest[0]!r}" if rest else "the end of the file"
             raise InputError(f"{flag} {path}, line {line}: nine numbers make an orientation matrix, and after {len(numbers)} comes {found}")
         numbers.append(value)

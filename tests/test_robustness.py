@@ -1,0 +1,246 @@
+"""Bad input: one sentence on standard error, exit status 2, no half-written file, earlier outputs intact."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from running import GOLDEN, nanobragg
+
+GOOD = "-cell 70 80 90 90 90 90 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 16 -oversample 1 -seed 1".split()
+COMMAND = [sys.executable, "-c", "from nanobragg_numba.cli.nanobragg import command; command()"]
+HKL = "0 0 1 5.0\n1 2 3 7.5\n"
+MATRIX = (GOLDEN / "inputs" / "erl.mat").read_bytes()
+IMAGE = (GOLDEN / "inputs" / "mask.img").read_bytes()
+
+
+def refused(run, *parts: str) -> None:
+    """The run ended with one sentence that holds all ``parts``, and wrote nothing."""
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("nanoBragg: warning")]
+    assert run.status == 2, run.stderr
+    assert len(lines) == 1 and lines[0].startswith("nanoBragg: error: "), run.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+FILE_CASES = [
+    # option, content (None: no such file), what the sentence must name
+    ("-hkl", None, "no such file"),
+    ("-hkl", b"", "empty"),
+    ("-hkl", b" \n\n", "no reflections"),
+    ("-hkl", b"0 0 1 5\n1 2 x 7\n", "line 2: 'x'"),
+    ("-hkl", b"h k l F\n0 0 1 5\n", "line 1: 'h'"),
+    ("-hkl", b"0 0 1 5\n1 2 3\n", "line 2"),
+    ("-hkl", b"0 0 1 5\n0 0 3000000000 5\n", "line 2: absurd Miller index"),
+    ("-hkl", b"0 0 0 5\n900000 900000 900000 5\n", "memory"),
+    ("-mat", None, "no such file"),
+    ("-mat", b"", "empty"),
+    ("-mat", b"0.01 0 0\n0 0.01 0\n", "line 3"),
+    ("-mat", b"0.01 0 0\n0 0.01 abc\n0 0 0.01\n", "line 2"),
+    ("-mat", b"0.01 0.02 0.03\n0.01 0.02 0.03\n0 0 0.01\n", "one plane"),
+    ("-mask", None, "no such file"),
+    ("-mask", b"", "empty"),
+    ("-mask", b"P5\n3 3\n255\n", "not an SMV image"),
+    ("-mask", IMAGE[:700], "truncated"),
+    ("-mask", IMAGE.replace(b"SIZE1=88", b"SIZE1=xx"), "no size"),
+    ("-mask", IMAGE.replace(b"HEADER_BYTES=512", b"HEADER_BYTES=abc"), "HEADER_BYTES"),
+    ("-img", None, "no such file"),
+    ("-img", b"", "empty"),
+    ("-img", b"garbage", "not an SMV image"),
+    ("-img", IMAGE[:700], "truncated"),
+    ("-sourcefile", None, "no such file"),
+    ("-sourcefile", b"", "empty"),
+    ("-sourcefile", b"\n \n", "no data"),
+    ("-sourcefile", b"-10 0 0 1 1e-10\n-10 zero 0\n", "line 2: 'zero'"),
+    ("-sourcefile", b"-10 0 0 1 -1e-10\n", "wavelength"),
+    ("-stol", None, "no such file"),
+    ("-stol", b"", "empty"),
+    ("-stol", b"0.1 2.5\n# comment\n", "line 2: '#'"),
+]
+
+
+@pytest.mark.parametrize(("option", "content", "says"), FILE_CASES)
+def test_bad_input_file(option, content, says, tmp_path, capfdbinary):
+    if content is not None:
+        (tmp_path / "input").write_bytes(content)
+    run = nanobragg([*GOOD, option, "input"], tmp_path, capfdbinary)
+    refused(run, option, "input", says)
+    assert run.files(["input"]) == {}
+
+
+def test_unreadable_file(tmp_path, capfdbinary):
+    (tmp_path / "folder.hkl").mkdir()
+    refused(nanobragg([*GOOD, "-hkl", "folder.hkl"], tmp_path, capfdbinary), "-hkl folder.hkl", "is a directory")
+
+
+def test_truncated_dump(tmp_path, capfdbinary):
+    (tmp_path / "a.hkl").write_text(HKL)
+    assert nanobragg([*GOOD, "-hkl", "a.hkl"], tmp_path, capfdbinary).status == 0
+    dump = tmp_path / "Fdump.bin"
+    for content, says in ((dump.read_bytes()[:-9], "truncated"), (b"not a dump", "not a structure-factor dump"), (b"", "empty")):
+        dump.write_bytes(content)
+        refused(nanobragg(GOOD, tmp_path, capfdbinary), "-dump Fdump.bin", says)
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        ("-pixel 0", "-pixel"),
+        ("-pixel -0.1", "-pixel"),
+        ("-distance 0", "-distance"),
+        ("-distance -100", "-distance"),
+        ("-close_distance 0", "-close_distance"),
+        ("-lambda 0", "-lambda"),
+        ("-lambda -1", "-lambda"),
+        ("-energy 0", "-energy"),
+        ("-cell 70 80 90 90 90 180", "-cell"),
+        ("-cell 70 80 90 30 30 90", "-cell"),
+        ("-detpixels -5", "-detpixels"),
+        ("-detpixels 2000000000", "-detpixels"),
+        ("-detpixels 46000", "memory"),
+        ("-detpixels 0 -detsize 1e30", "-detsize"),
+        ("-oversample 99999999", "-oversample"),
+        ("-xtalsize 1000 -oversample 0", "-oversample"),
+        ("-phisteps 2000000000", "-phisteps"),
+        ("-mosaic 1 -mosaic_domains 2000000000", "mosaic domains"),
+        ("-misset inf 0 0", "-misset"),
+        ("-distance", "-distance needs 1 value"),
+        ("-misset 1 2", "-misset needs 3 values"),
+        ("-detector_abs", "-detector_abs needs 1 value"),
+        ("-threads 0", "-threads"),
+        ("-threads two", "-threads"),
+        ("-compat d", "-compat"),
+        ("-png", "-png needs a value"),
+        ("-phi_carryover_mode c", "-phi_carryover_mode"),
+        ("-beam_vector 0 0 0", "-beam_vector"),
+        ("-flux 1e12 -beamsize 0", "-beamsize"),
+    ],
+)
+def test_bad_value(words, flag, tmp_path, capfdbinary):
+    line = [*GOOD, *words.split()]
+    run = nanobragg(line, tmp_path, capfdbinary)
+    refused(run, flag)
+    assert run.files() == {}
+
+
+def test_no_crystal_prints_the_usage(tmp_path, capfdbinary):
+    run = nanobragg([], tmp_path, capfdbinary)
+    assert run.status == 9
+    assert b"ERROR: no hkl file and no dump file to read.usage: nanoBragg -mat auto.mat -hkl Fs.hkl\n" in run.stdout
+
+
+def test_what_begins_with_a_dash_is_no_cell(tmp_path, capfdbinary):
+    run = nanobragg(["-default_F", "1", "-cell", "-70"], tmp_path, capfdbinary)
+    assert run.status == 9 and run.stdout.count(b"usage: nanoBragg") == 1
+
+
+def test_unknown_option_is_named_with_its_neighbour(tmp_path, capfdbinary):
+    run = nanobragg([*GOOD, "-distnace", "50"], tmp_path / "a", capfdbinary)
+    assert run.status == 0 and "-distnace (the nearest is -distance)" in run.stderr
+    refused(nanobragg([*GOOD, "-distnace", "50", "-strict"], tmp_path / "b", capfdbinary), "-distnace", "-distance")
+    refused(nanobragg([*GOOD, "-fluence", "1e2x", "-strict"], tmp_path / "c", capfdbinary), "-fluence", "1e2x")
+
+
+def snapshot(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.fixture
+def earlier(tmp_path, capfdbinary):
+    """A folder with the outputs of an earlier run."""
+    assert nanobragg(GOOD, tmp_path, capfdbinary).status == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("limit", [500, 1500, 20000])
+def test_full_disk_keeps_earlier_outputs(earlier, limit):
+    # A limit on the file size stops a write in the middle, as a full disk does.
+    before = snapshot(earlier)
+
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    line = [*GOOD, "-default_F", "200", "-detpixels", "200"]
+    run = subprocess.run([*COMMAND, *line], cwd=earlier, capture_output=True, text=True, preexec_fn=small_files, timeout=120)
+    assert run.returncode == 2, run.stderr
+    assert re.search(r"error: cannot write \S+: file too large", run.stderr)
+    assert snapshot(earlier) == before
+
+
+def test_device_without_space(tmp_path, capfdbinary):
+    refused(nanobragg([*GOOD, "-intfile", "/dev/full"], tmp_path, capfdbinary), "/dev/full", "no space left")
+    assert snapshot(tmp_path) == {}
+
+
+def test_devices_are_written_not_replaced(tmp_path, capfdbinary):
+    assert nanobragg([*GOOD, "-floatfile", "/dev/null"], tmp_path, capfdbinary).status == 0
+    assert not os.path.isfile("/dev/null")
+
+
+def test_folder_that_cannot_be_written(tmp_path, capfdbinary):
+    refused(nanobragg([*GOOD, "-floatfile", "missing/f.bin"], tmp_path, capfdbinary), "-floatfile missing/f.bin", "does not exist")
+    (tmp_path / "taken").mkdir()
+    refused(nanobragg([*GOOD, "-noisefile", "taken"], tmp_path, capfdbinary), "-noisefile taken", "is a folder")
+
+
+def test_read_only_folder(tmp_path, monkeypatch, capfdbinary):
+    # Root may write anywhere, so the system's answer is given here.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    refused(nanobragg(GOOD, tmp_path, capfdbinary), "-floatfile floatimage.bin", "no permission")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_keeps_earlier_outputs(earlier, number, status):
+    before = snapshot(earlier)
+    line = [*GOOD, "-default_F", "7", "-detpixels", "2000", "-mosaic", "1", "-mosaic_domains", "2000"]
+    process = subprocess.Popen([*COMMAND, *line], cwd=earlier, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    for text in process.stdout:
+        if b"0% done" in text:
+            break
+    process.send_signal(number)
+    started = time.monotonic()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert time.monotonic() - started < 30
+    assert b"Traceback" not in error
+    assert snapshot(earlier) == before
+
+
+def test_reader_of_standard_output_goes_away(tmp_path):
+    line = [*COMMAND, *GOOD, "-printout", "-detpixels", "60"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait(timeout=60) == 141
+    assert b"Traceback" not in error
+    assert snapshot(tmp_path) == {}
+
+
+def test_two_threads_at_once():
+    from nanobragg_numba import parameters_from_command_line, simulate
+
+    lines = [" ".join([*GOOD, "-detpixels", "120", "-default_F", str(F)]) for F in (10, 20, 30, 40)]
+    alone = [simulate(parameters_from_command_line(line)).image for line in lines]
+    together: dict[int, np.ndarray] = {}
+
+    def work(n: int) -> None:
+        for _ in range(3):
+            together[n] = simulate(parameters_from_command_line(lines[n])).image
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(lines))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, image in enumerate(alone):
+        assert np.array_equal(image, together[n])

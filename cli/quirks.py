@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nanobragg_numba.angles import RTD
 from nanobragg_numba.command_line import CommandLine
 from nanobragg_numba.experiment import Experiment
 from nanobragg_numba.simulation import OutOfTable
@@ -39,6 +40,14 @@ def _unequal_sources(run: _Run) -> bool:
     return len(set(np.asarray(run.x.sources.intensities).tolist())) > 1
 
 
+def _wrong_angles(run: _Run) -> bool:
+    crystal = run.x.parameters.crystal
+    if crystal.cell is None or crystal.mosflm_matrix is not None:
+        return False
+    given = [angle if angle > 0 else 90.0 for angle in crystal.cell[3:]]
+    return any(abs(angle * RTD - wanted) > 1e-6 for angle, wanted in zip(run.x.lattice.cell[3:], given, strict=True))
+
+
 def _mask_of_other_size(run: _Run) -> bool:
     mask, g = run.x.parameters.detector.mask, run.x.geometry
     return mask is not None and mask.shape != (g.slow_pixels, g.fast_pixels)
@@ -54,6 +63,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q7", _unequal_sources, "the source intensities were not used; -compat spec uses them"),
     ("Q8", lambda run: isinstance(run.x.parameters.crystal.misset_deg, tuple) and run.x.parameters.crystal.misset_seed is not None, "the words after -misset_seed were read as missetting angles too; give it before -misset, or -compat spec"),
     ("Q10", lambda run: run.line.files.hkl is None and run.x.parameters.crystal.structure_factors is not None, "the structure factors come from the dump file of an earlier run; give -hkl, or remove the file"),
+    ("Q13", _wrong_angles, "the angles of this triclinic cell came out a little different from those given; -compat spec keeps them, or use -mat"),
     ("mask", _mask_of_other_size, "the mask is of another size than the image, and its rows were broken at the image's; -compat spec refuses it"),
     ("Q11", lambda run: run.x.parameters.detector.pix0_mm is not None, "the numbers of -pix0_vector were not used; -compat spec uses them"),
 )  # fmt: skip

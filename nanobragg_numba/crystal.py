@@ -9,7 +9,7 @@ from .angles import RTD
 from .c_text import c_format
 from .errors import InputError
 from .mosaic import random_missetting
-from .parameters import Crystal
+from .parameters import Compat, Crystal
 from .random_numbers import RandomState
 from .vectors import Vector, cross, dot, magnitude, rescale, rotate_xyz, scale
 
@@ -64,8 +64,14 @@ RECIPROCAL_NAMES = (
 FIRST_RECIPROCAL_NAMES = (*RECIPROCAL_NAMES[:5], "cos9gamma_star)")
 
 
-def _axes_from_cell(cell: tuple[float, ...]) -> tuple[tuple[Vector, Vector, Vector], tuple[float, float, float], float, list[str]]:
-    """Reciprocal axes in the default orientation (a* along x, b* in the xy plane), edges, volume, report."""
+def _axes_from_cell(
+    cell: tuple[float, ...], compat: Compat
+) -> tuple[tuple[Vector, Vector, Vector], tuple[float, float, float], float, list[str]]:
+    """Reciprocal axes in the default orientation (a* along x, b* in the xy plane), edges, volume, report.
+
+    The reference's c* has a wrong z component unless sin(gamma) = sin(gamma*), so that the angles of a triclinic
+    cell come out a little off (Q13); "spec" takes V* / (a* b* sin(gamma*)), which is 1/c.
+    """
     a, b, c = cell[:3]
     if not (a > 0.0 and math.isfinite(a)):
         raise InputError(f"-cell: the edge a must be positive, not {a:g} A")
@@ -94,10 +100,11 @@ def _axes_from_cell(cell: tuple[float, ...]) -> tuple[tuple[Vector, Vector, Vect
     )
     cos_a, cos_b, cos_g = angles.cosines
     sin_g = angles.sines[2]
+    c_z = c_s * volume / (a * b * c * sin_g) if compat == "c" else v_star / (a_s * b_s * sin_g)
     axes = (
         (a_s, 0.0, 0.0),
         (b_s * cos_g, b_s * sin_g, 0.0),
-        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_s * volume / (a * b * c * sin_g)),
+        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_z),
     )
     return axes, (a, b, c), volume, angles.report
 
@@ -109,7 +116,7 @@ def _axes_from_matrix(matrix: np.ndarray, wavelength: float) -> tuple[Vector, Ve
     return columns[0], columns[1], columns[2]
 
 
-def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState) -> Lattice:
+def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, compat: Compat) -> Lattice:
     """The lattice at phi = 0; ``state`` must be seeded for a random missetting.
 
     A matrix gives the orientation; a cell given too then sets the lengths and the volume, as in the reference.
@@ -121,7 +128,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState) -> L
     edges: tuple[float, float, float] | None = None
     volume = 0.0
     if crystal.cell is not None and (crystal.mosflm_matrix is None or crystal.cell[0] > 0.0):
-        stars, edges, volume, report = _axes_from_cell(crystal.cell)
+        stars, edges, volume, report = _axes_from_cell(crystal.cell, compat)
     if crystal.mosflm_matrix is not None:
         stars = _axes_from_matrix(crystal.mosflm_matrix, wavelength)
     if crystal.misset_deg is not None:

@@ -41,6 +41,8 @@ class Experiment:
     phi_start: float
     mosaic_spread: float
     mosaic_domains: int
+    mosaic: np.ndarray
+    """(domains, 9): rotation of each domain; (0, 9) where the one domain is not turned."""
     wavelength: float
     fluence: float
     interpolate: bool
@@ -119,7 +121,7 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     phi_start = sampling.phi_deg / RTD
     spread, domains, mosaic_warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
     reseed(state, _clock_seed(crystal.misset_seed))
-    lattice = derive_lattice(crystal, wavelength, state)
+    lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
     interpolate = crystal.interpolate if crystal.interpolate is not None else min(crystal.n_cells) <= 2
     factors = crystal.structure_factors
@@ -146,7 +148,7 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     photons = fluence(beam)
     tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
     return Experiment(
-        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, spread, domains, wavelength, photons,
+        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, spread, domains, rotations, wavelength, photons,
         interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables, state, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 

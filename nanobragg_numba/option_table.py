@@ -65,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("-Nb", "crystal", "N", "1", "unit cells along b", "crystal.n_cells.1", kind="int", stop=True),
     _value("-Nc", "crystal", "N", "1", "unit cells along c", "crystal.n_cells.2", kind="int", stop=True),
     _value("-N", "crystal", "N", "1", "unit cells along all three axes; 0 is one cell", N_CELLS, kind="int", same=True, exact=True, stop=True),
-    Option(("-cell",), "crystal", "a b c alpha beta gamma (A, degrees)", "none", "unit cell, one to six numbers; missing lengths copy a, missing angles are 90", kind="cell"),
+    Option(("-cell",), "crystal", "a b c alpha beta gamma (A, degrees)", "none", "unit cell, one to six numbers; missing lengths copy a, missing angles are 90", kind="cell", quirk="Q13"),
     Option(("-misset",), "crystal", "x y z (degrees) | random", "0 0 0", "missetting angles about laboratory x, then y, then z", kind="misset", quirk="Q8"),
     _value("-samplesize -sample_size", "crystal", "size (mm)", "from -N", "full width of the crystal, all axes", SIZE, same=True),
     _value("-sample_thick -sample_x", "crystal", "size (mm)", "from -N", "full width along a", "crystal.size_mm.0"),

@@ -1,0 +1,89 @@
+"""The folders install under the right names, and the documents say what is true."""
+
+import configparser
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOT_PACKAGES = {"tests", "benchmarks", "docs", "examples", "golden", "build"}
+
+
+def setup_cfg():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options"]["package_dir"].split("\n")
+    mapping = dict(map(str.strip, line.split("=")) for line in lines if line.strip())
+    return mapping, parser["options"]["packages"].split()
+
+
+def test_every_folder_with_python_files_is_installed():
+    mapping, packages = setup_cfg()
+    installed = {mapping[name] if name in mapping else name.replace(".", "/") for name in packages}
+    tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    files = tracked or [str(p.relative_to(ROOT)) for p in ROOT.glob("[a-z]*/**/*.py")]
+    found = {str(Path(file).parent) for file in files}
+    found = {folder for folder in found if folder.split("/")[0] not in NOT_PACKAGES}
+    assert found == installed
+
+
+def test_no_import_name_contains_numba_dot_cuda():
+    # numba-cuda's import finder matches that text anywhere in a name, and recurses without end.
+    _, packages = setup_cfg()
+    for package in packages:
+        folder = Path(importlib.import_module(package).__file__ or "").parent
+        for name in [package, *(f"{package}.{file.stem}" for file in folder.glob("*.py"))]:
+            assert "numba.cuda" not in name
+
+
+@pytest.mark.parametrize("folder", ["cli", "autograd", "cuda_kernels"])
+def test_a_mapped_folder_refuses_its_own_name(folder):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {folder}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode != 0 and "install the project first" in run.stderr
+
+
+def test_start_up_loads_nothing_heavy():
+    code = (
+        "import sys, nanobragg_numba.simulation, nanobragg_numba.experiment, nanobragg_numba.cli.nanobragg\n"
+        "print([name for name in ('torch', 'fabio', 'matplotlib', 'PIL', 'scipy', 'h5py') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_help_does_not_load_numba():
+    code = (
+        "import sys; from nanobragg_numba.cli.nanobragg import main; status = main(['--help'])\n"
+        "assert status == 0 and 'numba' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "-detector_thicksteps" in run.stdout and "default: Fdump.bin" in run.stdout
+
+
+def test_readme_lists_every_option():
+    from nanobragg_numba.cli.help import markdown_table
+
+    text = (ROOT / "README.md").read_text()
+    section = re.search(r"a test compares -->\n(.*)<!-- end of options -->", text, re.S)
+    assert section is not None and section.group(1) == markdown_table()
+
+
+def test_every_quirk_of_the_option_table_is_explained():
+    from nanobragg_numba.option_table import OPTIONS
+
+    text = (ROOT / "docs" / "compat.md").read_text()
+    for quirk in {option.quirk for option in OPTIONS if option.quirk}:
+        assert f"**{quirk}" in text
+
+
+def test_the_readme_opens_with_two_commands():
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert len([line for line in block.splitlines() if line and not line.startswith("#")]) == 1

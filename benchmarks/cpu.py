@@ -82,7 +82,7 @@ def main() -> None:
     c, omp = os.environ.get("NB_C_BIN"), os.environ.get("NB_C_OMP_BIN")
     if not c:
         sys.exit("NB_C_BIN must name the reference binary")
-    ours = [sys.executable, "-c", "from nanobragg_numba.cli.nanobragg import command; command()"]
+    ours = [sys.executable, "-c", "from nanobragg_numba.cli.start import command; command()"]
     print(
         f"{llvmlite.binding.get_host_cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, numba {numba.__version__}, "
     )

@@ -1,7 +1,6 @@
 """The nanoBragg command: the reference program's command line, standard output and files."""
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +12,28 @@ from nanobragg_numba.files.output import OutputFiles, require_writable
 
 from .own_options import OwnOptions, take_own_options
 
-BAD_INPUT, NO_CRYSTAL, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 9, 130, 143, 141
+BAD_INPUT, NO_CRYSTAL, INTERRUPTED, BROKEN_PIPE = 2, 9, 130, 141
 
 
 def say(text: str) -> None:
     """Standard output, as the reference writes it; file names go through byte for byte."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(text))
-    sys.stdout.buffer.flush()
+    if sys.stdout is None:
+        # Closed by the caller: the reference, too, then writes its files all the same.
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(text))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from None
 
 
 def tell(text: str) -> None:
     """Our own remarks, on standard error."""
-    print(f"nanoBragg: {text}", file=sys.stderr, flush=True)
+    print(f"nanoBragg: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -63,6 +71,8 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
         if own.strict:
             raise InputError(text)
         tell(f"warning: {text}; ignored, as the C program does")
+    if own.strict and line.stray:
+        raise InputError(f"the word {line.stray[0]!r} belongs to no option")
     for text in line.warnings:
         if own.strict:
             raise InputError(text)
@@ -126,16 +136,17 @@ def _write_dump(line: CommandLine) -> bool | None:
         return None
     try:
         require_writable(line.files.dump, "-dump")
+        with OutputFiles() as files:
+            files.write(line.files.dump, [fdump.write(factors)])
+            files.commit()
     except InputError:
         return False
-    with OutputFiles() as files:
-        files.write(line.files.dump, [fdump.write(factors)])
-        files.commit()
     return True
 
 
 def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: OutputFiles) -> None:
     from nanobragg_numba.compiled import is_cold
+    from nanobragg_numba.experiment import generator_seed
     from nanobragg_numba.random_numbers import reseed
     from nanobragg_numba.simulation import PixelEngine
 
@@ -143,8 +154,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: Output
     from .quirks import notes
     from .write_images import write_images
 
-    seed = line.outputs.noise_seed
-    noise_seed = _clock_seed() if seed is None else -seed
+    noise_seed = generator_seed(line.outputs.noise_seed)
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
     say(report.before_run(line, experiment, _write_dump(line)))
@@ -152,7 +162,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: Output
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
     if is_cold():
         tell("compiling the kernels: once on this machine, about half a minute")
-    engine = PixelEngine(experiment)
+    engine = PixelEngine(experiment, precision=own.precision)
     _compute(line, engine)
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
@@ -162,12 +172,6 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: Output
         from nanobragg_numba.files import preview
 
         files.write(own.png, [preview.png(engine.image)])
-
-
-def _clock_seed() -> int:
-    import time
-
-    return -int(time.time())
 
 
 def _compute(line: CommandLine, engine: Any) -> None:
@@ -197,13 +201,3 @@ def _compute(line: CommandLine, engine: Any) -> None:
             if text:
                 say(text)
             bar.update(block.slow_end - block.slow_start)
-
-
-def command() -> None:
-    """Entry point of the installed command."""
-
-    def terminated(number: int, frame: Any) -> None:
-        raise SystemExit(TERMINATED)
-
-    signal.signal(signal.SIGTERM, terminated)
-    sys.exit(main())

@@ -6,12 +6,13 @@ from typing import Literal
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.option_table import Option
-from nanobragg_numba.parameters import Compat
+from nanobragg_numba.parameters import Compat, Precision
 
 GROUP = "this program"
 ROWS = (
     Option(("-compat",), GROUP, "c | spec", "c", "c: the reference's output, quirks and all; spec: the physics that the options promise", exact=True),
     Option(("-threads",), GROUP, "N", "all cores", "threads to compute with; the result does not depend on it", exact=True),
+    Option(("-precision",), GROUP, "guarded | exact | double", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven", exact=True),
     Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
     Option(("-version",), GROUP, "", "", "print the version and stop", exact=True),
@@ -25,6 +26,7 @@ class OwnOptions:
 
     compat: Compat = "c"
     threads: int | None = None
+    precision: Precision = "guarded"
     strict: bool = False
     png: str | None = None
     action: Literal["run", "help", "version"] = "run"
@@ -50,9 +52,14 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
                 raise InputError(f"-compat must be c or spec, not {value!r}")
             own.compat = "c" if value == "c" else "spec"
         elif word == "-threads":
-            if not value.isdigit() or int(value) < 1:
+            if not (value.isascii() and value.isdigit() and int(value) > 0):
                 raise InputError(f"-threads must be a whole number above zero, not {value!r}")
             own.threads = int(value)
+        elif word == "-precision":
+            known: dict[str, Precision] = {"guarded": "guarded", "exact": "exact", "double": "double"}
+            if value not in known:
+                raise InputError(f"-precision must be guarded, exact or double, not {value!r}")
+            own.precision = known[value]
         elif word == "-png":
             own.png = value
         elif word == "-strict":

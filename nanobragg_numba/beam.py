@@ -74,9 +74,9 @@ def _is_cut(hdiv: float, vdiv: float, h: Steps, v: Steps) -> bool:
 
 def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources:
     """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
-    h = even_steps(_fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps, 1.0)
-    v = even_steps(_fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps, 1.0)
-    spectrum = even_steps(beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps, 1.0)
+    h = even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps)
+    v = even_steps("-vdivsteps", _fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps)
+    spectrum = even_steps("-dispsteps", beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps)
     report: list[str] = []
     along = scale(geometry.beam, -SOURCE_DISTANCE)
     if beam.sources is not None:

@@ -35,6 +35,16 @@ def atoi(text: str) -> int:
     return (value + 2**31) % 2**32 - 2**31
 
 
+def c_negative(value: int) -> int:
+    """``-value`` of a 32-bit integer: the most negative one is its own negative."""
+    return value if value == -(2**31) else -value
+
+
+def shown(text: str) -> str:
+    """``text`` quoted for a message, cut short if it is long."""
+    return repr(text if len(text) <= 24 else text[:24] + "...")
+
+
 def is_number(text: str) -> bool:
     """Whether all of ``text`` is one number, so that ``atof`` loses nothing."""
     return _FLOAT.fullmatch(text.strip(C_SPACE)) is not None

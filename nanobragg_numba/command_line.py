@@ -66,6 +66,8 @@ class CommandLine:
     """The reference's lines about reading structure factors."""
     ignored: tuple[str, ...] = ()
     """Words that look like options and match none."""
+    stray: tuple[str, ...] = ()
+    """Words that are neither options nor values of any."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -291,6 +293,8 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
         if not word.startswith("-"):
             continue
         known = "-mask" in word
+        if known:
+            reading.used.add(at + 1)
         for option in OPTIONS:
             if option.matches(word):
                 known = True
@@ -312,7 +316,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
     table, hkl_report = _read_structure_factors(files, crystal.default_F)
     crystal = replace(crystal, structure_factors=table)
     if files.stol is not None:
-        text_columns.read(files.stol, 2, flag="-stol")
+        text_columns.read(files.stol, 2, flag="-stol, -4stol or -Q")
     if files.sources is not None:
         beam = replace(beam, sources=_read_sources(files.sources))
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
@@ -323,6 +327,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
         tuple(headers),
         hkl_report,
         ignored,
+        tuple(word for at, word in enumerate(words) if at not in reading.used and not word.startswith("-")),
         tuple(reading.warnings),
     )
 
@@ -333,7 +338,10 @@ def parameters_from_command_line(command_line: str | Sequence[str], compat: Comp
     ``command_line`` is the line as a string (split as a shell does) or a list of words; the program's name may lead.
     Raises InputError for bad values or files, and if there is no lattice or no structure factor.
     """
-    words = shlex.split(command_line) if isinstance(command_line, str) else list(command_line)
+    try:
+        words = shlex.split(command_line) if isinstance(command_line, str) else list(command_line)
+    except ValueError as error:
+        raise InputError(f"the command line cannot be split into words: {error}") from None
     if words and not words[0].startswith("-"):
         words = words[1:]
     read = read_command_line(words, compat)

@@ -7,13 +7,14 @@ import numpy as np
 
 from .angles import RTD
 from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, fluence
+from .c_text import c_negative
 from .compiled import compiled
 from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .errors import InputError
 from .geometry import Geometry, derive_geometry, mask_of
 from .memory import require_memory
 from .mosaic import mosaic_rotations
-from .parameters import SHAPES, Compat, Parameters, require_finite
+from .parameters import SHAPES, Compat, Parameters, validate
 from .random_numbers import RandomState, new_state, reseed
 from .sampling import Steps, effective_angles, mosaic_steps, phi_angles, phi_steps
 from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
@@ -103,15 +104,24 @@ def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: list[float],
     return _orientations(axes, spindle, np.array(angles), rotations)
 
 
-def _clock_seed(given: int | None) -> int:
+def generator_seed(given: int | None) -> int:
     """The generator's seed: negative, so that it starts anew."""
-    return -int(time.time()) if given is None else -given
+    return -int(time.time()) if given is None else c_negative(given)
 
 
 def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experiment:
     """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
+    if compat not in ("c", "spec"):
+        raise InputError(f"compat must be c or spec, not {compat!r}")
+    validate(parameters)
+    try:
+        return _derive(parameters, compat)
+    except (ZeroDivisionError, OverflowError):
+        raise InputError("these numbers are beyond double precision: look at -cell, -mat, -lambda, -distance and -pixel") from None
+
+
+def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
-    require_finite(parameters)
     state = new_state()
     millimetres = crystal.size_mm
     size, clip_warnings = clip_to_beam((millimetres[0] / 1000, millimetres[1] / 1000, millimetres[2] / 1000), beam)
@@ -120,7 +130,7 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     phi = phi_steps(sampling)
     phi_start = sampling.phi_deg / RTD
     spread, domains, mosaic_warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
-    reseed(state, _clock_seed(crystal.misset_seed))
+    reseed(state, generator_seed(crystal.misset_seed))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
     interpolate = crystal.interpolate if crystal.interpolate is not None else min(crystal.n_cells) <= 2
@@ -130,7 +140,7 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
     sources = derive_sources(beam, geometry, wavelength)
     require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
-    reseed(state, -crystal.mosaic_seed)
+    reseed(state, c_negative(crystal.mosaic_seed))
     # Drawn in any case: the noise can go on with the generator's state. Without a spread nothing is turned.
     rotations = mosaic_rotations(spread, domains, state)[: domains if spread > 0.0 else 0]
     carryover = sampling.carryover if sampling.carryover is not None else compat == "c"

@@ -263,7 +263,7 @@ def _sensor(parameters: Parameters) -> tuple[float, float, int, float, tuple[str
     if thickness > 0.0 and mu < 0.0:
         mu = 1.0 / thickness
         warnings = (f"WARNING: setting detector attenuation depth to {mu:g} m",)
-    steps = even_steps(thickness, -1.0, detector.layers, 0.5e-6, ends_included=False)
+    steps = even_steps("-detector_thicksteps", thickness, -1.0, detector.layers, 0.5e-6, ends_included=False)
     return steps.range, steps.step, steps.count, mu, warnings
 
 
@@ -277,6 +277,8 @@ def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.nd
     shape = (geometry.slow_pixels, geometry.fast_pixels)
     if mask is None:
         return None
+    if mask.ndim != 2:
+        raise InputError(f"a mask has shape (slow, fast), not {mask.shape}")
     if mask.shape != shape and (compat == "spec" or mask.size < shape[0] * shape[1]):
         raise InputError(f"-mask: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {shape[1]}x{shape[0]}")
     return np.ascontiguousarray(mask.ravel()[: shape[0] * shape[1]].reshape(shape) != 0)

@@ -6,6 +6,7 @@ chooses as the reference does, and the choice is found in the derived objects th
 
 import math
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from .structure_factors import StructureFactors
 
 Vector = tuple[float, float, float]
 Compat = Literal["c", "spec"]
+Precision = Literal["guarded", "exact", "double"]
+PRECISIONS = ("guarded", "exact", "double")
 CONVENTIONS = ("custom", "adxv", "mosflm", "xds", "dials", "denzo")
 SHAPES = ("square", "round", "gauss", "tophat")
 
@@ -51,6 +54,8 @@ class Crystal:
     """Thickness of water in the beam (micrometres), for the background."""
 
     def __post_init__(self) -> None:
+        if self.misset_deg is not None and self.misset_deg != "random" and isinstance(self.misset_deg, str):
+            raise InputError(f"misset_deg must be three angles or 'random', not {self.misset_deg!r}")
         if self.mosflm_matrix is None:
             return
         matrix = np.asarray(self.mosflm_matrix, dtype=np.float64)
@@ -73,9 +78,17 @@ class SourceList:
     """(sources,): wavelength in metres."""
 
     def __post_init__(self) -> None:
+        for name in ("positions", "intensities", "wavelengths_m"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        n = len(self.wavelengths_m)
+        if n == 0 or self.positions.shape != (n, 3) or self.intensities.shape != (n,):
+            raise InputError(f"sources need positions (n, 3), intensities (n,) and n > 0 wavelengths, not {n}")
         bad = self.wavelengths_m <= 0.0
         if bad.any():
-            raise InputError(f"source {int(np.argmax(bad)) + 1} has a wavelength that is not positive")
+            raise InputError(
+                f"source {int(np.argmax(bad)) + 1} has a wavelength that is not positive "
+                "(a column missing on a line without a plain newline is read as zero)"
+            )
 
 
 @dataclass(frozen=True)
@@ -192,11 +205,39 @@ class Parameters:
     sampling: Sampling = field(default_factory=Sampling)
 
 
-def require_finite(parameters: Parameters) -> None:
-    """Raise InputError, naming the field, if any number among the parameters is inf or nan."""
+_CHOICES = {"shape": SHAPES, "convention": CONVENTIONS, "pivot": ("beam", "sample")}
+_LENGTHS = {
+    "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm": 2,
+    "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3, "twotheta_axis": 3, "pix0_mm": 3, "roi": 4,
+    "spindle_axis": 3, "misset_deg": 3,
+}  # fmt: skip
+_WHOLE = (
+    "misset_seed", "mosaic_domains", "mosaic_seed", "dispersion_steps", "hdivsteps", "vdivsteps", "pixels", "layers", "roi", "phisteps",
+    "oversample",
+)  # fmt: skip
+_NEEDED = ("wavelength_A", "pixel_size_mm", "distance_mm", "fluence", "default_F", "fudge")
+
+
+def validate(parameters: Parameters) -> None:
+    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan."""
     for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling):
         for f in fields(part):
             value = getattr(part, f.name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-                raise InputError(f"{type(part).__name__}.{f.name} must be finite, not {value}")
+            name = f"{type(part).__name__}.{f.name}"
+            if f.name in _CHOICES and value not in _CHOICES[f.name]:
+                raise InputError(f"{name} must be one of {', '.join(_CHOICES[f.name])}, not {value!r}")
+            if value is None and f.name in _NEEDED:
+                raise InputError(f"{name} must be given")
+            if value is None or not (f.name in _LENGTHS or isinstance(value, Real)) or (isinstance(value, str) and value == "random"):
+                continue
+            values = (value,) if isinstance(value, Real) else tuple(value)
+            lengths = _LENGTHS.get(f.name, 1)
+            if len(values) not in (lengths if isinstance(lengths, tuple) else (lengths,)) or isinstance(value, str):
+                raise InputError(f"{name} must hold {lengths} values, not {value!r}")
+            for number in values:
+                if number is None and f.name in ("beam_center_mm", "close_point_mm", "org_pixels"):
+                    continue
+                if not isinstance(number, Real) or not math.isfinite(number):
+                    raise InputError(f"{name} must be finite, not {value}")
+                if f.name in _WHOLE and not (isinstance(number, Integral) and abs(int(number)) < 2**62):
+                    raise InputError(f"{name} must be whole, not {value}")

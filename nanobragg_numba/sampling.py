@@ -23,12 +23,14 @@ def _given(value: float | None, unset: float = -1.0) -> float:
     return unset if value is None else value
 
 
-def _ceil(value: float) -> int:
-    return math.ceil(value) if abs(value) < 2**31 else 0
+def _ceil(value: float, flag: str) -> int:
+    if not abs(value) < 2**31:
+        raise InputError(f"{flag}: {value:g} steps are too many (at most {MOST_STEPS})")
+    return math.ceil(value)
 
 
-def even_steps(extent: float, step: float, count: int | None, default_range: float, ends_included: bool = True) -> Steps:
-    """Steps over ``extent``, of size ``step``, ``count`` of them: negative or None where not given.
+def even_steps(flag: str, extent: float, step: float, count: int | None, default_range: float = 1.0, ends_included: bool = True) -> Steps:
+    """Steps over ``extent`` (set by ``flag``), of size ``step``, ``count`` of them: negative or None where not given.
 
     ``default_range`` is taken when only the count is known. ``ends_included``: a range alone becomes two steps of
     the whole range; otherwise (sensor layers) two of half of it. Without a positive range there is one step.
@@ -41,7 +43,7 @@ def even_steps(extent: float, step: float, count: int | None, default_range: flo
             n = 2
             step = extent if ends_included else extent / n
         else:
-            n = _ceil(extent / step)
+            n = _ceil(extent / step, flag)
     elif extent < 0.0:
         extent, step, n = (default_range, default_range / n, n) if step <= 0.0 else (step, step, 2)
     elif step <= 0.0:
@@ -50,7 +52,7 @@ def even_steps(extent: float, step: float, count: int | None, default_range: flo
     if extent <= 0.0 or step <= 0.0 or n <= 0:
         return Steps(0.0, 0.0, 1)
     if n > MOST_STEPS:
-        raise InputError(f"{n} steps over one range are too many (at most {MOST_STEPS})")
+        raise InputError(f"{flag}: {n} steps are too many (at most {MOST_STEPS})")
     return Steps(extent, step, n)
 
 
@@ -65,7 +67,7 @@ def phi_steps(sampling: Sampling) -> Steps:
         elif step <= 0.0:
             step, n = osc / 2.0, 2
         else:
-            n = _ceil(osc / step)
+            n = _ceil(osc / step, "-phistep")
     else:
         n = max(n, 1)
         if osc < 0.0:

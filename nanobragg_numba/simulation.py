@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .experiment import Experiment, derive_experiment
-from .parameters import Compat, Parameters
+from .parameters import PRECISIONS, Compat, Parameters, Precision
 from .tables import Tables
 
 # One launch at a time: a launch takes all threads anyway, and numba's last-resort threading layer aborts on two.
@@ -63,8 +63,11 @@ class PixelEngine:
     where the first sweep is (Q1), and how often the polarization axis was made a unit vector (Q4).
     """
 
-    def __init__(self, experiment: Experiment, dtype: Any = np.float32):
+    def __init__(self, experiment: Experiment, dtype: Any = np.float32, precision: Precision = "guarded"):
         self.experiment = experiment
+        self.precision = _precision_in_force(experiment, dtype, precision)
+        self.recomputed = 0
+        """Pixels whose rounding the guarded engine left to the exact one."""
         geometry = experiment.geometry
         shape = (geometry.slow_pixels, geometry.fast_pixels)
         self.image = np.zeros(shape, dtype)
@@ -106,6 +109,9 @@ class PixelEngine:
         columns = self.window[:2]
         width = tables.detector.fast_pixels
         mask = self.computed[slow:end]
+        if self.precision != "exact":
+            self._compute_vectorised(slow, end, mask)
+            return
         evaluations = self._census(slow, end, mask)
         out = np.zeros((end - slow, width))
         omega_sums = np.zeros(end - slow)
@@ -126,7 +132,23 @@ class PixelEngine:
             self.out_of_table = self._leaving_step(slow + row, fast, int(evaluations[row, fast]) if evaluations.size > 1 else 0)
             # Pixels behind this one must not interpolate; those before it never left the table.
             run(slow + row, self.out_of_table.pixel)
-        # The reference adds to a single-precision zero: -0 becomes +0.
+        self._keep(slow, end, out, omega_sums)
+
+    def _compute_vectorised(self, slow: int, end: int, mask: np.ndarray) -> None:
+        from .vector_kernel import guarded_rows, relative_error_bound
+
+        x = self.experiment
+        self._census(slow, end, mask)
+        out = np.zeros((end - slow, x.geometry.fast_pixels))
+        omega_sums = np.zeros(end - slow)
+        recomputed = np.zeros(end - slow, np.int64)
+        bound = relative_error_bound(x.steps * x.geometry.layers) if self.precision == "guarded" else 0.0
+        guarded_rows((slow, end), self.window[:2], mask, *x.tables, self.first_pixel, bound, out, omega_sums, recomputed)
+        self._keep(slow, end, out, omega_sums)
+        self.recomputed += int(recomputed.sum())
+
+    def _keep(self, slow: int, end: int, out: np.ndarray, omega_sums: np.ndarray) -> None:
+        """Round finished rows into the image. The reference adds to a single-precision zero: -0 becomes +0."""
         with np.errstate(over="ignore", invalid="ignore"):
             self.image[slow:end] = out + 0.0
         for value in omega_sums:
@@ -192,6 +214,17 @@ class PixelEngine:
         return record
 
 
+def _precision_in_force(experiment: Experiment, dtype: Any, precision: Precision) -> Precision:
+    """The engine that computes: what the vector loop does not cover, and doubles to the last bit, take the exact one."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if precision == "exact" or (precision == "guarded" and np.dtype(dtype) != np.float32):
+        return "exact"
+    from .vector_kernel import is_supported
+
+    return precision if is_supported(experiment.tables) else "exact"
+
+
 def _without_orientations(tables: Tables) -> Tables:
     none = np.zeros((0, 9))
     return tables._replace(crystal=tables.crystal._replace(orientations=none, first_orientations=none))
@@ -202,19 +235,21 @@ def simulate(
     *,
     compat: Compat = "spec",
     dtype: Any = np.float32,
+    precision: Precision = "guarded",
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
     """The diffraction image of ``parameters``.
 
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
-    all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``progress`` is called
+    all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
+    the same bits, "double" does not prove its last one; see docs/performance.md. ``progress`` is called
     with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with the derived
     geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense.
     """
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     experiment = derive_experiment(parameters, compat)
-    engine = PixelEngine(experiment, dtype)
+    engine = PixelEngine(experiment, dtype, precision)
     for block in engine.blocks():
         if progress is not None:
             progress(block.slow_end - engine.window[2], engine.window[3] - engine.window[2])

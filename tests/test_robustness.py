@@ -14,7 +14,7 @@ import pytest
 from running import GOLDEN, nanobragg
 
 GOOD = "-cell 70 80 90 90 90 90 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 16 -oversample 1 -seed 1".split()
-COMMAND = [sys.executable, "-c", "from nanobragg_numba.cli.nanobragg import command; command()"]
+COMMAND = [sys.executable, "-c", "from nanobragg_numba.cli.start import command; command()"]
 HKL = "0 0 1 5.0\n1 2 3 7.5\n"
 MATRIX = (GOLDEN / "inputs" / "erl.mat").read_bytes()
 IMAGE = (GOLDEN / "inputs" / "mask.img").read_bytes()
@@ -244,3 +244,58 @@ def test_two_threads_at_once():
         thread.join()
     for n, image in enumerate(alone):
         assert np.array_equal(image, together[n])
+
+
+@pytest.mark.parametrize("words", ["-cell 1e300", "-cell 1e-300", "-threads \u00b2", "-phistep 1e-12 -osc 90", "-png ''"])
+def test_extreme_words(words, tmp_path, capfdbinary):
+    refused(nanobragg([*GOOD, *words.replace("''", " ").split(" ")[:2], *words.split()[2:]], tmp_path, capfdbinary))
+    assert snapshot(tmp_path) == {}
+
+
+def test_the_most_negative_seed(tmp_path, capfdbinary):
+    assert b"seed: -2147483648" in nanobragg([*GOOD, "-seed", "2147483648"], tmp_path, capfdbinary).stdout
+
+
+def test_a_dump_that_cannot_be_written_is_no_error(tmp_path, capfdbinary):
+    (tmp_path / "a.hkl").write_text(HKL)
+    run = nanobragg([*GOOD, "-hkl", "a.hkl", "-dump", "missing/Fdump.bin"], tmp_path, capfdbinary)
+    assert run.status == 0 and b"WARNING: unable to open dump file: missing/Fdump.bin" in run.stdout
+
+
+def test_strict_refuses_words_of_no_option(tmp_path, capfdbinary):
+    refused(nanobragg([*GOOD, "foo", "-strict"], tmp_path, capfdbinary), "foo")
+
+
+def test_standard_output_full_or_closed(tmp_path):
+    line = [*COMMAND, *GOOD]
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(line, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 2 and "standard output: no space left" in run.stderr and "Traceback" not in run.stderr
+    assert snapshot(tmp_path) == {}
+    run = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *line], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 0 and run.stderr == ""
+    assert (tmp_path / "floatimage.bin").stat().st_size == 4 * 16 * 16
+
+
+def test_image_on_standard_output(tmp_path):
+    line = [*COMMAND, *GOOD, "-nonoise", "-nopgm", "-floatfile", "/dev/stdout"]
+    run = subprocess.run(line, cwd=tmp_path, capture_output=True)
+    plain = subprocess.run([*COMMAND, *GOOD, "-nonoise", "-nopgm"], cwd=tmp_path, capture_output=True)
+    assert run.returncode == 0
+    assert (tmp_path / "floatimage.bin").read_bytes() in run.stdout and len(run.stdout) > len(plain.stdout)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.3])
+def test_interrupt_while_it_starts(delay, tmp_path):
+    line = [COMMAND[0], "-X", "importtime", *COMMAND[1:], *GOOD, "-detpixels", "3000"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for text in process.stderr:
+        if "nanobragg_numba.cli.start" in text:
+            break
+    time.sleep(0.01 + delay)
+    process.send_signal(signal.SIGINT)
+    error = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    assert error.count("nanoBragg: interrupted\n") == 1 and "Traceback" not in error
+    assert snapshot(tmp_path) == {}

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from ..c_text import C_SPACE, FLOAT_PATTERN, c_format, is_number, to_float
+from ..c_text import C_SPACE, FLOAT_PATTERN, c_format, is_number, shown, to_float
 from ..errors import InputError
 from ..structure_factors import StructureFactors, empty_table
 from .reading import read_bytes
@@ -28,7 +28,8 @@ def read(path: str, default_F: float, flag: str) -> tuple[StructureFactors, tupl
     lowest, highest = indices.min(axis=0), indices.max(axis=0)
     if not (np.isfinite(indices).all() and lowest.min() > -_INDEX_LIMIT and highest.max() < _INDEX_LIMIT):
         bad = int(np.argmax(~(np.abs(indices) < _INDEX_LIMIT).all(axis=1)))
-        raise InputError(f"{flag} {path}, line {_line_of_token(content, 4 * bad)}: absurd Miller index {indices[bad]}")
+        named = " ".join(f"{index:g}" for index in indices[bad])
+        raise InputError(f"{flag} {path}, line {_line_of_token(content, 4 * bad)}: absurd Miller index {named}")
     fractional = indices != np.ceil(indices - 0.4)
     report = [f"counting entries in {path}"]
     for row in np.flatnonzero(fractional.any(axis=1)):
@@ -64,7 +65,7 @@ def _numbers(content: bytes, path: str, flag: str) -> np.ndarray:
         tokens = content.decode("latin-1").split()
         bad = next((n for n, token in enumerate(tokens) if not is_number(token)), None)
         if bad is not None:
-            raise InputError(f"{flag} {path}, line {_line_of_token(content, bad)}: {tokens[bad]!r} is not a number") from None
+            raise InputError(f"{flag} {path}, line {_line_of_token(content, bad)}: {shown(tokens[bad])} is not a number") from None
         values = np.array([to_float(token) for token in tokens])
     if len(values) % 4:
         line = _line_of_token(content, len(values) - 1)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from ..c_text import C_SPACE, FLOAT_PATTERN, to_float
+from ..c_text import C_SPACE, FLOAT_PATTERN, shown, to_float
 from ..errors import InputError
 from .reading import read_bytes
 
@@ -24,7 +24,7 @@ def read(path: str, flag: str) -> np.ndarray:
         if match is None or not np.isfinite(value := to_float(match.group(1))):
             rest = text[at:].split()
             line = text.count("\n", 0, text.index(rest[0], at) if rest else len(text)) + 1
-            found = f"{rest[0]!r}" if rest else "the end of the file"
+            found = shown(rest[0]) if rest else "the end of the file"
             raise InputError(f"{flag} {path}, line {line}: nine numbers make an orientation matrix, and after {len(numbers)} comes {found}")
         numbers.append(value)
         at = match.end()

@@ -36,9 +36,10 @@ class OutputFiles:
 
     def write(self, path: str, chunks: Iterable[Chunk]) -> None:
         """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``."""
+        # What lies under /dev is a device even where it leads to a file, and /dev/stdout may lead to no path at all.
+        direct = path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path))
         target = os.path.realpath(path)
-        direct = os.path.exists(target) and not os.path.isfile(target)
-        name = target
+        name = path if direct else target
         if not direct:
             folder, base = os.path.split(target)
             name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
@@ -69,12 +70,16 @@ def _refusal(path: str, error: OSError) -> InputError:
 
 def require_writable(path: str, flag: str) -> None:
     """Raise InputError, naming ``flag``, if ``path`` can plainly not be written; asked before a long computation."""
+    if not path:
+        raise InputError(f"{flag}: the file name is empty")
+    if path.startswith("/dev/"):
+        return
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if os.path.isdir(target):
         raise InputError(f"{flag} {path}: is a folder")
     if not os.path.isdir(folder):
-        raise InputError(f"{flag} {path}: the folder {folder} does not exist")
+        raise InputError(f"{flag} {path}: {folder} is no folder" if os.path.exists(folder) else f"{flag} {path}: {folder} does not exist")
     place = target if os.path.exists(target) and not os.path.isfile(target) else folder
     if not os.access(place, os.W_OK) or (os.path.exists(target) and not os.access(target, os.W_OK)):
         raise InputError(f"{flag} {path}: no permission to write there")

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from ..c_text import C_SPACE, FLOAT_PATTERN, atof
+from ..c_text import C_SPACE, FLOAT_PATTERN, atof, shown
 from ..errors import InputError
 from .reading import read_bytes
 
@@ -29,7 +29,7 @@ def read(path: str, columns: int, flag: str) -> list[np.ndarray]:
         for column in range(columns):
             word = re.split(f"[{DELIMITERS}]", token, maxsplit=1)[0]
             if not _NUMBER.match(word):
-                raise InputError(f"{flag} {path}, line {number}: {word.strip()!r} is not a number")
+                raise InputError(f"{flag} {path}, line {number}: {shown(word.strip())} is not a number")
             row[column] = atof(token)
             token = token.lstrip(NUMBER_CHARACTERS)
             if token == "\n":

@@ -1,0 +1,220 @@
+"""The guarded engine: vectorised over the pixels of a row, each pixel's rounding proven or the pixel recomputed.
+
+The float image holds each sum rounded once to single precision. The vector loop's double differs from the
+reference's by less than the bound of docs/error-bound.md; where that could change the rounding, and wherever the
+reference's state leaks into a pixel, ``pixel_value`` of the exact engine computes it anew.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from .compiled import compiled, inlined
+from .formulas import capture_fraction, nearest_structure_factor, polarization_factor, solid_angle, subpixel_position
+from .pixel_kernel import pixel_value, polarization_axis
+from .tables import DetectorTable, Tables
+from .vector_math import LARGEST_ARGUMENT, has_fused_multiply_add, sine_magnitude
+from .vectors import magnitude, unit
+
+CHUNK = 128
+# Units of 2^-53: of one step's intensity, and of the sum's growth a step; both derived in docs/error-bound.md.
+STEP_UNITS = 64.0
+GROWTH_UNITS = 4.0
+
+
+def is_supported(tables: Tables) -> bool:
+    """Whether the vector loop covers all that ``tables`` ask for; what it does not, the exact engine computes."""
+    rules, beam, crystal = tables.rules, tables.beam, tables.crystal
+    return (
+        has_fused_multiply_add()
+        and crystal.shape == 0
+        and not (rules.spec or rules.interpolate or rules.each_thick or rules.each_polar or rules.each_omega)
+        and beam.dmin <= 0.0
+        and (len(beam.axes) == 1 or beam.kahn == 0.0)
+        and rules.background >= 0.0
+        and rules.scale > 0.0
+        and _largest_argument(tables) < LARGEST_ARGUMENT
+    )
+
+
+def _largest_argument(tables: Tables) -> float:
+    """An upper bound of |N pi h| over all steps: |a| |s| with |s| at most 2 / lambda."""
+    crystal = tables.crystal
+    edges = np.linalg.norm(crystal.orientations.reshape(-1, 3, 3), axis=2).max(axis=0)
+    cells = np.array([crystal.na, crystal.nb, crystal.nc])
+    return float((edges * cells).max() * 2.01 / tables.beam.wavelengths.min() * math.pi)
+
+
+def relative_error_bound(steps: int) -> float:
+    """Bound on the relative difference of a pixel's sum of ``steps`` steps from the reference's."""
+    return (STEP_UNITS + GROWTH_UNITS * steps) * 2.0**-53
+
+
+@compiled
+def add_steps(sx, sy, sz, total, n, orientations, na, nb, nc, intensity):
+    """Add ``intensity`` times the squared lattice factor of every orientation to ``total``, for n pixels."""
+    for step in range(orientations.shape[0]):
+        a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
+        b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
+        c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
+        for i in range(n):
+            x, y, z = sx[i], sy[i], sz[i]
+            total[i] += intensity * squared_lattice_factor(
+                a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
+            )
+
+
+@inlined
+def squared_lattice_factor(h, k, l, na, nb, nc):
+    """The square of the parallelepiped's lattice factor; the sines' arguments are rounded as in the reference."""
+    x, y, z = math.pi * h, math.pi * k, math.pi * l
+    top_x, top_y, top_z = sine_magnitude(x * na), sine_magnitude(y * nb), sine_magnitude(z * nc)
+    low_x, low_y, low_z = sine_magnitude(x), sine_magnitude(y), sine_magnitude(z)
+    top_x, low_x = (na, 1.0) if low_x == 0.0 else (top_x, low_x)
+    top_y, low_y = (nb, 1.0) if low_y == 0.0 else (top_y, low_y)
+    top_z, low_z = (nc, 1.0) if low_z == 0.0 else (top_z, low_z)
+    amplitude = (top_x * top_y * top_z) / (low_x * low_y * low_z)
+    return amplitude * amplitude
+
+
+@compiled
+def add_listed_steps(sx, sy, sz, total, n, orientations, na, nb, nc, table, h_min, k_min, l_min, default_F, squares, hs, ks, ls):
+    """The same with each step's own structure factor: lattice factors as vectors first, then the look-ups."""
+    for step in range(orientations.shape[0]):
+        a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
+        b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
+        c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
+        for i in range(n):
+            x, y, z = sx[i], sy[i], sz[i]
+            h, k, l = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
+            squares[i] = squared_lattice_factor(h, k, l, na, nb, nc)
+            hs[i], ks[i], ls[i] = np.ceil(h - 0.5), np.ceil(k - 0.5), np.ceil(l - 0.5)
+        for i in range(n):
+            f_cell = nearest_structure_factor(table, h_min, k_min, l_min, int(hs[i]), int(ks[i]), int(ls[i]), default_F)
+            total[i] += f_cell * f_cell * squares[i]
+
+
+@inlined
+def three(v):
+    """A vector from an array, so that the compiler knows it does not change."""
+    return (v[0], v[1], v[2])
+
+
+@compiled
+def chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, dz, air):
+    """Unit vectors to n sub-pixels of a row, and their distances."""
+    for i in range(n):
+        position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
+        air[i] = magnitude(position)
+        dx[i], dy[i], dz[i] = unit(position)
+
+
+@compiled
+def scattering_vectors(n, dx, dy, dz, incident, wavelength, sx, sy, sz):
+    """Scattering vectors of n pixels for one source."""
+    for i in range(n):
+        sx[i] = (dx[i] - incident[0]) / wavelength
+        sy[i] = (dy[i] - incident[1]) / wavelength
+        sz[i] = (dz[i] - incident[2]) / wavelength
+
+
+@compiled
+def chunk_polarization(n, dx, dy, dz, incident, kahn, axis, polar):
+    """Polarization factors of n pixels; the directions become unit vectors again, in place, as in the reference (Q4)."""
+    beam = unit(incident)
+    for i in range(n):
+        direction = unit((dx[i], dy[i], dz[i]))
+        dx[i], dy[i], dz[i] = direction
+        polar[i] = polarization_factor(kahn, beam, direction, axis)
+
+
+@compiled(parallel=True)
+def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel, bound, out, omega_sums, recomputed):
+    """Compute the pixels of ``rows`` and ``columns`` into ``out`` (rows, fast), float64.
+
+    Each value rounds to the reference's float32, but for single-precision ties that the exact engine resolves;
+    ``recomputed`` (rows,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``.
+    """
+    chunks = (columns[1] - columns[0] + CHUNK - 1) // CHUNK
+    for slow in prange(rows[0], rows[1]):
+        detector = DetectorTable(
+            three(arrays.fast), three(arrays.slow), three(arrays.normal), three(arrays.beam), three(arrays.pix0), arrays.pixel_size,
+            arrays.subpixel_size, arrays.oversample, arrays.distance, arrays.close_distance, arrays.curved, arrays.point_pixel,
+            arrays.thickness, arrays.layer_thickness, arrays.layers, arrays.mu, arrays.fast_pixels,
+        )  # fmt: skip
+        row = slow - rows[0]
+        work = np.empty((16, CHUNK))
+        omega_total = 0.0
+        again = 0
+        for chunk in range(chunks):
+            start = columns[0] + chunk * CHUNK
+            n = min(CHUNK, columns[1] - start)
+            any_pixel = False
+            for i in range(n):
+                any_pixel |= mask[row, start + i]
+            if not any_pixel:
+                continue
+            chunk_sums(start, n, slow, detector, beam, crystal, rules, work)
+            total, omega, polar, capture = work[7], work[8], work[9], work[10]
+            terms = detector.layers * detector.oversample * detector.oversample
+            for i in range(n):
+                value = rules.scale * total[i] / rules.steps
+                value *= capture[i]
+                value *= polar[i]
+                value *= omega[i]
+                total[i] = value
+            for i in range(n):
+                fast = start + i
+                if not mask[row, fast]:
+                    continue
+                value = total[i]
+                low, high = np.float32(value * (1.0 - bound)), np.float32(value * (1.0 + bound))
+                omega_total += omega[i] * terms
+                first = slow * detector.fast_pixels + fast == first_pixel
+                # A factor of zero makes the reference compute it again at the next sub-pixel.
+                if low != high or first or value != value or capture[i] == 0.0 or polar[i] == 0.0 or omega[i] == 0.0:
+                    value, _, _, _, _ = pixel_value(fast, slow, (detector, beam, crystal, rules), first, False, 0, None)
+                    again += 1
+                out[row, fast] = value
+        omega_sums[row] = omega_total
+        recomputed[row] = again
+
+
+@compiled
+def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
+    """Sums over all steps for n pixels of a row, and their omega, polar and capture, left in rows 7 to 10 of ``work``."""
+    dx, dy, dz, air = work[0], work[1], work[2], work[3]
+    sx, sy, sz = work[4], work[5], work[6]
+    total, omega, polar, capture = work[7], work[8], work[9], work[10]
+    squares, hs, ks, ls = work[11], work[12], work[13], work[14]
+    total[:n] = rules.background
+    polar[:n] = 1.0
+    capture[:n] = 1.0
+    listed = crystal.factors.size > 1
+    pending = beam.polarized
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, dz, air)
+                at_corner = sub_slow == 0 and sub_fast == 0
+                if at_corner and layer == 0:
+                    for i in range(n):
+                        omega[i] = solid_angle(air[i], detector)
+                if at_corner and detector.thickness != 0.0:
+                    for i in range(n):
+                        capture[i] = capture_fraction(layer, (dx[i], dy[i], dz[i]), detector)
+                for source in range(beam.wavelengths.shape[0]):
+                    incident = three(beam.incident[source])
+                    scattering_vectors(n, dx, dy, dz, incident, beam.wavelengths[source], sx, sy, sz)
+                    if pending:
+                        chunk_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
+                        pending = False
+                    if listed:
+                        add_listed_steps(
+                            sx, sy, sz, total, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, crystal.factors,
+                            crystal.h_min, crystal.k_min, crystal.l_min, crystal.default_F, squares, hs, ks, ls,
+                        )  # fmt: skip
+                    else:
+                        intensity = crystal.default_F * crystal.default_F
+                        add_steps(sx, sy, sz, total, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity)

@@ -1,0 +1,72 @@
+"""Arithmetic that LLVM turns into vector instructions: fused multiply-add, rounding, and our own sine."""
+
+import math
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from .compiled import inlined
+
+INVERSE_PI = 1.0 / math.pi
+PI_LOW = float.fromhex("0x1.1a62633145c07p-53")
+"""pi - math.pi, rounded."""
+# sin(r) = r + r^3 (S0 + S1 r^2 + ...): minimax on |r| <= pi / 2, error of the polynomial below 2^-57.
+S0, S1, S2, S3, S4, S5, S6, S7 = (
+    -0.16666666666666666, 0.008333333333333316, -0.00019841269841254966, 2.7557319219160833e-06,
+    -2.505210761669045e-08, 1.6058977292642743e-10, -7.643969663988074e-13, 2.7314368769379893e-15,
+)  # fmt: skip
+LARGEST_ARGUMENT = 2.0**30
+"""Up to here the argument reduction of ``sine_magnitude`` keeps its bound."""
+
+
+def _llvm_function(name: str, arguments: int) -> Any:
+    """An intrinsic that calls an LLVM function of that name on doubles."""
+
+    @intrinsic
+    def one(typing_context, x):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+            kind = values[0].type
+            return builder.call(builder.module.declare_intrinsic(name, [kind], ir.FunctionType(kind, [kind])), values)
+
+        return x(x), generate
+
+    @intrinsic
+    def three(typing_context, x, y, z):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+            kind = values[0].type
+            return builder.call(builder.module.declare_intrinsic(name, [kind], ir.FunctionType(kind, [kind] * 3)), values)
+
+        return x(x, y, z), generate
+
+    return one if arguments == 1 else three
+
+
+fma = _llvm_function("llvm.fma", 3)
+nearest_whole = _llvm_function("llvm.rint", 1)
+
+
+def has_fused_multiply_add() -> bool:
+    """Whether this processor has it; without, every ``fma`` is a slow library call."""
+    try:
+        features = llvmlite.binding.get_host_cpu_features()
+    except RuntimeError:
+        return False
+    return bool(features.get("fma") or features.get("neon"))
+
+
+@inlined
+def sine_magnitude(x):
+    """|sin(x)|, up to its sign, for |x| < 2^30, to 1.5 units in the last place (docs/error-bound.md)."""
+    k = nearest_whole(x * INVERSE_PI)
+    r = fma(-k, PI_LOW, fma(-k, math.pi, x))
+    u = r * r
+    p = fma(u, S7, S6)
+    p = fma(u, p, S5)
+    p = fma(u, p, S4)
+    p = fma(u, p, S3)
+    p = fma(u, p, S2)
+    p = fma(u, p, S1)
+    p = fma(u, p, S0)
+    return fma(r * u, p, r)

@@ -207,9 +207,9 @@ class Parameters:
 
 _CHOICES = {"shape": SHAPES, "convention": CONVENTIONS, "pivot": ("beam", "sample")}
 _LENGTHS = {
-    "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm": 2,
-    "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3, "twotheta_axis": 3, "pix0_mm": 3, "roi": 4,
-    "spindle_axis": 3, "misset_deg": 3,
+    "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm":
+    2, "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3,
+    "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3,
 }  # fmt: skip
 _WHOLE = (
     "misset_seed", "mosaic_domains", "mosaic_seed", "dispersion_steps", "hdivsteps", "vdivsteps", "pixels", "layers", "roi", "phisteps",

@@ -142,7 +142,7 @@ class PixelEngine:
         out = np.zeros((end - slow, x.geometry.fast_pixels))
         omega_sums = np.zeros(end - slow)
         recomputed = np.zeros(end - slow, np.int64)
-        bound = relative_error_bound(x.steps * x.geometry.layers) if self.precision == "guarded" else 0.0
+        bound = relative_error_bound(x.tables) if self.precision == "guarded" else 0.0
         guarded_rows((slow, end), self.window[:2], mask, *x.tables, self.first_pixel, bound, out, omega_sums, recomputed)
         self._keep(slow, end, out, omega_sums)
         self.recomputed += int(recomputed.sum())

@@ -11,16 +11,18 @@ import numpy as np
 from numba import prange
 
 from .compiled import compiled, inlined
-from .formulas import capture_fraction, nearest_structure_factor, polarization_factor, solid_angle, subpixel_position
+from .formulas import SQUARE, capture_fraction, nearest_structure_factor, polarization_factor, solid_angle, subpixel_position
 from .pixel_kernel import pixel_value, polarization_axis
 from .tables import DetectorTable, Tables
-from .vector_math import LARGEST_ARGUMENT, has_fused_multiply_add, sine_magnitude
+from .vector_math import LARGEST_ARGUMENT, has_fused_multiply_add, has_known_libm, sine_magnitude
 from .vectors import magnitude, unit
 
 CHUNK = 128
-# Units of 2^-53: of one step's intensity, and of the sum's growth a step; both derived in docs/error-bound.md.
-STEP_UNITS = 64.0
-GROWTH_UNITS = 4.0
+# Units of 2^-53, derived in docs/error-bound.md: of one step's intensity with all that is done once a pixel, of the
+# sum's growth a step, and of its growth where the switches multiply the running sum.
+STEP_UNITS = 160.0
+GROWTH_UNITS = 3.0
+PRODUCT_UNITS = 10.0
 
 
 def is_supported(tables: Tables) -> bool:
@@ -28,9 +30,9 @@ def is_supported(tables: Tables) -> bool:
     rules, beam, crystal = tables.rules, tables.beam, tables.crystal
     return (
         has_fused_multiply_add()
-        and crystal.shape == 0
-        and not (rules.spec or rules.interpolate or rules.each_thick or rules.each_polar or rules.each_omega)
-        and beam.dmin <= 0.0
+        and has_known_libm()
+        and crystal.shape == SQUARE
+        and not (rules.spec or rules.interpolate)
         and (len(beam.axes) == 1 or beam.kahn == 0.0)
         and rules.background >= 0.0
         and rules.scale > 0.0
@@ -46,23 +48,11 @@ def _largest_argument(tables: Tables) -> float:
     return float((edges * cells).max() * 2.01 / tables.beam.wavelengths.min() * math.pi)
 
 
-def relative_error_bound(steps: int) -> float:
-    """Bound on the relative difference of a pixel's sum of ``steps`` steps from the reference's."""
-    return (STEP_UNITS + GROWTH_UNITS * steps) * 2.0**-53
-
-
-@compiled
-def add_steps(sx, sy, sz, total, n, orientations, na, nb, nc, intensity):
-    """Add ``intensity`` times the squared lattice factor of every orientation to ``total``, for n pixels."""
-    for step in range(orientations.shape[0]):
-        a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
-        b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
-        c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
-        for i in range(n):
-            x, y, z = sx[i], sy[i], sz[i]
-            total[i] += intensity * squared_lattice_factor(
-                a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
-            )
+def relative_error_bound(tables: Tables) -> float:
+    """Bound on the relative difference of a pixel's value from the reference's."""
+    rules = tables.rules
+    growth = PRODUCT_UNITS if rules.each_thick or rules.each_polar or rules.each_omega else GROWTH_UNITS
+    return (STEP_UNITS + growth * rules.steps * tables.detector.layers) * 2.0**-53
 
 
 @inlined
@@ -79,8 +69,33 @@ def squared_lattice_factor(h, k, l, na, nb, nc):
 
 
 @compiled
-def add_listed_steps(sx, sy, sz, total, n, orientations, na, nb, nc, table, h_min, k_min, l_min, default_F, squares, hs, ks, ls):
-    """The same with each step's own structure factor: lattice factors as vectors first, then the look-ups."""
+def add_steps(s, total, n, orientations, na, nb, nc, intensity):
+    """Add ``intensity`` times the squared lattice factor of every orientation to ``total``, for n pixels.
+
+    ``s`` (3, pixels): scattering vectors; likewise below.
+    """
+    sx, sy, sz = s[0], s[1], s[2]
+    for step in range(orientations.shape[0]):
+        a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
+        b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
+        c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
+        for i in range(n):
+            x, y, z = sx[i], sy[i], sz[i]
+            total[i] += intensity * squared_lattice_factor(
+                a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
+            )
+
+
+@compiled
+def add_general_steps(s, total, n, orientations, crystal, listed, keep, products, hkl, squares):
+    """The same where steps have structure factors of their own (``listed``), some pixels are cut (``keep`` is 0), or
+    every step multiplies the running sum by ``products`` (3, pixels): lattice factors as vectors first, then the rest.
+    """
+    sx, sy, sz = s[0], s[1], s[2]
+    hs, ks, ls = hkl[0], hkl[1], hkl[2]
+    thick, polar, omega = products[0], products[1], products[2]
+    na, nb, nc = crystal.na, crystal.nb, crystal.nc
+    intensity = crystal.default_F * crystal.default_F
     for step in range(orientations.shape[0]):
         a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
         b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
@@ -90,9 +105,18 @@ def add_listed_steps(sx, sy, sz, total, n, orientations, na, nb, nc, table, h_mi
             h, k, l = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
             squares[i] = squared_lattice_factor(h, k, l, na, nb, nc)
             hs[i], ks[i], ls[i] = np.ceil(h - 0.5), np.ceil(k - 0.5), np.ceil(l - 0.5)
+        if listed:
+            for i in range(n):
+                f_cell = nearest_structure_factor(
+                    crystal.factors, crystal.h_min, crystal.k_min, crystal.l_min, int(hs[i]), int(ks[i]), int(ls[i]), crystal.default_F
+                )
+                squares[i] *= f_cell * f_cell
+        else:
+            for i in range(n):
+                squares[i] *= intensity
         for i in range(n):
-            f_cell = nearest_structure_factor(table, h_min, k_min, l_min, int(hs[i]), int(ks[i]), int(ls[i]), default_F)
-            total[i] += f_cell * f_cell * squares[i]
+            if keep[i] != 0.0:
+                total[i] = (total[i] + squares[i]) * thick[i] * polar[i] * omega[i]
 
 
 @inlined
@@ -111,12 +135,21 @@ def chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, 
 
 
 @compiled
-def scattering_vectors(n, dx, dy, dz, incident, wavelength, sx, sy, sz):
+def scattering_vectors(n, dx, dy, dz, incident, wavelength, s):
     """Scattering vectors of n pixels for one source."""
+    sx, sy, sz = s[0], s[1], s[2]
     for i in range(n):
         sx[i] = (dx[i] - incident[0]) / wavelength
         sy[i] = (dy[i] - incident[1]) / wavelength
         sz[i] = (dz[i] - incident[2]) / wavelength
+
+
+@compiled
+def cut_by_resolution(n, s, dmin, keep):
+    """Set ``keep`` to 0 for the pixels beyond the resolution limit, to 1 for the others."""
+    for i in range(n):
+        stol = 0.5 * magnitude((s[0, i], s[1, i], s[2, i]))
+        keep[i] = 0.0 if stol > 0.0 and dmin > 0.5 / stol else 1.0
 
 
 @compiled
@@ -127,6 +160,17 @@ def chunk_polarization(n, dx, dy, dz, incident, kahn, axis, polar):
         direction = unit((dx[i], dy[i], dz[i]))
         dx[i], dy[i], dz[i] = direction
         polar[i] = polarization_factor(kahn, beam, direction, axis)
+
+
+@compiled
+def late_polarization(n, dx, dy, dz, incident, kahn, axis, keep, each, polar):
+    """The same for the pixels that are not cut at this source and have no factor yet, or need one at ``each`` source."""
+    beam = unit(incident)
+    for i in range(n):
+        if keep[i] != 0.0 and (each or polar[i] == 0.0):
+            direction = unit((dx[i], dy[i], dz[i]))
+            dx[i], dy[i], dz[i] = direction
+            polar[i] = polarization_factor(kahn, beam, direction, axis)
 
 
 @compiled(parallel=True)
@@ -144,7 +188,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
             arrays.thickness, arrays.layer_thickness, arrays.layers, arrays.mu, arrays.fast_pixels,
         )  # fmt: skip
         row = slow - rows[0]
-        work = np.empty((16, CHUNK))
+        work = np.empty((18, CHUNK))
         omega_total = 0.0
         again = 0
         for chunk in range(chunks):
@@ -156,13 +200,12 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
             if not any_pixel:
                 continue
             chunk_sums(start, n, slow, detector, beam, crystal, rules, work)
-            total, omega, polar, capture = work[7], work[8], work[9], work[10]
-            terms = detector.layers * detector.oversample * detector.oversample
+            total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
             for i in range(n):
                 value = rules.scale * total[i] / rules.steps
-                value *= capture[i]
-                value *= polar[i]
-                value *= omega[i]
+                value *= 1.0 if rules.each_thick else capture[i]
+                value *= 1.0 if rules.each_polar else polar[i]
+                value *= 1.0 if rules.each_omega else omega[i]
                 total[i] = value
             for i in range(n):
                 fast = start + i
@@ -170,51 +213,66 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
                     continue
                 value = total[i]
                 low, high = np.float32(value * (1.0 - bound)), np.float32(value * (1.0 + bound))
-                omega_total += omega[i] * terms
                 first = slow * detector.fast_pixels + fast == first_pixel
-                # A factor of zero makes the reference compute it again at the next sub-pixel.
-                if low != high or first or value != value or capture[i] == 0.0 or polar[i] == 0.0 or omega[i] == 0.0:
+                # A factor of zero makes the reference compute it again at the next sub-pixel or source.
+                again_here = capture[i] == 0.0 or polar[i] == 0.0 or omega[i] == 0.0
+                if low != high or first or value != value or again_here:
                     value, _, _, _, _ = pixel_value(fast, slow, (detector, beam, crystal, rules), first, False, 0, None)
                     again += 1
                 out[row, fast] = value
+                omega_total += omega_sum[i]
         omega_sums[row] = omega_total
         recomputed[row] = again
 
 
 @compiled
 def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
-    """Sums over all steps for n pixels of a row, and their omega, polar and capture, left in rows 7 to 10 of ``work``."""
+    """Sums over all steps for n pixels of a row, left in row 7 of ``work``; omega, polar, capture and the sum of the
+    solid angles in rows 8 to 11."""
     dx, dy, dz, air = work[0], work[1], work[2], work[3]
-    sx, sy, sz = work[4], work[5], work[6]
-    total, omega, polar, capture = work[7], work[8], work[9], work[10]
-    squares, hs, ks, ls = work[11], work[12], work[13], work[14]
+    s = work[4:7]
+    total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
+    keep, squares, hkl, products = work[12], work[13], work[14:17], np.ones((3, CHUNK))
     total[:n] = rules.background
-    polar[:n] = 1.0
-    capture[:n] = 1.0
+    polar[:n] = 0.0 if beam.polarized else 1.0
+    omega_sum[:n] = 0.0
+    keep[:n] = 1.0
     listed = crystal.factors.size > 1
+    general = listed or beam.dmin > 0.0 or rules.each_thick or rules.each_polar or rules.each_omega
     pending = beam.polarized
     for layer in range(detector.layers):
+        if detector.thickness == 0.0:
+            capture[:n] = 1.0
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
                 chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, dz, air)
                 at_corner = sub_slow == 0 and sub_fast == 0
-                if at_corner and layer == 0:
+                if rules.each_omega or (at_corner and layer == 0):
                     for i in range(n):
                         omega[i] = solid_angle(air[i], detector)
-                if at_corner and detector.thickness != 0.0:
+                for i in range(n):
+                    omega_sum[i] += omega[i]
+                if rules.each_thick or (at_corner and detector.thickness != 0.0):
                     for i in range(n):
                         capture[i] = capture_fraction(layer, (dx[i], dy[i], dz[i]), detector)
                 for source in range(beam.wavelengths.shape[0]):
                     incident = three(beam.incident[source])
-                    scattering_vectors(n, dx, dy, dz, incident, beam.wavelengths[source], sx, sy, sz)
-                    if pending:
+                    scattering_vectors(n, dx, dy, dz, incident, beam.wavelengths[source], s)
+                    if beam.dmin > 0.0:
+                        cut_by_resolution(n, s, beam.dmin, keep)
+                    if beam.dmin > 0.0 or rules.each_polar:
+                        late_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), keep, rules.each_polar, polar)
+                    elif pending:
                         chunk_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
                         pending = False
-                    if listed:
-                        add_listed_steps(
-                            sx, sy, sz, total, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, crystal.factors,
-                            crystal.h_min, crystal.k_min, crystal.l_min, crystal.default_F, squares, hs, ks, ls,
-                        )  # fmt: skip
+                    if general:
+                        if rules.each_thick:
+                            products[0, :n] = capture[:n]
+                        if rules.each_polar:
+                            products[1, :n] = polar[:n]
+                        if rules.each_omega:
+                            products[2, :n] = omega[:n]
+                        add_general_steps(s, total, n, crystal.orientations, crystal, listed, keep, products, hkl, squares)
                     else:
                         intensity = crystal.default_F * crystal.default_F
-                        add_steps(sx, sy, sz, total, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity)
+                        add_steps(s, total, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity)

@@ -22,6 +22,7 @@ import numpy as np
 
 from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.parameters import Precision
 from nanobragg_numba.simulation import PixelEngine
 
 REPEATS = 5
@@ -58,10 +59,10 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     return float(elapsed), float(memory)
 
 
-def kernel_time(words: list[str], threads: int) -> float:
+def kernel_time(words: list[str], threads: int, precision: Precision) -> float:
     """Seconds for the pixels alone, kernels loaded."""
     numba.set_num_threads(threads)
-    engine = PixelEngine(derive_experiment(read_command_line(words, "c").parameters, "c"))
+    engine = PixelEngine(derive_experiment(read_command_line(words, "c").parameters, "c"), precision=precision)
     started = perf_counter()
     for _ in engine.blocks():
         pass
@@ -77,6 +78,17 @@ def medians(timers: dict[str, Callable[[], tuple[float, float]]]) -> dict[str, t
     return {name: (statistics.median(t for t, _ in pairs), max(m for _, m in pairs)) for name, pairs in seen.items()}
 
 
+def _row(name: str, words: list[str], threads: int, got: dict[str, tuple[float, float]]) -> list[str]:
+    (tc, mc), (to, mo) = got["C"], got["command"]
+    x = derive_experiment(read_command_line(words, "c").parameters, "c")
+    step = got["guarded"][0] * 1e9 / (x.steps * x.geometry.fast_pixels * x.geometry.slow_pixels)
+    cells = [name, str(threads), f"{tc:.3f}"]
+    for precision in ("exact", "guarded", "double"):
+        seconds = got[precision][0]
+        cells += [f"{seconds:.3f}", f"{tc / seconds:.2f}"] + ([f"{step:.2f}"] if precision == "guarded" else [])
+    return [*cells, f"{to:.3f}", f"{tc / to:.2f}", f"{mc:.0f}", f"{mo:.0f}"]
+
+
 def main() -> None:
     """Print the table."""
     c, omp = os.environ.get("NB_C_BIN"), os.environ.get("NB_C_OMP_BIN")
@@ -89,8 +101,9 @@ def main() -> None:
     print(
         f"numpy {np.__version__}, median of {REPEATS} alternating runs. Times in seconds, memory in MB; a ratio above 1: we are faster.\n"
     )
-    print("| case | threads | C | kernel | C / kernel | command | C / command | memory C | memory command |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    names = "case|threads|C|exact|C / exact|guarded|C / guarded|ns/step|double|C / double|command|C / command|MB C|MB"
+    print("| " + " | ".join(names.split("|")) + " |")
+    print("|" + " --- |" * 14)
     for name, line in CASES.items():
         words = line.split()
         for threads, binary in ((1, c), (2, omp)):
@@ -99,15 +112,15 @@ def main() -> None:
             limit = {"OMP_NUM_THREADS": str(threads)}
             timers: dict[str, Callable[[], tuple[float, float]]] = {
                 "C": lambda b=binary, w=words, e=limit: run([b, *w], e),  # type: ignore[misc]
-                "kernel": lambda w=words, t=threads: (kernel_time(w, t), 0.0),  # type: ignore[misc]
+                **{
+                    p: lambda w=words, t=threads, p=p: (kernel_time(w, t, p), 0.0)  # type: ignore[misc]
+                    for p in ("exact", "guarded", "double")
+                },
                 "command": lambda w=words, t=threads: run([*ours, *w, "-threads", str(t)], {}),  # type: ignore[misc]
             }
-            kernel_time([*words, "-detpixels", "64"], threads)
-            got = medians(timers)
-            (tc, mc), (tk, _), (to, mo) = got["C"], got["kernel"], got["command"]
-            print(
-                f"| {name} | {threads} | {tc:.3f} | {tk:.3f} | {tc / tk:.2f} | {to:.3f} | {tc / to:.2f} | {mc:.0f} | {mo:.0f} |", flush=True
-            )
+            for precision in ("exact", "guarded"):
+                kernel_time([*words, "-detpixels", "64"], threads, precision)
+            print("| " + " | ".join(_row(name, words, threads, medians(timers))) + " |", flush=True)
 
 
 if __name__ == "__main__":

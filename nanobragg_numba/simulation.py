@@ -132,27 +132,22 @@ class PixelEngine:
             self.out_of_table = self._leaving_step(slow + row, fast, int(evaluations[row, fast]) if evaluations.size > 1 else 0)
             # Pixels behind this one must not interpolate; those before it never left the table.
             run(slow + row, self.out_of_table.pixel)
-        self._keep(slow, end, out, omega_sums)
+        # The reference adds to a single-precision zero: -0 becomes +0.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.image[slow:end] = out + 0.0
+        self.solid_angle_sum += float(omega_sums.sum())
 
     def _compute_vectorised(self, slow: int, end: int, mask: np.ndarray) -> None:
         from .vector_kernel import guarded_rows, relative_error_bound
 
         x = self.experiment
         self._census(slow, end, mask)
-        out = np.zeros((end - slow, x.geometry.fast_pixels))
         omega_sums = np.zeros(end - slow)
         recomputed = np.zeros(end - slow, np.int64)
         bound = relative_error_bound(x.tables) if self.precision == "guarded" else 0.0
-        guarded_rows((slow, end), self.window[:2], mask, *x.tables, self.first_pixel, bound, out, omega_sums, recomputed)
-        self._keep(slow, end, out, omega_sums)
+        guarded_rows((slow, end), self.window[:2], mask, *x.tables, self.first_pixel, bound, self.image[slow:end], omega_sums, recomputed)
+        self.solid_angle_sum += float(omega_sums.sum())
         self.recomputed += int(recomputed.sum())
-
-    def _keep(self, slow: int, end: int, out: np.ndarray, omega_sums: np.ndarray) -> None:
-        """Round finished rows into the image. The reference adds to a single-precision zero: -0 becomes +0."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.image[slow:end] = out + 0.0
-        for value in omega_sums:
-            self.solid_angle_sum += float(value)
 
     def _census(self, slow: int, end: int, mask: np.ndarray) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""

@@ -175,7 +175,7 @@ def late_polarization(n, dx, dy, dz, incident, kahn, axis, keep, each, polar):
 
 @compiled(parallel=True)
 def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel, bound, out, omega_sums, recomputed):
-    """Compute the pixels of ``rows`` and ``columns`` into ``out`` (rows, fast), float64.
+    """Compute the pixels of ``rows`` and ``columns`` into ``out`` (rows, fast), the image itself.
 
     Each value rounds to the reference's float32, but for single-precision ties that the exact engine resolves;
     ``recomputed`` (rows,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``.
@@ -219,7 +219,8 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
                 if low != high or first or value != value or again_here:
                     value, _, _, _, _ = pixel_value(fast, slow, (detector, beam, crystal, rules), first, False, 0, None)
                     again += 1
-                out[row, fast] = value
+                # The reference adds to a single-precision zero: -0 becomes +0.
+                out[row, fast] = value + 0.0
                 omega_total += omega_sum[i]
         omega_sums[row] = omega_total
         recomputed[row] = again

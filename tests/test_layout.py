@@ -41,26 +41,26 @@ def test_no_import_name_contains_numba_dot_cuda():
 
 
 @pytest.mark.parametrize("folder", ["cli", "autograd", "cuda_kernels"])
-def test_a_mapped_folder_refuses_its_own_name(folder):
+def test_a_mapped_folder_refuses_its_own_name(folder, tmp_path):
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {folder}"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode != 0 and "install the project first" in run.stderr
 
 
-def test_start_up_loads_nothing_heavy():
+def test_start_up_loads_nothing_heavy(tmp_path):
     code = (
         "import sys, nanobragg_numba.simulation, nanobragg_numba.experiment, nanobragg_numba.cli.nanobragg\n"
         "print([name for name in ('torch', 'fabio', 'matplotlib', 'PIL', 'scipy', 'h5py') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def test_help_does_not_load_numba():
+def test_help_does_not_load_numba(tmp_path):
     code = (
         "import sys; from nanobragg_numba.cli.nanobragg import main; status = main(['--help'])\n"
         "assert status == 0 and 'numba' not in sys.modules"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "-detector_thicksteps" in run.stdout and "default: Fdump.bin" in run.stdout
 

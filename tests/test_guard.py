@@ -1,0 +1,177 @@
+"""The guarded engine's proof: the sine's error, the sum's error against the bound, and the fallback."""
+
+import json
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from random_lines import INPUTS, random_line
+from running import GOLDEN
+
+from nanobragg_numba import InputError, parameters_from_command_line
+from nanobragg_numba.command_line import read_command_line
+from nanobragg_numba.compiled import compiled
+from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.vector_kernel import relative_error_bound
+from nanobragg_numba.vector_math import has_fused_multiply_add, sine_magnitude
+
+UNIT = 2.0**-53
+
+
+def pi_fraction(bits: int = 600) -> Fraction:
+    """pi by Machin's formula, to that many bits."""
+
+    def arctan_of_inverse(x: int) -> int:
+        term = (1 << (bits + 20)) // x
+        total, n = term, 3
+        while term:
+            term //= -x * x
+            total += term // n
+            n += 2
+        return total
+
+    return Fraction(4 * (4 * arctan_of_inverse(5) - arctan_of_inverse(239)), 1 << (bits + 20))
+
+
+PI = pi_fraction()
+
+
+def exact_sine(x: float) -> Fraction:
+    """|sin(x)| to far beyond double precision, by its series after an exact reduction."""
+    r = Fraction(x) - round(Fraction(x) / PI) * PI
+    r = Fraction(round(r * 2**300), 2**300)
+    term = total = r
+    for n in range(1, 20):
+        term = Fraction(round(-term * r * r / ((2 * n) * (2 * n + 1)) * 2**300), 2**300)
+        total += term
+    return abs(total)
+
+
+@compiled
+def sines(x):
+    result = np.empty_like(x)
+    for i in range(x.shape[0]):
+        result[i] = sine_magnitude(x[i])
+    return result
+
+
+def arguments() -> list[float]:
+    r = random.Random(5)
+    spread = [r.uniform(0, 1) * 2.0 ** r.uniform(-20, 29.9) for _ in range(1500)]
+    multiples = [float(k * PI) for k in (1, 2, 3, 22, 355, 1000, 103993, 2**20, 2**28, *(r.randrange(1, 2**28) for _ in range(700)))]
+    near = [math.nextafter(x, math.inf) for x in multiples] + [x * (1 + 1e-9) for x in multiples]
+    return [sign * x for x in (*spread, *multiples, *near) for sign in (1, -1)]
+
+
+@pytest.mark.skipif(not has_fused_multiply_add(), reason="this processor has no fused multiply-add; the guarded engine is not used on it")
+def test_sine_is_within_its_share_of_the_bound():
+    x = np.array(arguments())
+    worst = max(
+        abs(abs(Fraction(float(s))) - exact_sine(float(v))) / exact_sine(float(v)) for v, s in zip(x, sines(x), strict=True) if v != 0.0
+    )
+    print(f"largest relative error of the sine: {float(worst) / UNIT:.2f} x 2^-53")
+    assert worst < 3 * UNIT
+    assert sines(np.array([0.0]))[0] == 0.0
+
+
+def error_over_bound(parameters) -> float:
+    """The largest difference between the two engines' doubles, over the bound; 0 where the vector loop is not used."""
+    x = derive_experiment(parameters, "c")
+    exact, vector = PixelEngine(x, np.float64, "exact"), PixelEngine(x, np.float64, "double")
+    if vector.precision == "exact":
+        return 0.0
+    for engine in (exact, vector):
+        for _ in engine.blocks():
+            pass
+    a, b = exact.image, vector.image
+    usable = np.isfinite(a) & (a != 0.0)
+    assert np.array_equal(a[~usable], b[~usable], equal_nan=True)
+    return float(np.max(np.abs(a[usable] - b[usable]) / np.abs(a[usable]), initial=0.0)) / relative_error_bound(x.tables)
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    for name in INPUTS:
+        shutil.copy(GOLDEN / "inputs" / name, tmp_path)
+    shutil.copy(GOLDEN / "inputs" / "supervisor.mat", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_largest_error_is_far_inside_the_bound(inputs):
+    lines = [case["args"] for case in json.loads((GOLDEN / "cases.json").read_text())] + [random_line(seed) for seed in range(200)]
+    shares = []
+    for words in lines:
+        try:
+            shares.append(error_over_bound(read_command_line(words, "c").parameters))
+        except InputError:
+            continue
+    print(f"largest error / bound: {max(shares):.3f} over {sum(share > 0 for share in shares)} runs")
+    assert max(shares) < 0.25
+    if has_fused_multiply_add():
+        assert sum(share > 0 for share in shares) > 60
+
+
+LINE = (
+    "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 7 -lambda 1 "
+    "-distance 100 -detpixels 24 -oversample 1 -mosaic 0.3 -mosaic_dom 4"
+)
+
+
+def run(parameters, precision, dtype=np.float32):
+    engine = PixelEngine(derive_experiment(parameters, "c"), dtype, precision)
+    for _ in engine.blocks():
+        pass
+    return engine
+
+
+def test_a_value_on_a_rounding_boundary_is_recomputed():
+    parameters = parameters_from_command_line(LINE, "c")
+    doubles = run(parameters, "exact", np.float64).image
+    plain = run(parameters, "guarded")
+    for slow, fast in [(s, f) for s in range(1, 24, 3) for f in range(1, 24, 4)]:
+        value = doubles[slow, fast]
+        below = np.float32(value)
+        boundary = (float(below) + float(np.nextafter(below, np.float32(np.inf)))) / 2
+        moved = replace(parameters, beam=replace(parameters.beam, fluence=parameters.beam.fluence * boundary / value))
+        guarded = run(moved, "guarded")
+        assert abs(run(moved, "exact", np.float64).image[slow, fast] / boundary - 1) < 1e-15
+        if guarded.precision == "guarded":
+            assert guarded.recomputed >= 1
+        assert np.array_equal(guarded.image, run(moved, "exact").image)
+    assert plain.recomputed < 20
+
+
+def test_subnormal_zero_infinite_and_overflowing_pixels():
+    parameters = parameters_from_command_line(LINE, "c")
+    peak = float(run(parameters, "exact", np.float64).image.max())
+    for target in (1e-44, 3e-45, 1e-50, 0.0, 3.4e38, 1e39, 1e200):
+        beam = replace(parameters.beam, fluence=parameters.beam.fluence / peak * target)
+        moved = replace(parameters, beam=beam)
+        guarded, exact = run(moved, "guarded").image, run(moved, "exact").image
+        assert np.array_equal(guarded.view(np.uint32), exact.view(np.uint32))
+
+
+def test_a_processor_without_fused_multiply_add_takes_the_exact_kernel(tmp_path):
+    code = (
+        "import numpy as np\n"
+        "from nanobragg_numba import parameters_from_command_line\n"
+        "from nanobragg_numba.experiment import derive_experiment\n"
+        "from nanobragg_numba.simulation import PixelEngine\n"
+        f"engine = PixelEngine(derive_experiment(parameters_from_command_line({LINE!r}, 'c'), 'c'))\n"
+        "list(engine.blocks())\n"
+        "engine.image.tofile('image.bin')\n"
+        "print(engine.precision)"
+    )
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "exact", done.stderr
+    image = run(parameters_from_command_line(LINE, "c"), "guarded").image
+    assert (tmp_path / "image.bin").read_bytes() == image.tobytes()

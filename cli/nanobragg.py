@@ -49,6 +49,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if own.action == "version":
             say(f"nanoBragg (nanobragg_numba) {__version__}\n")
             return 0
+        if own.batch is not None:
+            from .batch import run_batch
+
+            return run_batch(own.batch, own.words, main, tell)
         return _run(own, rest)
     except InputError as error:
         tell(f"error: {error}")

@@ -13,6 +13,7 @@ ROWS = (
     Option(("-compat",), GROUP, "c | spec", "c", "c: the reference's output, quirks and all; spec: the physics that the options promise", exact=True),
     Option(("-threads",), GROUP, "N", "all cores", "threads to compute with; the result does not depend on it", exact=True),
     Option(("-precision",), GROUP, "guarded | exact | double", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven", exact=True),
+    Option(("-batch",), GROUP, "FILE | -", "none", "run the command lines in FILE (- is standard input), one a line, in this one process; other options here go before those of every line", exact=True),
     Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
     Option(("-version",), GROUP, "", "", "print the version and stop", exact=True),
@@ -29,6 +30,9 @@ class OwnOptions:
     precision: Precision = "guarded"
     strict: bool = False
     png: str | None = None
+    batch: str | None = None
+    words: tuple[str, ...] = ()
+    """All words but -batch and its value, for the lines of a batch."""
     action: Literal["run", "help", "version"] = "run"
 
 
@@ -62,8 +66,15 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             own.precision = known[value]
         elif word == "-png":
             own.png = value
+        elif word == "-batch":
+            own.batch = value
         elif word == "-strict":
             own.strict = True
         else:
             own.action = "version" if word == "-version" else "help"
+    if own.batch is not None:
+        at = max(i for i, word in enumerate(words) if word == "-batch")
+        own.words = (*words[:at], *words[at + 2 :])
+        if "-batch" in own.words:
+            raise InputError("-batch is given twice")
     return own, rest

@@ -1,0 +1,46 @@
+"""Many command lines in one process, so that starting up is paid once."""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.files.reading import read_bytes
+
+INTERRUPTED = (130, 141)
+
+
+def read_lines(path: str) -> list[tuple[int, list[str]]]:
+    """The command lines of a file (``-``: standard input) with their line numbers, split as a shell splits them.
+
+    Blank lines and what follows a # are left out; the program's name may lead a line. Raises InputError naming the line
+    for quotes that do not close.
+    """
+    text = sys.stdin.read() if path == "-" else read_bytes(path, "-batch").decode(errors="surrogateescape")
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise InputError(f"-batch {path}, line {number}: {error}") from None
+        if words and not words[0].startswith("-"):
+            words = words[1:]
+        if words:
+            lines.append((number, words))
+    return lines
+
+
+def run_batch(path: str, common: Sequence[str], run: Callable[[Sequence[str]], int], tell: Callable[[str], None]) -> int:
+    """Run every line of the file, the ``common`` words before its own; returns the first status that is not 0.
+
+    A line that fails is told with its number, and the next one runs all the same; an interrupt ends the batch.
+    """
+    first = 0
+    for number, words in read_lines(path):
+        status = run([*common, *words])
+        if status:
+            tell(f"-batch {path}, line {number}: exit status {status}")
+            first = first or status
+        if status in INTERRUPTED:
+            break
+    return first

@@ -35,6 +35,27 @@ def nearest_index(h):
 
 
 @inlined
+def scaled_radius_squared(dh, dk, dl, star, na, nb, nc):
+    """Squared distance (1/A) from the reflection in reciprocal space, times (Na Nb Nc)^2; ``star``: a*, b*, c* row by row."""
+    dx = dh * star[0] + dk * star[3] + dl * star[6]
+    dy = dh * star[1] + dk * star[4] + dl * star[7]
+    dz = dh * star[2] + dk * star[5] + dl * star[8]
+    return (dx * dx + dy * dy + dz * dz) * na * na * nb * nb * nc * nc
+
+
+@inlined
+def gaussian_exponent(radius_squared, fudge):
+    """Minus the exponent of a Gaussian spot as high and wide as a parallelepiped's."""
+    return radius_squared / 0.63 * fudge
+
+
+@inlined
+def tophat(radius_squared, fudge):
+    """1 inside the half-height radius of that spot, 0 outside."""
+    return 1.0 if radius_squared * fudge < 0.3969 else 0.0
+
+
+@inlined
 def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
     """Amplitude of the crystal's lattice sum for each shape; ``star`` holds a*, b*, c* (1/A) row by row."""
     if shape == SQUARE:
@@ -51,13 +72,10 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
         radius_squared = dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
         # The constant is the square root of the volume ratio of sphere and cube.
         return na * nb * nc * 0.723601254558268 * sphere_transform(math.pi * math.sqrt(radius_squared * fudge))
-    dx = dh * star[0] + dk * star[3] + dl * star[6]
-    dy = dh * star[1] + dk * star[4] + dl * star[7]
-    dz = dh * star[2] + dk * star[5] + dl * star[8]
-    radius_squared = (dx * dx + dy * dy + dz * dz) * na * na * nb * nb * nc * nc
+    radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
     if shape == GAUSS:
-        return na * nb * nc * math.exp(-(radius_squared / 0.63 * fudge))
-    return na * nb * nc * (1.0 if radius_squared * fudge < 0.3969 else 0.0)
+        return na * nb * nc * math.exp(-gaussian_exponent(radius_squared, fudge))
+    return na * nb * nc * tophat(radius_squared, fudge)
 
 
 @inlined

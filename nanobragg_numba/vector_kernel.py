@@ -11,10 +11,23 @@ import numpy as np
 from numba import prange
 
 from .compiled import compiled, inlined
-from .formulas import SQUARE, capture_fraction, nearest_structure_factor, polarization_factor, solid_angle, subpixel_position
+from .formulas import (
+    GAUSS,
+    ROUND,
+    SQUARE,
+    capture_fraction,
+    gaussian_exponent,
+    nearest_index,
+    nearest_structure_factor,
+    polarization_factor,
+    scaled_radius_squared,
+    solid_angle,
+    subpixel_position,
+    tophat,
+)
 from .pixel_kernel import pixel_value, polarization_axis
 from .tables import DetectorTable, Tables
-from .vector_math import LARGEST_ARGUMENT, has_fused_multiply_add, has_known_libm, sine_magnitude
+from .vector_math import LARGEST_ARGUMENT, decay, has_fused_multiply_add, has_known_libm, sine_magnitude
 from .vectors import magnitude, unit
 
 CHUNK = 128
@@ -27,17 +40,29 @@ PRODUCT_UNITS = 10.0
 
 def is_supported(tables: Tables) -> bool:
     """Whether the vector loop covers all that ``tables`` ask for; what it does not, the exact engine computes."""
-    rules, beam, crystal = tables.rules, tables.beam, tables.crystal
+    rules, beam = tables.rules, tables.beam
     return (
         has_fused_multiply_add()
         and has_known_libm()
-        and crystal.shape == SQUARE
+        and _shape_is_covered(tables)
         and not (rules.spec or rules.interpolate)
         and (len(beam.axes) == 1 or beam.kahn == 0.0)
         and rules.background >= 0.0
         and rules.scale > 0.0
         and _largest_argument(tables) < LARGEST_ARGUMENT
     )
+
+
+def _shape_is_covered(tables: Tables) -> bool:
+    """Round crystals cancel near the zeros of their transform; flat and Gaussian spots can be exactly zero, where the
+    reference skips the switches' products. The limits keep what underflows far below single precision."""
+    rules, crystal = tables.rules, tables.crystal
+    if crystal.shape == SQUARE:
+        return True
+    if crystal.shape == ROUND or rules.each_thick or rules.each_polar or rules.each_omega:
+        return False
+    peak = (crystal.na * crystal.nb * crystal.nc) ** 2 * max(float(np.abs(crystal.factors).max()), abs(crystal.default_F)) ** 2
+    return crystal.fudge >= 0.0 and peak < 1e100 and rules.scale < 1e100
 
 
 def _largest_argument(tables: Tables) -> float:
@@ -95,6 +120,8 @@ def add_general_steps(s, total, n, orientations, crystal, listed, keep, products
     hs, ks, ls = hkl[0], hkl[1], hkl[2]
     thick, polar, omega = products[0], products[1], products[2]
     na, nb, nc = crystal.na, crystal.nb, crystal.nc
+    c = crystal.star
+    star = (c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
     intensity = crystal.default_F * crystal.default_F
     for step in range(orientations.shape[0]):
         a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
@@ -102,13 +129,31 @@ def add_general_steps(s, total, n, orientations, crystal, listed, keep, products
         c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
         for i in range(n):
             x, y, z = sx[i], sy[i], sz[i]
-            h, k, l = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
-            squares[i] = squared_lattice_factor(h, k, l, na, nb, nc)
-            hs[i], ks[i], ls[i] = np.ceil(h - 0.5), np.ceil(k - 0.5), np.ceil(l - 0.5)
+            hs[i], ks[i], ls[i] = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
+        if crystal.shape == SQUARE:
+            for i in range(n):
+                squares[i] = squared_lattice_factor(hs[i], ks[i], ls[i], na, nb, nc)
+        else:
+            for i in range(n):
+                h, k, l = hs[i], ks[i], ls[i]
+                dh, dk, dl = h - np.ceil(h - 0.5), k - np.ceil(k - 0.5), l - np.ceil(l - 0.5)
+                radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+                if crystal.shape == GAUSS:
+                    amplitude = na * nb * nc * decay(gaussian_exponent(radius_squared, crystal.fudge))
+                else:
+                    amplitude = na * nb * nc * tophat(radius_squared, crystal.fudge)
+                squares[i] = amplitude * amplitude
         if listed:
             for i in range(n):
                 f_cell = nearest_structure_factor(
-                    crystal.factors, crystal.h_min, crystal.k_min, crystal.l_min, int(hs[i]), int(ks[i]), int(ls[i]), crystal.default_F
+                    crystal.factors,
+                    crystal.h_min,
+                    crystal.k_min,
+                    crystal.l_min,
+                    nearest_index(hs[i]),
+                    nearest_index(ks[i]),
+                    nearest_index(ls[i]),
+                    crystal.default_F,
                 )
                 squares[i] *= f_cell * f_cell
         else:
@@ -239,7 +284,7 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
     omega_sum[:n] = 0.0
     keep[:n] = 1.0
     listed = crystal.factors.size > 1
-    general = listed or beam.dmin > 0.0 or rules.each_thick or rules.each_polar or rules.each_omega
+    general = crystal.shape != SQUARE or listed or beam.dmin > 0.0 or rules.each_thick or rules.each_polar or rules.each_omega
     pending = beam.polarized
     for layer in range(detector.layers):
         if detector.thickness == 0.0:

@@ -21,7 +21,7 @@ from nanobragg_numba.compiled import compiled
 from nanobragg_numba.experiment import derive_experiment
 from nanobragg_numba.simulation import PixelEngine
 from nanobragg_numba.vector_kernel import relative_error_bound
-from nanobragg_numba.vector_math import has_fused_multiply_add, sine_magnitude
+from nanobragg_numba.vector_math import decay, has_fused_multiply_add, sine_magnitude
 
 UNIT = 2.0**-53
 
@@ -175,3 +175,34 @@ def test_a_processor_without_fused_multiply_add_takes_the_exact_kernel(tmp_path)
     assert done.stdout.strip() == "exact", done.stderr
     image = run(parameters_from_command_line(LINE, "c"), "guarded").image
     assert (tmp_path / "image.bin").read_bytes() == image.tobytes()
+
+
+@compiled
+def decays(y):
+    result = np.empty_like(y)
+    for i in range(y.shape[0]):
+        result[i] = decay(y[i])
+    return result
+
+
+def exact_decay(y: float) -> Fraction:
+    """exp(-y) to far beyond double precision: the series at y / 2^12, squared twelve times."""
+    x = -Fraction(y) / 2**12
+    term = total = Fraction(1)
+    for n in range(1, 60):
+        term = Fraction(round(term * x / n * 2**400), 2**400)
+        total += term
+    for _ in range(12):
+        bits = 300 - round(math.log2(total))
+        total = Fraction(round(total * total * 2**bits), 2**bits) if bits < 900 else total * total
+    return total
+
+
+@pytest.mark.skipif(not has_fused_multiply_add(), reason="this processor has no fused multiply-add; the guarded engine is not used on it")
+def test_decay_is_within_its_share_of_the_bound():
+    r = random.Random(6)
+    y = np.array([r.uniform(0, 1) * 10 ** r.uniform(-8, 2.4) for _ in range(800)])
+    worst = max(abs(Fraction(float(d)) / exact_decay(float(v)) - 1) for v, d in zip(y, decays(y), strict=True))
+    print(f"largest relative error of the decay: {float(worst) / UNIT:.2f} x 2^-53")
+    assert worst < 4 * UNIT
+    assert list(decays(np.array([0.0, 700.5, 1e300, math.inf]))) == [1.0, 0.0, 0.0, 0.0]

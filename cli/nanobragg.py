@@ -88,6 +88,7 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     _check_words(own, line)
     if not line.usable:
         return _without_crystal(line)
+    from nanobragg_numba.compiled import is_cold
     from nanobragg_numba.experiment import derive_experiment
 
     targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
@@ -97,6 +98,8 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     for flag, path in targets:
         require_writable(path, flag)
     _set_threads(own.threads)
+    if is_cold():
+        tell("compiling the kernels: once on this machine, about half a minute")
     experiment = derive_experiment(line.parameters, own.compat)
     with OutputFiles() as files:
         _simulate(own, line, experiment, files)
@@ -149,7 +152,6 @@ def _write_dump(line: CommandLine) -> bool | None:
 
 
 def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: OutputFiles) -> None:
-    from nanobragg_numba.compiled import is_cold
     from nanobragg_numba.experiment import generator_seed
     from nanobragg_numba.random_numbers import reseed
     from nanobragg_numba.simulation import PixelEngine
@@ -164,8 +166,6 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: Output
     say(report.before_run(line, experiment, _write_dump(line)))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
-    if is_cold():
-        tell("compiling the kernels: once on this machine, about half a minute")
     engine = PixelEngine(experiment, precision=own.precision)
     _compute(line, engine)
     for text in notes(line, experiment, engine.out_of_table):

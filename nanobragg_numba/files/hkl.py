@@ -1,13 +1,13 @@
 """Lists of structure factors: text files of h k l F."""
 
 import re
-import warnings
 
 import numpy as np
 
 from ..c_text import C_SPACE, FLOAT_PATTERN, c_format, is_number, shown, to_float
 from ..errors import InputError
 from ..structure_factors import StructureFactors, empty_table
+from .number_scan import FRACTION, OTHER, WHOLE, scan
 from .reading import read_bytes
 
 _INT = re.compile(rf"[{C_SPACE}]*([+-]?\d+)")
@@ -23,13 +23,14 @@ def read(path: str, default_F: float, flag: str) -> tuple[StructureFactors, tupl
     that is no number, an incomplete last reflection, absurd indices, or a table that would not fit in memory.
     """
     content = read_bytes(path, flag)
-    values = _numbers(content, path, flag).reshape(-1, 4)
+    numbers, kinds, starts = _numbers(content, path, flag)
+    values = numbers.reshape(-1, 4)
     indices, amplitudes = values[:, :3], values[:, 3]
     lowest, highest = indices.min(axis=0), indices.max(axis=0)
     if not (np.isfinite(indices).all() and lowest.min() > -_INDEX_LIMIT and highest.max() < _INDEX_LIMIT):
         bad = int(np.argmax(~(np.abs(indices) < _INDEX_LIMIT).all(axis=1)))
         named = " ".join(f"{index:g}" for index in indices[bad])
-        raise InputError(f"{flag} {path}, line {_line_of_token(content, 4 * bad)}: absurd Miller index {named}")
+        raise InputError(f"{flag} {path}, line {_line_at(content, starts[4 * bad])}: absurd Miller index {named}")
     fractional = indices != np.ceil(indices - 0.4)
     report = [f"counting entries in {path}"]
     for row in np.flatnonzero(fractional.any(axis=1)):
@@ -44,54 +45,37 @@ def read(path: str, default_F: float, flag: str) -> tuple[StructureFactors, tupl
     if default_F != 0.0:
         report += [c_format("initializing to default_F = %g:", default_F), "done initializing:"]
     report.append(f"re-reading {path}")
-    plain, rest = _rows_of_whole_indices(content)
+    whole = (kinds.reshape(-1, 4)[:, :3] == WHOLE).all(axis=1)
+    plain = len(whole) if whole.all() else int(np.argmin(whole))
     h, k, l = (indices[:plain].astype(np.int64) - low).T
     # Fancy assignment stores in order, so the last duplicate stays.
     table[h, k, l] = amplitudes[:plain]
     if plain < len(values):
-        _reread_as_integers(content[rest:].decode("latin-1"), table, low)
+        _reread_as_integers(content[starts[4 * plain] :].decode("latin-1"), table, low)
     return StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), len(values)), tuple(report)
 
 
-def _numbers(content: bytes, path: str, flag: str) -> np.ndarray:
-    """All numbers of the file; InputError unless it holds numbers only, four a reflection."""
-    if not content.strip():
+def _numbers(content: bytes, path: str, flag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All numbers of the file, their kinds and offsets; InputError unless it holds numbers only, four a reflection."""
+    values, kinds, starts = scan(content)
+    for n in np.flatnonzero(kinds == OTHER):
+        end = starts[n + 1] if n + 1 < len(starts) else len(content)
+        word = content[starts[n] : end].split()[0].decode("latin-1")
+        if not is_number(word):
+            raise InputError(f"{flag} {path}, line {_line_at(content, starts[n])}: {shown(word)} is not a number")
+        values[n] = to_float(word)
+        kinds[n] = WHOLE if _INT.fullmatch(word) else FRACTION
+    if len(values) == 0:
         raise InputError(f"{flag} {path}: no reflections in the file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)
-            values = np.fromstring(content.decode("latin-1"), sep=" ")
-    except (DeprecationWarning, ValueError):
-        tokens = content.decode("latin-1").split()
-        bad = next((n for n, token in enumerate(tokens) if not is_number(token)), None)
-        if bad is not None:
-            raise InputError(f"{flag} {path}, line {_line_of_token(content, bad)}: {shown(tokens[bad])} is not a number") from None
-        values = np.array([to_float(token) for token in tokens])
     if len(values) % 4:
-        line = _line_of_token(content, len(values) - 1)
+        line = _line_at(content, starts[-1])
         raise InputError(f"{flag} {path}, line {line}: the last reflection is incomplete (h k l F are needed)")
-    return values
+    return values, kinds, starts
 
 
-def _line_of_token(content: bytes, number: int) -> int:
-    """The line, counted from 1, of the token of that number, counted from 0."""
-    for at, match in enumerate(re.finditer(rb"\S+", content)):
-        if at == number:
-            return content.count(b"\n", 0, match.start()) + 1
-    return content.count(b"\n") + 1
-
-
-def _rows_of_whole_indices(content: bytes) -> tuple[int, int]:
-    """How many leading reflections have h, k, l written as whole numbers, and the offset behind them."""
-    raw = np.frombuffer(content, np.uint8)
-    space = (raw == 32) | ((raw >= 9) & (raw <= 13))
-    starts = np.flatnonzero(~space & np.concatenate(([True], space[:-1])))
-    # A character other than a digit or sign in one of the first three columns breaks the row.
-    other = np.flatnonzero(~space & ~((raw >= 48) & (raw <= 57)) & (raw != 43) & (raw != 45))
-    column = np.searchsorted(starts, other, side="right") - 1
-    broken = column[column % 4 < 3]
-    row = int(broken[0]) // 4 if len(broken) else len(starts) // 4
-    return row, int(starts[4 * row]) if 4 * row < len(starts) else len(content)
+def _line_at(content: bytes, offset: int) -> int:
+    """The line, counted from 1, that holds the byte at ``offset``."""
+    return content.count(b"\n", 0, int(offset)) + 1
 
 
 def _reread_as_integers(text: str, table: np.ndarray, low: np.ndarray) -> None:

@@ -45,8 +45,8 @@ def is_supported(tables: Tables) -> bool:
         has_fused_multiply_add()
         and has_known_libm()
         and _shape_is_covered(tables)
-        and not (rules.spec or rules.interpolate)
-        and (len(beam.axes) == 1 or beam.kahn == 0.0)
+        and not rules.interpolate
+        and (len(beam.axes) == 1 or beam.kahn == 0.0 or rules.spec)
         and rules.background >= 0.0
         and rules.scale > 0.0
         and _largest_argument(tables) < LARGEST_ARGUMENT
@@ -75,9 +75,10 @@ def _largest_argument(tables: Tables) -> float:
 
 def relative_error_bound(tables: Tables) -> float:
     """Bound on the relative difference of a pixel's value from the reference's."""
-    rules = tables.rules
+    rules, detector = tables.rules, tables.detector
     growth = PRODUCT_UNITS if rules.each_thick or rules.each_polar or rules.each_omega else GROWTH_UNITS
-    return (STEP_UNITS + growth * rules.steps * tables.detector.layers) * 2.0**-53
+    steps = len(tables.crystal.orientations) * len(tables.beam.wavelengths) * detector.oversample**2 * detector.layers
+    return (STEP_UNITS + growth * steps) * 2.0**-53
 
 
 @inlined
@@ -93,6 +94,13 @@ def squared_lattice_factor(h, k, l, na, nb, nc):
     return amplitude * amplitude
 
 
+@inlined
+def lattice_axes(orientations, step):
+    """a, b, c of one step, as nine numbers."""
+    v = orientations[step]
+    return v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
+
+
 @compiled
 def add_steps(s, total, n, orientations, na, nb, nc, intensity):
     """Add ``intensity`` times the squared lattice factor of every orientation to ``total``, for n pixels.
@@ -101,9 +109,7 @@ def add_steps(s, total, n, orientations, na, nb, nc, intensity):
     """
     sx, sy, sz = s[0], s[1], s[2]
     for step in range(orientations.shape[0]):
-        a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
-        b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
-        c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
+        a0, a1, a2, b0, b1, b2, c0, c1, c2 = lattice_axes(orientations, step)
         for i in range(n):
             x, y, z = sx[i], sy[i], sz[i]
             total[i] += intensity * squared_lattice_factor(
@@ -124,9 +130,7 @@ def add_general_steps(s, total, n, orientations, crystal, listed, keep, products
     star = (c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
     intensity = crystal.default_F * crystal.default_F
     for step in range(orientations.shape[0]):
-        a0, a1, a2 = orientations[step, 0], orientations[step, 1], orientations[step, 2]
-        b0, b1, b2 = orientations[step, 3], orientations[step, 4], orientations[step, 5]
-        c0, c1, c2 = orientations[step, 6], orientations[step, 7], orientations[step, 8]
+        a0, a1, a2, b0, b1, b2, c0, c1, c2 = lattice_axes(orientations, step)
         for i in range(n):
             x, y, z = sx[i], sy[i], sz[i]
             hs[i], ks[i], ls[i] = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
@@ -208,6 +212,13 @@ def chunk_polarization(n, dx, dy, dz, incident, kahn, axis, polar):
 
 
 @compiled
+def plain_polarization(n, dx, dy, dz, incident, kahn, axis, polar):
+    """Polarization factors of n pixels, and nothing else."""
+    for i in range(n):
+        polar[i] = polarization_factor(kahn, incident, (dx[i], dy[i], dz[i]), axis)
+
+
+@compiled
 def late_polarization(n, dx, dy, dz, incident, kahn, axis, keep, each, polar):
     """The same for the pixels that are not cut at this source and have no factor yet, or need one at ``each`` source."""
     beam = unit(incident)
@@ -248,9 +259,10 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
             total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
             for i in range(n):
                 value = rules.scale * total[i] / rules.steps
-                value *= 1.0 if rules.each_thick else capture[i]
-                value *= 1.0 if rules.each_polar else polar[i]
-                value *= 1.0 if rules.each_omega else omega[i]
+                if not rules.spec:
+                    value *= 1.0 if rules.each_thick else capture[i]
+                    value *= 1.0 if rules.each_polar else polar[i]
+                    value *= 1.0 if rules.each_omega else omega[i]
                 total[i] = value
             for i in range(n):
                 fast = start + i
@@ -260,7 +272,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
                 low, high = np.float32(value * (1.0 - bound)), np.float32(value * (1.0 + bound))
                 first = slow * detector.fast_pixels + fast == first_pixel
                 # A factor of zero makes the reference compute it again at the next sub-pixel or source.
-                again_here = capture[i] == 0.0 or polar[i] == 0.0 or omega[i] == 0.0
+                again_here = not rules.spec and (capture[i] == 0.0 or polar[i] == 0.0 or omega[i] == 0.0)
                 if low != high or first or value != value or again_here:
                     value, _, _, _, _ = pixel_value(fast, slow, (detector, beam, crystal, rules), first, False, 0, None)
                     again += 1
@@ -279,7 +291,9 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
     s = work[4:7]
     total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
     keep, squares, hkl, products = work[12], work[13], work[14:17], np.ones((3, CHUNK))
-    total[:n] = rules.background
+    # In "spec" each source's sum is weighted and corrected before it is added to the total.
+    part = work[17] if rules.spec else total
+    total[:n] = 0.0 if rules.spec else rules.background
     polar[:n] = 0.0 if beam.polarized else 1.0
     omega_sum[:n] = 0.0
     keep[:n] = 1.0
@@ -293,12 +307,12 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
             for sub_fast in range(detector.oversample):
                 chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, dz, air)
                 at_corner = sub_slow == 0 and sub_fast == 0
-                if rules.each_omega or (at_corner and layer == 0):
+                if rules.spec or rules.each_omega or (at_corner and layer == 0):
                     for i in range(n):
                         omega[i] = solid_angle(air[i], detector)
                 for i in range(n):
                     omega_sum[i] += omega[i]
-                if rules.each_thick or (at_corner and detector.thickness != 0.0):
+                if rules.each_thick or ((rules.spec or at_corner) and detector.thickness != 0.0):
                     for i in range(n):
                         capture[i] = capture_fraction(layer, (dx[i], dy[i], dz[i]), detector)
                 for source in range(beam.wavelengths.shape[0]):
@@ -306,7 +320,11 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
                     scattering_vectors(n, dx, dy, dz, incident, beam.wavelengths[source], s)
                     if beam.dmin > 0.0:
                         cut_by_resolution(n, s, beam.dmin, keep)
-                    if beam.dmin > 0.0 or rules.each_polar:
+                    if rules.spec:
+                        part[:n] = rules.background
+                        if beam.polarized:
+                            plain_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
+                    elif beam.dmin > 0.0 or rules.each_polar:
                         late_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), keep, rules.each_polar, polar)
                     elif pending:
                         chunk_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
@@ -318,7 +336,11 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
                             products[1, :n] = polar[:n]
                         if rules.each_omega:
                             products[2, :n] = omega[:n]
-                        add_general_steps(s, total, n, crystal.orientations, crystal, listed, keep, products, hkl, squares)
+                        add_general_steps(s, part, n, crystal.orientations, crystal, listed, keep, products, hkl, squares)
                     else:
                         intensity = crystal.default_F * crystal.default_F
-                        add_steps(s, total, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity)
+                        add_steps(s, part, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity)
+                    if rules.spec:
+                        weight = beam.weights[source]
+                        for i in range(n):
+                            total[i] += keep[i] * weight * (part[i] * (capture[i] * polar[i] * omega[i]))

@@ -82,9 +82,9 @@ def test_sine_is_within_its_share_of_the_bound():
     assert sines(np.array([0.0]))[0] == 0.0
 
 
-def error_over_bound(parameters) -> float:
+def error_over_bound(parameters, compat) -> float:
     """The largest difference between the two engines' doubles, over the bound; 0 where the vector loop is not used."""
-    x = derive_experiment(parameters, "c")
+    x = derive_experiment(parameters, compat)
     exact, vector = PixelEngine(x, np.float64, "exact"), PixelEngine(x, np.float64, "double")
     if vector.precision == "exact":
         return 0.0
@@ -105,18 +105,35 @@ def inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_largest_error_is_far_inside_the_bound(inputs):
+@pytest.mark.parametrize("compat", ["c", "spec"])
+def test_largest_error_is_far_inside_the_bound(inputs, compat):
     lines = [case["args"] for case in json.loads((GOLDEN / "cases.json").read_text())] + [random_line(seed) for seed in range(200)]
     shares = []
     for words in lines:
         try:
-            shares.append(error_over_bound(read_command_line(words, "c").parameters))
+            shares.append(error_over_bound(read_command_line(words, compat).parameters, compat))
         except InputError:
             continue
     print(f"largest error / bound: {max(shares):.3f} over {sum(share > 0 for share in shares)} runs")
     assert max(shares) < 0.25
     if has_fused_multiply_add():
         assert sum(share > 0 for share in shares) > 60
+
+
+def test_guarded_and_exact_give_the_same_bits_in_spec(inputs):
+    used = 0
+    for seed in range(200, 320):
+        try:
+            x = derive_experiment(read_command_line(random_line(seed), "spec").parameters, "spec")
+        except InputError:
+            continue
+        guarded, exact = PixelEngine(x), PixelEngine(x, precision="exact")
+        for engine in (guarded, exact):
+            for _ in engine.blocks():
+                pass
+        assert np.array_equal(guarded.image.view(np.uint32), exact.image.view(np.uint32)), seed
+        used += guarded.precision == "guarded"
+    assert used > 40 or not has_fused_multiply_add()
 
 
 LINE = (

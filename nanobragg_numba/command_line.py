@@ -3,7 +3,7 @@
 import math
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -356,8 +356,3 @@ def nearest_option(word: str) -> str:
 
     known = [own for option in OPTIONS for own in option.words] + ["-mask"]
     return max(known, key=lambda own: difflib.SequenceMatcher(None, own, word).ratio())
-
-
-def option_words() -> Mapping[str, Option]:
-    """All words of the table with their rows."""
-    return {word: option for option in OPTIONS for word in option.words}

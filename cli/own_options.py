@@ -6,13 +6,13 @@ from typing import Literal
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.option_table import Option
-from nanobragg_numba.parameters import Compat, Precision
+from nanobragg_numba.parameters import PRECISIONS, Compat, Precision
 
 GROUP = "this program"
 ROWS = (
     Option(("-compat",), GROUP, "c | spec", "c", "c: the reference's output, quirks and all; spec: the physics that the options promise", exact=True),
     Option(("-threads",), GROUP, "N", "all cores", "threads to compute with; the result does not depend on it", exact=True),
-    Option(("-precision",), GROUP, "guarded | exact | double", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven", exact=True),
+    Option(("-precision",), GROUP, "guarded | exact | double | single", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven; single: for previews", exact=True),
     Option(("-batch",), GROUP, "FILE | -", "none", "run the command lines in FILE (- is standard input), one a line, in this one process; other options here go before those of every line", exact=True),
     Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
@@ -60,9 +60,9 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
                 raise InputError(f"-threads must be a whole number above zero, not {value!r}")
             own.threads = int(value)
         elif word == "-precision":
-            known: dict[str, Precision] = {"guarded": "guarded", "exact": "exact", "double": "double"}
+            known = {str(precision): precision for precision in PRECISIONS}
             if value not in known:
-                raise InputError(f"-precision must be guarded, exact or double, not {value!r}")
+                raise InputError(f"-precision must be one of {', '.join(known)}, not {value!r}")
             own.precision = known[value]
         elif word == "-png":
             own.png = value

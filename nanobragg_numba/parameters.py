@@ -16,8 +16,8 @@ from .structure_factors import StructureFactors
 
 Vector = tuple[float, float, float]
 Compat = Literal["c", "spec"]
-Precision = Literal["guarded", "exact", "double"]
-PRECISIONS = ("guarded", "exact", "double")
+Precision = Literal["guarded", "exact", "double", "single"]
+PRECISIONS: tuple[Precision, ...] = ("guarded", "exact", "double", "single")
 CONVENTIONS = ("custom", "adxv", "mosflm", "xds", "dials", "denzo")
 SHAPES = ("square", "round", "gauss", "tophat")
 

@@ -145,7 +145,18 @@ class PixelEngine:
         omega_sums = np.zeros(end - slow)
         recomputed = np.zeros(end - slow, np.int64)
         bound = relative_error_bound(x.tables) if self.precision == "guarded" else 0.0
-        guarded_rows((slow, end), self.window[:2], mask, *x.tables, self.first_pixel, bound, self.image[slow:end], omega_sums, recomputed)
+        guarded_rows(
+            (slow, end),
+            self.window[:2],
+            mask,
+            *x.tables,
+            self.first_pixel,
+            bound,
+            self.precision == "single",
+            self.image[slow:end],
+            omega_sums,
+            recomputed,
+        )
         self.solid_angle_sum += float(omega_sums.sum())
         self.recomputed += int(recomputed.sum())
 
@@ -237,7 +248,7 @@ def simulate(
 
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
     all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
-    the same bits, "double" does not prove its last one; see docs/performance.md. ``progress`` is called
+    the same bits, "double" does not prove its last one, "single" is for previews; see docs/performance.md. ``progress`` is called
     with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with the derived
     geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense.
     """

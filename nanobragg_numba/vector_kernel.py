@@ -27,7 +27,15 @@ from .formulas import (
 )
 from .pixel_kernel import pixel_value, polarization_axis
 from .tables import DetectorTable, Tables
-from .vector_math import LARGEST_ARGUMENT, decay, has_fused_multiply_add, has_known_libm, sine_magnitude
+from .vector_math import (
+    LARGEST_ARGUMENT,
+    decay,
+    has_fused_multiply_add,
+    has_known_libm,
+    nearest_whole,
+    sine_magnitude,
+    sine_of_turns,
+)
 from .vectors import magnitude, unit
 
 CHUNK = 128
@@ -95,6 +103,23 @@ def squared_lattice_factor(h, k, l, na, nb, nc):
 
 
 @inlined
+def squared_grating_single(h, n):
+    """(sin(n pi h) / sin(pi h))^2 in single precision; whole turns are taken off in double, or large n would lose digits."""
+    below = h - nearest_whole(h)
+    turns = below * n
+    top = sine_of_turns(np.float32(turns - nearest_whole(turns)))
+    low = sine_of_turns(np.float32(below))
+    quotient = np.float32(n) if low == np.float32(0.0) else top / low
+    return quotient * quotient
+
+
+@inlined
+def squared_lattice_factor_single(h, k, l, na, nb, nc):
+    """The square of the parallelepiped's lattice factor in single precision, for previews."""
+    return np.float64(squared_grating_single(h, na) * squared_grating_single(k, nb)) * np.float64(squared_grating_single(l, nc))
+
+
+@inlined
 def lattice_axes(orientations, step):
     """a, b, c of one step, as nine numbers."""
     v = orientations[step]
@@ -102,7 +127,7 @@ def lattice_axes(orientations, step):
 
 
 @compiled
-def add_steps(s, total, n, orientations, na, nb, nc, intensity):
+def add_steps(s, total, n, orientations, na, nb, nc, intensity, single):
     """Add ``intensity`` times the squared lattice factor of every orientation to ``total``, for n pixels.
 
     ``s`` (3, pixels): scattering vectors; likewise below.
@@ -110,15 +135,22 @@ def add_steps(s, total, n, orientations, na, nb, nc, intensity):
     sx, sy, sz = s[0], s[1], s[2]
     for step in range(orientations.shape[0]):
         a0, a1, a2, b0, b1, b2, c0, c1, c2 = lattice_axes(orientations, step)
-        for i in range(n):
-            x, y, z = sx[i], sy[i], sz[i]
-            total[i] += intensity * squared_lattice_factor(
-                a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
-            )
+        if single:
+            for i in range(n):
+                x, y, z = sx[i], sy[i], sz[i]
+                total[i] += intensity * squared_lattice_factor_single(
+                    a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
+                )
+        else:
+            for i in range(n):
+                x, y, z = sx[i], sy[i], sz[i]
+                total[i] += intensity * squared_lattice_factor(
+                    a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
+                )
 
 
 @compiled
-def add_general_steps(s, total, n, orientations, crystal, listed, keep, products, hkl, squares):
+def add_general_steps(s, total, n, orientations, crystal, listed, keep, products, hkl, squares, single):
     """The same where steps have structure factors of their own (``listed``), some pixels are cut (``keep`` is 0), or
     every step multiplies the running sum by ``products`` (3, pixels): lattice factors as vectors first, then the rest.
     """
@@ -134,7 +166,10 @@ def add_general_steps(s, total, n, orientations, crystal, listed, keep, products
         for i in range(n):
             x, y, z = sx[i], sy[i], sz[i]
             hs[i], ks[i], ls[i] = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
-        if crystal.shape == SQUARE:
+        if crystal.shape == SQUARE and single:
+            for i in range(n):
+                squares[i] = squared_lattice_factor_single(hs[i], ks[i], ls[i], na, nb, nc)
+        elif crystal.shape == SQUARE:
             for i in range(n):
                 squares[i] = squared_lattice_factor(hs[i], ks[i], ls[i], na, nb, nc)
         else:
@@ -230,11 +265,12 @@ def late_polarization(n, dx, dy, dz, incident, kahn, axis, keep, each, polar):
 
 
 @compiled(parallel=True)
-def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel, bound, out, omega_sums, recomputed):
+def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel, bound, single, out, omega_sums, recomputed):
     """Compute the pixels of ``rows`` and ``columns`` into ``out`` (rows, fast), the image itself.
 
     Each value rounds to the reference's float32, but for single-precision ties that the exact engine resolves;
-    ``recomputed`` (rows,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``.
+    ``recomputed`` (rows,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``; with 0 the guard is off.
+    ``single``: sines in single precision, for previews.
     """
     chunks = (columns[1] - columns[0] + CHUNK - 1) // CHUNK
     for slow in prange(rows[0], rows[1]):
@@ -255,7 +291,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
                 any_pixel |= mask[row, start + i]
             if not any_pixel:
                 continue
-            chunk_sums(start, n, slow, detector, beam, crystal, rules, work)
+            chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work)
             total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
             for i in range(n):
                 value = rules.scale * total[i] / rules.steps
@@ -284,7 +320,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
 
 
 @compiled
-def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
+def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
     """Sums over all steps for n pixels of a row, left in row 7 of ``work``; omega, polar, capture and the sum of the
     solid angles in rows 8 to 11."""
     dx, dy, dz, air = work[0], work[1], work[2], work[3]
@@ -336,10 +372,10 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, work):
                             products[1, :n] = polar[:n]
                         if rules.each_omega:
                             products[2, :n] = omega[:n]
-                        add_general_steps(s, part, n, crystal.orientations, crystal, listed, keep, products, hkl, squares)
+                        add_general_steps(s, part, n, crystal.orientations, crystal, listed, keep, products, hkl, squares, single)
                     else:
                         intensity = crystal.default_F * crystal.default_F
-                        add_steps(s, part, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity)
+                        add_steps(s, part, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity, single)
                     if rules.spec:
                         weight = beam.weights[source]
                         for i in range(n):

@@ -6,6 +6,7 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
@@ -99,6 +100,23 @@ def sine_magnitude(x):
     p = fma(u, p, S1)
     p = fma(u, p, S0)
     return fma(r * u, p, r)
+
+
+# sin(pi r) = r (T0 + T1 r^2 + ...), in single precision, on |r| <= 1/2.
+T0, T1, T2, T3, T4 = (
+    np.float32(t) for t in (3.141592640070499, -5.16771007559742, 2.5500773608560525, -0.598290219747732, 0.07765547475102004)
+)
+
+
+@inlined
+def sine_of_turns(r):
+    """sin(pi r) for a float32 r of at most 1/2, to a few units of 2^-24."""
+    u = r * r
+    p = fma(u, T4, T3)
+    p = fma(u, p, T2)
+    p = fma(u, p, T1)
+    p = fma(u, p, T0)
+    return r * p
 
 
 @inlined

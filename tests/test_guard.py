@@ -223,3 +223,14 @@ def test_decay_is_within_its_share_of_the_bound():
     print(f"largest relative error of the decay: {float(worst) / UNIT:.2f} x 2^-53")
     assert worst < 4 * UNIT
     assert list(decays(np.array([0.0, 700.5, 1e300, math.inf]))) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_single_precision_is_good_enough_for_a_preview(inputs):
+    hkl = "-mat erl.mat -hkl erl.hkl -N 300 -lambda 0.9768 -distance 75 -pixel 0.4 -detpixels 64 -oversample 1 -phisteps 9 -osc 1"
+    for line in (LINE, LINE.replace("-N 7", "-N 1000"), hkl):
+        parameters = parameters_from_command_line(line, "c")
+        single, exact = run(parameters, "single").image.astype(float), run(parameters, "exact").image.astype(float)
+        bright = exact > exact.max() * 1e-3
+        assert np.max(np.abs(single - exact)[bright] / exact[bright]) < 3e-6
+        if has_fused_multiply_add():
+            assert not np.array_equal(single, exact)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .c_text import atof, atoi, is_number
 from .errors import InputError
-from .files import fdump, hkl, mosflm_matrix, smv, text_columns
+from .files import fdump, mosflm_matrix, smv, text_columns
 from .option_table import OPTIONS, Option
 from .parameters import Beam, Compat, Crystal, Detector, Parameters, Sampling, SourceList
 
@@ -255,6 +255,9 @@ def _build(cls: type, name: str, settings: Settings) -> Any:
 
 def _read_structure_factors(files: Files, default_F: float) -> tuple[Any, tuple[str, ...]]:
     if files.hkl is not None:
+        # Loads numba, which the help does not need.
+        from .files import hkl
+
         return hkl.read(files.hkl, default_F, flag="-hkl")
     if os.path.exists(files.dump):
         return fdump.read(files.dump, flag="-dump"), (f"reading Fs from {files.dump}",)

@@ -26,6 +26,7 @@ from nanobragg_numba.parameters import Precision
 from nanobragg_numba.simulation import PixelEngine
 
 REPEATS = 5
+PRECISION_COLUMNS: tuple[Precision, ...] = ("exact", "guarded", "double", "single")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CUBIC = "-default_F 100 -cell 100 100 100 90 90 90 -lambda 1 -N 5 -distance 100 -oversample 1 -seed 1 -nonoise"
 ERL = f"-mat {EXAMPLES / 'erl.mat'} -hkl {EXAMPLES / 'erl.hkl'} -lambda 0.9768 -N 10 -distance 75 -pixel 0.2 -oversample 1 -seed 1 -nonoise"
@@ -83,7 +84,7 @@ def _row(name: str, words: list[str], threads: int, got: dict[str, tuple[float, 
     x = derive_experiment(read_command_line(words, "c").parameters, "c")
     step = got["guarded"][0] * 1e9 / (x.steps * x.geometry.fast_pixels * x.geometry.slow_pixels)
     cells = [name, str(threads), f"{tc:.3f}"]
-    for precision in ("exact", "guarded", "double"):
+    for precision in PRECISION_COLUMNS:
         seconds = got[precision][0]
         cells += [f"{seconds:.3f}", f"{tc / seconds:.2f}"] + ([f"{step:.2f}"] if precision == "guarded" else [])
     return [*cells, f"{to:.3f}", f"{tc / to:.2f}", f"{mc:.0f}", f"{mo:.0f}"]
@@ -101,9 +102,9 @@ def main() -> None:
     print(
         f"numpy {np.__version__}, median of {REPEATS} alternating runs. Times in seconds, memory in MB; a ratio above 1: we are faster.\n"
     )
-    names = "case|threads|C|exact|C / exact|guarded|C / guarded|ns/step|double|C / double|command|C / command|MB C|MB"
+    names = "case|threads|C|exact|C / exact|guarded|C / guarded|ns/step|double|C / double|single|C / single|command|C / command|MB C|MB"
     print("| " + " | ".join(names.split("|")) + " |")
-    print("|" + " --- |" * 14)
+    print("|" + " --- |" * 16)
     for name, line in CASES.items():
         words = line.split()
         for threads, binary in ((1, c), (2, omp)):
@@ -114,7 +115,7 @@ def main() -> None:
                 "C": lambda b=binary, w=words, e=limit: run([b, *w], e),  # type: ignore[misc]
                 **{
                     p: lambda w=words, t=threads, p=p: (kernel_time(w, t, p), 0.0)  # type: ignore[misc]
-                    for p in ("exact", "guarded", "double")
+                    for p in PRECISION_COLUMNS
                 },
                 "command": lambda w=words, t=threads: run([*ours, *w, "-threads", str(t)], {}),  # type: ignore[misc]
             }

@@ -14,7 +14,7 @@ def read_lines(path: str) -> list[tuple[int, list[str]]]:
     """The command lines of a file (``-``: standard input) with their line numbers, split as a shell splits them.
 
     Blank lines and what follows a # are left out; the program's name may lead a line. Raises InputError naming the line
-    for quotes that do not close.
+    for quotes that do not close and for a batch inside the batch.
     """
     text = sys.stdin.read() if path == "-" else read_bytes(path, "-batch").decode(errors="surrogateescape")
     lines = []
@@ -22,11 +22,17 @@ def read_lines(path: str) -> list[tuple[int, list[str]]]:
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
-            raise InputError(f"-batch {path}, line {number}: {error}") from None
+            raise InputError(f"-batch {path}, line {number}: {str(error).lower()}") from None
+        if "\0" in line:
+            raise InputError(f"-batch {path}, line {number}: holds a NUL byte")
+        if "-batch" in words:
+            raise InputError(f"-batch {path}, line {number}: a batch cannot hold another")
         if words and not words[0].startswith("-"):
             words = words[1:]
         if words:
             lines.append((number, words))
+    if not lines:
+        raise InputError(f"-batch {path}: no command lines in the file")
     return lines
 
 

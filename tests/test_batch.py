@@ -44,9 +44,16 @@ def test_lines_from_standard_input(tmp_path, capfdbinary, monkeypatch):
 
 
 def test_bad_batches(tmp_path, capfdbinary):
-    (tmp_path / "lines.txt").write_text("-default_F '10\n")
+    for text, says in (
+        ("-default_F '10\n", "line 1"),
+        ("\n-batch lines.txt\n", "line 2: a batch"),
+        ("-png a\0b\n", "NUL"),
+        ("# none\n", "no command lines"),
+    ):
+        (tmp_path / "lines.txt").write_text(text)
+        run = nanobragg(["-batch", "lines.txt"], tmp_path, capfdbinary)
+        assert run.status == 2 and says in run.stderr
     for words, says in (
-        ("-batch lines.txt", "line 1"),
         ("-batch missing", "no such file"),
         ("-batch", "needs a value"),
         ("-batch a -batch b", "twice"),

@@ -69,7 +69,9 @@ def _numbers(content: bytes, path: str, flag: str) -> tuple[np.ndarray, np.ndarr
         raise InputError(f"{flag} {path}: no reflections in the file")
     if len(values) % 4:
         line = _line_at(content, starts[-1])
-        raise InputError(f"{flag} {path}, line {line}: the last reflection is incomplete (h k l F are needed)")
+        raise InputError(
+            f"{flag} {path}, line {line}: the last reflection is incomplete: {len(values)} numbers do not make lines of h k l F"
+        )
     return values, kinds, starts
 
 

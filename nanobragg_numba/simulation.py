@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .experiment import Experiment, derive_experiment
+from .geometry import Geometry
 from .parameters import PRECISIONS, Compat, Parameters, Precision
 from .tables import Tables
 
@@ -51,7 +52,7 @@ class Simulation:
     first_pixel: int
 
     @property
-    def geometry(self) -> Any:
+    def geometry(self) -> Geometry:
         """The derived detector geometry."""
         return self.experiment.geometry
 

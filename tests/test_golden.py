@@ -14,10 +14,12 @@ def _fast_pixels(stdout: bytes) -> int:
     return int(stdout.split(b" pixels)")[0].rsplit(b"(", 1)[1].split(b"x")[0])
 
 
+@pytest.mark.parametrize("precision", ["guarded", "exact"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_same_bytes_as_the_reference(case, threads, tmp_path, capfdbinary):
-    run = nanobragg([*case["args"], "-threads", str(threads)], tmp_path, capfdbinary, case["inputs"])
+def test_same_bytes_as_the_reference(case, threads, precision, tmp_path, capfdbinary):
+    words = [*case["args"], "-threads", str(threads), "-precision", precision]
+    run = nanobragg(words, tmp_path, capfdbinary, case["inputs"])
     assert run.status == case["exit"], run.stderr
     recorded = (GOLDEN / "stdout" / f"{case['name']}.txt").read_bytes()
     assert hashlib.sha256(recorded).hexdigest() == case["stdout_sha256"]

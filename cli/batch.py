@@ -1,9 +1,9 @@
 """Many command lines in one process, so that starting up is paid once."""
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 
+from nanobragg_numba.command_line import words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.reading import read_bytes
 
@@ -20,15 +20,13 @@ def read_lines(path: str) -> list[tuple[int, list[str]]]:
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            words = shlex.split(line, comments=True)
-        except ValueError as error:
-            raise InputError(f"-batch {path}, line {number}: {str(error).lower()}") from None
+            words = words_of(line, comments=True)
+        except InputError as error:
+            raise InputError(f"-batch {path}, line {number}: {error}") from None
         if "\0" in line:
             raise InputError(f"-batch {path}, line {number}: holds a NUL byte")
         if "-batch" in words:
             raise InputError(f"-batch {path}, line {number}: a batch cannot hold another")
-        if words and not words[0].startswith("-"):
-            words = words[1:]
         if words:
             lines.append((number, words))
     if not lines:

@@ -114,10 +114,9 @@ def _without_crystal(line: CommandLine) -> int:
     from .report import BANNER, headers
     from .usage import usage
 
-    x, y, z = line.parameters.crystal.size_mm
-    _, clipped = clip_to_beam((x / 1000, y / 1000, z / 1000), line.parameters.beam)
-    _, vectors = starting_axes(line.parameters)
     crystal = line.parameters.crystal
+    _, clipped = clip_to_beam(crystal.size_mm, line.parameters.beam)
+    _, vectors = starting_axes(line.parameters)
     no_F = crystal.structure_factors is None and crystal.default_F == 0.0
     say(headers(line) + "".join(text + "\n" for text in (*clipped, *vectors)) + BANNER)
     say(("ERROR: no hkl file and no dump file to read." if no_F else "") + usage(line))

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.simulation import Block
+from nanobragg_numba.tables import PixelRecord
 
 from .report import pixel_lines
-
-HKL, F_CELL, F_LATT, AXES, STOL = slice(0, 6), slice(6, 7), slice(7, 8), slice(8, 17), slice(30, 31)
 
 
 class Printout:
@@ -39,7 +38,7 @@ class Printout:
             record = np.where(np.isnan(record), previous, record)
         lattice = x.lattice
         never = np.zeros(len(record))
-        never[AXES] = 1e-10 * np.array([*lattice.a, *lattice.b, *lattice.c])
+        never[PixelRecord.AXES] = 1e-10 * np.array([*lattice.a, *lattice.b, *lattice.c])
         record = np.where(np.isnan(record), never, record)
         self.last = record if self.fast < 0 else None
         return pixel_lines(fast, slow, record, float(engine.image[slow, fast]), x)
@@ -59,5 +58,5 @@ def _record(engine: Any, fast: int, slow: int) -> np.ndarray:
     event = engine.out_of_table
     index = slow * engine.image.shape[1] + fast
     record = engine.record(fast, slow, event is None or index <= event.pixel)
-    record[24:30] = 0.0
+    record[PixelRecord.LEFT_TABLE] = 0.0
     return record

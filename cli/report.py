@@ -11,6 +11,7 @@ from nanobragg_numba.experiment import AVOGADRO, Experiment
 from nanobragg_numba.sampling import phi_angles
 from nanobragg_numba.simulation import OutOfTable
 from nanobragg_numba.statistics import Statistics
+from nanobragg_numba.tables import PixelRecord
 from nanobragg_numba.vectors import cross
 
 BANNER = "nanoBragg nanocrystal diffraction simulator - James Holton and Ken Frankel 5-17-17\n"
@@ -204,13 +205,16 @@ def out_of_table(event: OutOfTable) -> str:
 
 def pixel_lines(fast: int, slow: int, record: np.ndarray, value: float, x: Experiment) -> str:
     """The print-out of one pixel; ``record`` as PixelRecord lays it out."""
-    h, k, l, h0, k0, l0, f_cell, f_latt = (float(v) for v in record[:8])
-    axes = [tuple(float(v) * 1e10 for v in record[8 + 3 * i : 11 + 3 * i]) for i in range(3)]
-    px, py, pz, total, polar, omega, capture = (float(v) for v in record[17:24])
+    at, values = PixelRecord, [float(v) for v in record]
+    (h, k, l), (h0, k0, l0), (px, py, pz) = values[at.HKL], values[at.NEAREST], values[at.POSITION]
+    f_cell, f_latt, total = values[at.F_CELL], values[at.F_LATT], values[at.SUM]
+    polar, omega, capture = values[at.POLAR], values[at.OMEGA], values[at.CAPTURE]
+    scaled = [v * 1e10 for v in values[at.AXES]]
+    axes = (tuple(scaled[:3]), tuple(scaled[3:6]), tuple(scaled[6:]))
     twotheta = math.atan2(math.sqrt(py * py + pz * pz), px)
     stol = math.sin(twotheta / 2.0) / (x.wavelength * 1e10)
     return (
-        c_format(f"{fast:4d} {slow:4d} : stol = %g or %g\n", float(record[30]), stol)
+        c_format(f"{fast:4d} {slow:4d} : stol = %g or %g\n", values[at.STOL], stol)
         + c_format("at %g %g %g\n", px, py, pz)
         + c_format("hkl= %f %f %f  ", h, k, l)
         + "hkl0= %d %d %d\n" % (h0, k0, l0)
@@ -218,7 +222,7 @@ def pixel_lines(fast: int, slow: int, record: np.ndarray, value: float, x: Exper
         + c_format("I/steps %15.10g\npolar   %15.10g\nomega   %15.10g\n", total / x.steps, polar, omega)
         + c_format("capfrac %15.10g\npixel   %15.10g\n", capture, value)
         + "real-space cell vectors (Angstrom):\n"
-        + _matrix_lines(("a", "b", "c"), (axes[0], axes[1], axes[2]))
+        + _matrix_lines(("a", "b", "c"), axes)
     )
 
 

@@ -45,10 +45,10 @@ def fluence(beam: Beam) -> float:
     return beam.fluence
 
 
-def clip_to_beam(size: Vector, beam: Beam) -> tuple[Vector, tuple[str, ...]]:
-    """The crystal's widths (metres) with b and c no larger than the beam, and the reference's warnings."""
+def clip_to_beam(size_mm: Vector, beam: Beam) -> tuple[Vector, tuple[str, ...]]:
+    """The crystal's widths in metres, b and c no larger than the beam, and the reference's warnings."""
     width = beam.beamsize_mm / 1000
-    x, y, z = size
+    x, y, z = (length / 1000 for length in size_mm)
     warnings = []
     if width >= 0:
         if width < y:

@@ -290,14 +290,11 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
             image = smv.read(path, flag)
             headers.append(image)
             reading.settings.update(_header_settings(image, flip_y=flag == "-mask"))
-            reading.settings["detector.pixel_size_mm"] = reading.settings.get("detector.pixel_size_mm", Detector.pixel_size_mm)
     unknown = []
     for at, word in enumerate(words):
         if not word.startswith("-"):
             continue
-        known = "-mask" in word
-        if known:
-            reading.used.add(at + 1)
+        known = False
         for option in OPTIONS:
             if option.matches(word):
                 known = True
@@ -311,7 +308,6 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
     beam = _build(Beam, "beam", settings)
     detector = _build(Detector, "detector", settings)
     if mask_file is not None:
-        files = replace(files, mask=mask_file)
         detector = replace(detector, mask=headers[0].pixels())
     if files.matrix is not None:
         matrix = mosflm_matrix.read(files.matrix, flag="-mat")
@@ -335,19 +331,23 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
     )
 
 
+def words_of(command_line: str | Sequence[str], comments: bool = False) -> list[str]:
+    """The words of a command line without the program's name, which may lead; a string is split as a shell does,
+    with ``comments`` without what follows a #. Raises InputError for quotes that do not close."""
+    try:
+        words = shlex.split(command_line, comments=comments) if isinstance(command_line, str) else list(command_line)
+    except ValueError as error:
+        raise InputError(f"cannot be split into words: {str(error).lower()}") from None
+    return words[1:] if words and not words[0].startswith("-") else words
+
+
 def parameters_from_command_line(command_line: str | Sequence[str], compat: Compat = "spec") -> Parameters:
     """The parameters that a ``nanoBragg`` command line means, for use in Python.
 
     ``command_line`` is the line as a string (split as a shell does) or a list of words; the program's name may lead.
     Raises InputError for bad values or files, and if there is no lattice or no structure factor.
     """
-    try:
-        words = shlex.split(command_line) if isinstance(command_line, str) else list(command_line)
-    except ValueError as error:
-        raise InputError(f"the command line cannot be split into words: {error}") from None
-    if words and not words[0].startswith("-"):
-        words = words[1:]
-    read = read_command_line(words, compat)
+    read = read_command_line(words_of(command_line), compat)
     if not read.usable:
         raise InputError("the command line gives no crystal: it needs -mat or -cell, and -hkl or -default_F")
     return read.parameters
@@ -357,5 +357,5 @@ def nearest_option(word: str) -> str:
     """The known option most like ``word``."""
     import difflib
 
-    known = [own for option in OPTIONS for own in option.words] + ["-mask"]
+    known = [own for option in OPTIONS for own in option.words]
     return max(known, key=lambda own: difflib.SequenceMatcher(None, own, word).ratio())

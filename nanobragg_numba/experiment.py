@@ -123,8 +123,7 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
 def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
     state = new_state()
-    millimetres = crystal.size_mm
-    size, clip_warnings = clip_to_beam((millimetres[0] / 1000, millimetres[1] / 1000, millimetres[2] / 1000), beam)
+    size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
     geometry = derive_geometry(parameters, compat)
     wavelength = beam.wavelength_A / 1.0e10
     phi = phi_steps(sampling)

@@ -7,7 +7,7 @@ metres, scattering vectors in 1/m, Miller indices h, k, l fractional.
 import math
 
 from .compiled import inlined
-from .vectors import cross, dot, rotate_about_axis, scale, unit
+from .vectors import cross, dot, magnitude, rotate_about_axis, scale, unit
 
 SQUARE, ROUND, GAUSS, TOPHAT = 0, 1, 2, 3
 
@@ -179,6 +179,29 @@ def solid_angle(airpath, detector):
     if detector.point_pixel:
         return 1.0 / airpath / airpath
     return detector.pixel_size * detector.pixel_size / airpath / airpath * detector.close_distance / airpath
+
+
+@inlined
+def scattering_vector(diffracted, incident, wavelength):
+    """Difference of the two unit vectors over the wavelength."""
+    return (
+        (diffracted[0] - incident[0]) / wavelength,
+        (diffracted[1] - incident[1]) / wavelength,
+        (diffracted[2] - incident[2]) / wavelength,
+    )
+
+
+@inlined
+def half_length(scattering):
+    """sin(theta) / lambda, half the length of the scattering vector."""
+    return 0.5 * magnitude(scattering)
+
+
+@inlined
+def is_beyond(scattering, dmin):
+    """Whether the scattering is beyond the resolution limit dmin (metres)."""
+    stol = half_length(scattering)
+    return stol > 0.0 and dmin > 0.5 / stol
 
 
 @inlined

@@ -6,10 +6,13 @@ from .compiled import compiled, inlined
 from .formulas import (
     can_interpolate,
     capture_fraction,
+    half_length,
+    is_beyond,
     lattice_factor,
     nearest_index,
     nearest_structure_factor,
     polarization_factor,
+    scattering_vector,
     solid_angle,
     subpixel_position,
     tricubic_structure_factor,
@@ -109,18 +112,11 @@ def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
                     record[17], record[18], record[19] = position
                 for source in range(beam.wavelengths.shape[0]):
                     incident = (beam.incident[source, 0], beam.incident[source, 1], beam.incident[source, 2])
-                    wavelength = beam.wavelengths[source]
-                    scattering = (
-                        (diffracted[0] - incident[0]) / wavelength,
-                        (diffracted[1] - incident[1]) / wavelength,
-                        (diffracted[2] - incident[2]) / wavelength,
-                    )
+                    scattering = scattering_vector(diffracted, incident, beam.wavelengths[source])
                     if record is not None:
-                        record[30] = 0.5 * magnitude(scattering)
-                    if beam.dmin > 0.0:
-                        stol = 0.5 * magnitude(scattering)
-                        if stol > 0.0 and beam.dmin > 0.5 / stol:
-                            continue
+                        record[30] = half_length(scattering)
+                    if beam.dmin > 0.0 and is_beyond(scattering, beam.dmin):
+                        continue
                     if spec:
                         if beam.polarized:
                             polar = polarization_factor(beam.kahn, incident, diffracted, polarization_axis(beam, 0))

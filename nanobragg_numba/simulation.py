@@ -12,7 +12,7 @@ import numpy as np
 from .experiment import Experiment, derive_experiment
 from .geometry import Geometry
 from .parameters import PRECISIONS, Compat, Parameters, Precision
-from .tables import Tables
+from .tables import PixelRecord, Tables
 
 # One launch at a time: a launch takes all threads anyway, and numba's last-resort threading layer aborts on two.
 _LAUNCH = threading.Lock()
@@ -90,6 +90,7 @@ class PixelEngine:
         """Compute the image; yields after each block of rows."""
         from numba import get_num_threads
 
+        compute = self._compute_exact if self.precision == "exact" else self._compute_vectorised
         _, _, slow, slow_end = self.window
         rows = 2 * get_num_threads()
         while slow < slow_end:
@@ -97,22 +98,19 @@ class PixelEngine:
             started = perf_counter()
             before = self.out_of_table
             with _LAUNCH:
-                self._compute(slow, end)
+                compute(slow, end)
             elapsed = perf_counter() - started
             yield Block(slow, end, self.computed[slow:end], self.out_of_table if before is None else None)
             rows = max(get_num_threads(), min(4 * rows, int(rows * SECONDS_PER_BLOCK / max(elapsed, 1e-4))))
             slow = end
 
-    def _compute(self, slow: int, end: int) -> None:
+    def _compute_exact(self, slow: int, end: int) -> None:
         from .pixel_kernel import exact_rows
 
         tables = self.experiment.tables
         columns = self.window[:2]
         width = tables.detector.fast_pixels
         mask = self.computed[slow:end]
-        if self.precision != "exact":
-            self._compute_vectorised(slow, end, mask)
-            return
         evaluations = self._census(slow, end, mask)
         out = np.zeros((end - slow, width))
         omega_sums = np.zeros(end - slow)
@@ -138,10 +136,11 @@ class PixelEngine:
             self.image[slow:end] = out + 0.0
         self.solid_angle_sum += float(omega_sums.sum())
 
-    def _compute_vectorised(self, slow: int, end: int, mask: np.ndarray) -> None:
+    def _compute_vectorised(self, slow: int, end: int) -> None:
         from .vector_kernel import guarded_rows, relative_error_bound
 
         x = self.experiment
+        mask = self.computed[slow:end]
         self._census(slow, end, mask)
         omega_sums = np.zeros(end - slow)
         recomputed = np.zeros(end - slow, np.int64)
@@ -187,7 +186,7 @@ class PixelEngine:
 
     def _leaving_step(self, slow: int, fast: int, evaluation: int) -> OutOfTable:
         record = self.record(fast, slow, True, evaluation)
-        h, k, l, h0, k0, l0 = record[24:30]
+        h, k, l, h0, k0, l0 = record[PixelRecord.LEFT_TABLE]
         index = slow * self.experiment.tables.detector.fast_pixels + fast
         return OutOfTable(index, (float(h), float(k), float(l)), (int(h0), int(k0), int(l0)))
 
@@ -212,7 +211,6 @@ class PixelEngine:
     def record(self, fast: int, slow: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
         """The intermediates of one pixel (see PixelRecord); nan where it did not get so far."""
         from .pixel_kernel import record_pixel
-        from .tables import PixelRecord
 
         record = np.full(PixelRecord.SIZE, np.nan)
         tables = self.experiment.tables

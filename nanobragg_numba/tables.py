@@ -95,8 +95,9 @@ class Tables(NamedTuple):
 
 
 class PixelRecord:
-    """Slots of the record that ``pixel_value`` fills on request."""
+    """Where the record that ``pixel_value`` fills on request holds what: the last step's h, k, l, nearest indices, structure
+    factor, lattice factor and axes; position; sum and factors; the step that left the table; sin(theta) / lambda."""
 
-    HKL, NEAREST, F_CELL, F_LATT, AXES, POSITION, SUM, POLAR, OMEGA, CAPTURE = 0, 3, 6, 7, 8, 17, 20, 21, 22, 23
-    LEFT_TABLE, STOL = 24, 30
+    HKL, NEAREST, F_CELL, F_LATT, AXES, POSITION = slice(0, 3), slice(3, 6), 6, 7, slice(8, 17), slice(17, 20)
+    SUM, POLAR, OMEGA, CAPTURE, LEFT_TABLE, STOL = 20, 21, 22, 23, slice(24, 30), 30
     SIZE = 31

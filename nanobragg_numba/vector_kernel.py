@@ -17,10 +17,12 @@ from .formulas import (
     SQUARE,
     capture_fraction,
     gaussian_exponent,
+    is_beyond,
     nearest_index,
     nearest_structure_factor,
     polarization_factor,
     scaled_radius_squared,
+    scattering_vector,
     solid_angle,
     subpixel_position,
     tophat,
@@ -61,13 +63,19 @@ def is_supported(tables: Tables) -> bool:
     )
 
 
+def _multiplies_the_sum(tables: Tables) -> bool:
+    """Whether an oversampling switch multiplies the running sum at every step (Q3)."""
+    rules = tables.rules
+    return rules.each_thick or rules.each_polar or rules.each_omega
+
+
 def _shape_is_covered(tables: Tables) -> bool:
     """Round crystals cancel near the zeros of their transform; flat and Gaussian spots can be exactly zero, where the
     reference skips the switches' products. The limits keep what underflows far below single precision."""
     rules, crystal = tables.rules, tables.crystal
     if crystal.shape == SQUARE:
         return True
-    if crystal.shape == ROUND or rules.each_thick or rules.each_polar or rules.each_omega:
+    if crystal.shape == ROUND or _multiplies_the_sum(tables):
         return False
     peak = (crystal.na * crystal.nb * crystal.nc) ** 2 * max(float(np.abs(crystal.factors).max()), abs(crystal.default_F)) ** 2
     return crystal.fudge >= 0.0 and peak < 1e100 and rules.scale < 1e100
@@ -83,8 +91,8 @@ def _largest_argument(tables: Tables) -> float:
 
 def relative_error_bound(tables: Tables) -> float:
     """Bound on the relative difference of a pixel's value from the reference's."""
-    rules, detector = tables.rules, tables.detector
-    growth = PRODUCT_UNITS if rules.each_thick or rules.each_polar or rules.each_omega else GROWTH_UNITS
+    detector = tables.detector
+    growth = PRODUCT_UNITS if _multiplies_the_sum(tables) else GROWTH_UNITS
     steps = len(tables.crystal.orientations) * len(tables.beam.wavelengths) * detector.oversample**2 * detector.layers
     return (STEP_UNITS + growth * steps) * 2.0**-53
 
@@ -223,17 +231,14 @@ def scattering_vectors(n, dx, dy, dz, incident, wavelength, s):
     """Scattering vectors of n pixels for one source."""
     sx, sy, sz = s[0], s[1], s[2]
     for i in range(n):
-        sx[i] = (dx[i] - incident[0]) / wavelength
-        sy[i] = (dy[i] - incident[1]) / wavelength
-        sz[i] = (dz[i] - incident[2]) / wavelength
+        sx[i], sy[i], sz[i] = scattering_vector((dx[i], dy[i], dz[i]), incident, wavelength)
 
 
 @compiled
 def cut_by_resolution(n, s, dmin, keep):
     """Set ``keep`` to 0 for the pixels beyond the resolution limit, to 1 for the others."""
     for i in range(n):
-        stol = 0.5 * magnitude((s[0, i], s[1, i], s[2, i]))
-        keep[i] = 0.0 if stol > 0.0 and dmin > 0.5 / stol else 1.0
+        keep[i] = 0.0 if is_beyond((s[0, i], s[1, i], s[2, i]), dmin) else 1.0
 
 
 @compiled
@@ -280,7 +285,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
             arrays.thickness, arrays.layer_thickness, arrays.layers, arrays.mu, arrays.fast_pixels,
         )  # fmt: skip
         row = slow - rows[0]
-        work = np.empty((18, CHUNK))
+        work = np.empty((21, CHUNK))
         omega_total = 0.0
         again = 0
         for chunk in range(chunks):
@@ -326,13 +331,14 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
     dx, dy, dz, air = work[0], work[1], work[2], work[3]
     s = work[4:7]
     total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
-    keep, squares, hkl, products = work[12], work[13], work[14:17], np.ones((3, CHUNK))
+    keep, squares, hkl, products = work[12], work[13], work[14:17], work[18:21]
     # In "spec" each source's sum is weighted and corrected before it is added to the total.
     part = work[17] if rules.spec else total
     total[:n] = 0.0 if rules.spec else rules.background
     polar[:n] = 0.0 if beam.polarized else 1.0
     omega_sum[:n] = 0.0
     keep[:n] = 1.0
+    products[:, :n] = 1.0
     listed = crystal.factors.size > 1
     general = crystal.shape != SQUARE or listed or beam.dmin > 0.0 or rules.each_thick or rules.each_polar or rules.each_omega
     pending = beam.polarized

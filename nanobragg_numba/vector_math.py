@@ -31,30 +31,27 @@ LARGEST_ARGUMENT = 2.0**30
 """Up to here the argument reduction of ``sine_magnitude`` keeps its bound."""
 
 
-def _llvm_function(name: str, arguments: int) -> Any:
-    """An intrinsic that calls an LLVM function of that name on doubles."""
+def _calling(name: str) -> Any:
+    """The code of an intrinsic: a call of the LLVM function of that name."""
 
-    @intrinsic
-    def one(typing_context, x):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-            kind = values[0].type
-            return builder.call(builder.module.declare_intrinsic(name, [kind], ir.FunctionType(kind, [kind])), values)
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        kind = values[0].type
+        function = builder.module.declare_intrinsic(name, [kind], ir.FunctionType(kind, [kind] * len(values)))
+        return builder.call(function, values)
 
-        return x(x), generate
-
-    @intrinsic
-    def three(typing_context, x, y, z):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-            kind = values[0].type
-            return builder.call(builder.module.declare_intrinsic(name, [kind], ir.FunctionType(kind, [kind] * 3)), values)
-
-        return x(x, y, z), generate
-
-    return one if arguments == 1 else three
+    return generate
 
 
-fma = _llvm_function("llvm.fma", 3)
-nearest_whole = _llvm_function("llvm.rint", 1)
+@intrinsic
+def fma(typing_context, x, y, z):  # type: ignore[no-untyped-def]
+    """x y + z, rounded once."""
+    return x(x, y, z), _calling("llvm.fma")
+
+
+@intrinsic
+def nearest_whole(typing_context, x):  # type: ignore[no-untyped-def]
+    """The whole number nearest to x; halves go to the even one."""
+    return x(x), _calling("llvm.rint")
 
 
 @intrinsic

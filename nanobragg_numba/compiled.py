@@ -68,6 +68,12 @@ def inlined(function: Callable[..., Any]) -> Any:
     return compiled(_nrt=False, forceinline=True)(function)
 
 
+def derivative(function: Callable[..., Any]) -> Any:
+    """``inlined`` for derivatives, which need not match the reference's last bits: sums may be re-associated and
+    contracted, so that sums over pixels become vector instructions. Nothing may be assumed of nan and inf."""
+    return compiled(_nrt=False, forceinline=True, fastmath={"contract", "reassoc", "nsz"})(function)
+
+
 def is_cold() -> bool:
     """Whether nothing has been compiled yet, so that the first run will take longer."""
     return not any(CACHE_FOLDER.rglob("*.nbi"))

@@ -1,6 +1,7 @@
 """From parameters to an experiment: all that follows from them before the first pixel is computed."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,10 @@ class Experiment:
     sources: Sources
     phi: Steps
     phi_start: float
+    angles: list[float]
+    """The angle that each phi step is turned by (radians), the carryover done."""
+    first_angles: list[float]
+    """The same in the first sweep of the run."""
     mosaic_spread: float
     mosaic_domains: int
     mosaic: np.ndarray
@@ -78,7 +83,7 @@ def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
 @compiled
 def _orientations(axes, spindle, angles, rotations):
     domains = max(rotations.shape[0], 1)
-    steps = np.empty((angles.shape[0] * domains, 9))
+    steps = np.empty((angles.shape[0] * domains, 9), axes.dtype)
     for tic in range(angles.shape[0]):
         for axis in range(3):
             v = (axes[axis, 0], axes[axis, 1], axes[axis, 2])
@@ -95,13 +100,13 @@ def _orientations(axes, spindle, angles, rotations):
     return steps
 
 
-def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: list[float], rotations: np.ndarray) -> np.ndarray:
+def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: Sequence[float], rotations: np.ndarray) -> np.ndarray:
     """(phi steps x domains, 9): a, b, c turned by each angle (radians) about the spindle, then by each domain's rotation.
 
     ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9), or (0, 9) for one domain that is not turned.
     An angle of 0 is no operation.
     """
-    return _orientations(axes, spindle, np.array(angles), rotations)
+    return _orientations(axes, spindle, np.asarray(angles), rotations)
 
 
 def generator_seed(given: int | None) -> int:
@@ -157,7 +162,7 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     photons = fluence(beam)
     tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
     return Experiment(
-        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, spread, domains, rotations, wavelength, photons,
+        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains, rotations, wavelength, photons,
         interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables, state, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ is respected, with the hash below it.
 """
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.extending import overload
+
+from . import elementary
 
 config: Any = numba.config
 
@@ -40,10 +44,22 @@ def _cache_folder() -> Path:
 
 CACHE_FOLDER = _cache_folder()
 
+
+def _as_in_math(name: str) -> Any:
+    """What compiled code sees in place of the function of elementary.py: ``math``'s."""
+    function = getattr(math, name)
+    return lambda x: lambda x: function(x)
+
+
 if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     # workqueue aborts the process when two Python threads launch at once; it stays as the last resort, for
     # machines without the OpenMP runtime, and simulation.py launches one kernel at a time.
     config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+for _name in ("sin", "cos", "sqrt"):
+    overload(getattr(elementary, _name))(_as_in_math(_name))
+overload(elementary.is_zero)(lambda x: lambda x: x == 0.0)
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:

@@ -4,9 +4,9 @@ Plain Python on the host and, unchanged, inside compiled kernels: sums run x, y,
 re-associated, so both give the reference's bits.
 """
 
-import math
-
 from numba.extending import register_jitable
+
+from .elementary import cos, is_zero, sin, sqrt
 
 Vector = tuple[float, float, float]
 
@@ -26,7 +26,7 @@ def cross(x: Vector, y: Vector) -> Vector:
 @register_jitable
 def magnitude(x: Vector) -> float:
     """Length."""
-    return math.sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
+    return sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
 
 
 @register_jitable
@@ -39,7 +39,7 @@ def scale(x: Vector, factor: float) -> Vector:
 def unit(x: Vector) -> Vector:
     """The unit vector along ``x``; the zero vector stays zero."""
     length = magnitude(x)
-    if length != 0.0:
+    if not is_zero(length):
         return (x[0] / length, x[1] / length, x[2] / length)
     return (0.0, 0.0, 0.0)
 
@@ -47,8 +47,8 @@ def unit(x: Vector) -> Vector:
 @register_jitable
 def rotate_about_axis(v: Vector, axis: Vector, angle: float) -> Vector:
     """``v`` turned right-handedly by ``angle`` (radians) about the unit vector ``axis`` (Rodrigues' formula)."""
-    sine = math.sin(angle)
-    cosine = math.cos(angle)
+    sine = sin(angle)
+    cosine = cos(angle)
     along = (axis[0] * v[0] + axis[1] * v[1] + axis[2] * v[2]) * (1.0 - cosine)
     return (
         axis[0] * along + v[0] * cosine + (-axis[2] * v[1] + axis[1] * v[2]) * sine,
@@ -69,14 +69,14 @@ def rescale(x: Vector, length: float) -> Vector:
 def rotate_xyz(v: Vector, angle_x: float, angle_y: float, angle_z: float) -> Vector:
     """``v`` turned about the laboratory x, then y, then z axis (radians); an angle of zero is no operation."""
     x, y, z = v
-    if angle_x != 0.0:
-        c, s = math.cos(angle_x), math.sin(angle_x)
+    if not is_zero(angle_x):
+        c, s = cos(angle_x), sin(angle_x)
         y, z = y * c + z * -s, y * s + z * c
-    if angle_y != 0.0:
-        c, s = math.cos(angle_y), math.sin(angle_y)
+    if not is_zero(angle_y):
+        c, s = cos(angle_y), sin(angle_y)
         # The products with zero are the reference's: they turn -0 into +0.
         x, z = x * c + y * 0.0 + z * s, x * -s + y * 0.0 + z * c
-    if angle_z != 0.0:
-        c, s = math.cos(angle_z), math.sin(angle_z)
+    if not is_zero(angle_z):
+        c, s = cos(angle_z), sin(angle_z)
         x, y = x * c + y * -s, x * s + y * c
     return (x, y, z)

@@ -133,8 +133,8 @@ def rotated_tensors(
     """See ``Crystal.rotated_real_vectors``; ``angles``: radians, tensors or floats, one for each phi step."""
     like = _Like(tensors)
     real, reciprocal = lattice_tensors(crystal, wavelength_A, compat, like)
-    axis = like(spindle)
-    axis = (axis / torch.sqrt((axis * axis).sum())).unbind(-1)
+    spindle = like(spindle)
+    axis = (spindle / torch.sqrt((spindle * spindle).sum())).unbind(-1)
     angle = like(list(angles))[:, None]
     sine, cosine = torch.sin(angle), torch.cos(angle)
     domains = _domain_turns(crystal, like)

@@ -15,6 +15,8 @@ from nanobragg_numba.files.reading import read_bytes
 from .own_options import take_own_options
 
 MISMATCH, BAD_INPUT, INTERRUPTED = 1, 2, 130
+OURS = {"--pixel": 2, "--config": 1, "--dtype": 1, "--device": 1, "--compat": 1, "--out": 1, "--overwrite": 0, "--help": 0}
+"""Our options and how many values each takes."""
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -23,16 +25,22 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(message)
 
 
+def _tell(text: str) -> None:
+    print(f"nb-trace: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     names = sorted(path.stem for path in CONFIGS.glob("*.txt"))
     parser = _Parser(
         prog="nb-trace",
         usage="nb-trace --pixel SLOW FAST (--config NAME | --config FILE | -- NANOBRAGG OPTIONS) [options]",
+        add_help=False,
         description="Write every intermediate of one pixel, with the names, order and 15 digits of the reference's recorded trace, "
         "and its phi steps as JSON under per_phi/ beside the trace.",
         allow_abbrev=False,
     )
     parser.add_argument("--pixel", nargs=2, type=int, required=True, metavar=("SLOW", "FAST"), help="the pixel to follow")
+    parser.add_argument("--help", action="help", help="print this help and stop")
     parser.add_argument(
         "--config",
         metavar="NAME|FILE",
@@ -65,18 +73,38 @@ def configuration(name: str) -> list[str]:
     return [str(CONFIGS / word) if inside and (CONFIGS / word).is_file() else word for word in words]
 
 
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our options, wherever they stand, and the nanoBragg options after the first ``--``."""
+    at = list(words).index("--") if "--" in words else len(words)
+    ours, following, rest = list(words[:at]), [], list(words[at + 1 :])
+    while rest:
+        word = rest.pop(0)
+        count = OURS.get(word)
+        if count is None:
+            following.append(word)
+        else:
+            ours += [word, *rest[:count]]
+            del rest[:count]
+    return ours, following
+
+
 def _read_words(words: Sequence[str], compat: str | None) -> tuple[Any, str]:
     own, rest = take_own_options(words)
     if own.batch is not None or own.action != "run":
         raise InputError("-batch, -version and -help have no meaning for a trace")
     mode = compat or own.compat
-    return read_command_line(rest, "c" if mode == "c" else "spec"), mode
+    line = read_command_line(rest, "c" if mode == "c" else "spec")
+    doubts = [f"unknown option {word}" for word in line.ignored] + list(line.warnings)
+    for text in doubts:
+        if own.strict:
+            raise InputError(text)
+        _tell(f"warning: {text}")
+    return line, mode
 
 
 def _run(words: Sequence[str]) -> int:
-    at = list(words).index("--") if "--" in words else len(words)
-    options = _parser().parse_args(list(words[:at]))
-    following = list(words[at + 1 :])
+    ours, following = _split(words)
+    options = _parser().parse_args(ours)
     if options.config is None and not following:
         raise InputError("--config NAME or FILE, or nanoBragg options after --, say what to simulate")
     if options.device == "cuda":
@@ -138,9 +166,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except MemoryError:
         text, status = "not enough memory for this simulation", BAD_INPUT
     except KeyboardInterrupt:
-        print("nb-trace: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return INTERRUPTED
-    print(f"nb-trace: error: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr)
+    _tell(f"error: {text}")
     return status
 
 

@@ -5,6 +5,7 @@ chooses as the reference does, and the choice is found in the derived objects th
 """
 
 import math
+import sys
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,6 @@ import numpy as np
 
 from .errors import InputError
 from .structure_factors import StructureFactors
-from .tensors import moved, values_of
 
 if TYPE_CHECKING:
     from .rotated_vectors import RotatedVectors
@@ -62,9 +62,14 @@ class Crystal:
             raise InputError(f"misset_deg must be three angles or 'random', not {self.misset_deg!r}")
         if self.mosflm_matrix is None:
             return
-        matrix = values_of(self.mosflm_matrix)
-        if matrix is None:
-            return
+        matrix = self.mosflm_matrix
+        if not isinstance(matrix, np.ndarray):
+            from .tensors import values_of
+
+            matrix = values_of(matrix)
+            if matrix is None:
+                return
+        matrix = matrix.astype(np.float64)
         if matrix.shape != (3, 3):
             raise InputError(f"an orientation matrix has shape (3, 3), not {matrix.shape}")
         edges = np.linalg.norm(matrix, axis=0).prod()
@@ -99,6 +104,8 @@ class Crystal:
 
     def to(self, device: Any = None, dtype: Any = None) -> "Crystal":
         """The same crystal with its tensors on ``device`` and, where they are floating point, in ``dtype``; gradients go through."""
+        from .tensors import moved
+
         return moved(self, device, dtype)
 
 
@@ -255,7 +262,12 @@ _NEEDED = ("wavelength_A", "pixel_size_mm", "distance_mm", "fluence", "default_F
 
 
 def validate(parameters: Parameters) -> None:
-    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan."""
+    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan, or a tensor."""
+    if "torch" in sys.modules:
+        from .tensors import tensors_of
+
+        for name in tensors_of(parameters=parameters):
+            raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
     for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling):
         for f in fields(part):
             value = getattr(part, f.name)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,20 @@ RECIPROCAL_NAMES = (
 FIRST_RECIPROCAL_NAMES = (*RECIPROCAL_NAMES[:5], "cos9gamma_star)")
 
 
+def axes_in_default_orientation(lengths: Any, cosines: Any, sin_g: Any, c_z: Any) -> tuple[Vector, Vector, Vector]:
+    """a* along x, b* in the xy plane, c* with the given z component, from reciprocal lengths and angles.
+
+    Operators only, so it also serves tensors.
+    """
+    a_s, b_s, c_s = lengths
+    cos_a, cos_b, cos_g = cosines
+    return (
+        (a_s, 0.0, 0.0),
+        (b_s * cos_g, b_s * sin_g, 0.0),
+        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_z),
+    )
+
+
 def _axes_from_cell(
     cell: tuple[float, ...], compat: Compat
 ) -> tuple[tuple[Vector, Vector, Vector], tuple[float, float, float], float, list[str]]:
@@ -98,22 +113,20 @@ def _axes_from_cell(
         "reciprocal cell angles",
         FIRST_RECIPROCAL_NAMES,
     )
-    cos_a, cos_b, cos_g = angles.cosines
     sin_g = angles.sines[2]
     c_z = c_s * volume / (a * b * c * sin_g) if compat == "c" else v_star / (a_s * b_s * sin_g)
-    axes = (
-        (a_s, 0.0, 0.0),
-        (b_s * cos_g, b_s * sin_g, 0.0),
-        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_z),
-    )
+    axes = axes_in_default_orientation((a_s, b_s, c_s), angles.cosines, sin_g, c_z)
     return axes, (a, b, c), volume, angles.report
 
 
-def _axes_from_matrix(matrix: np.ndarray, wavelength: float) -> tuple[Vector, Vector, Vector]:
-    """Reciprocal axes (1/A): the columns of MOSFLM's matrix, the wavelength (metres) taken out."""
+def axes_from_matrix(matrix: Any, wavelength: Any) -> tuple[Vector, Vector, Vector]:
+    """Reciprocal axes (1/A): the columns of MOSFLM's matrix, the wavelength (metres) taken out.
+
+    ``matrix``: three rows of three numbers, floats or tensors.
+    """
     factor = 1e-10 / wavelength
-    columns = [scale((float(x), float(y), float(z)), factor) for x, y, z in np.asarray(matrix, dtype=np.float64).T]
-    return columns[0], columns[1], columns[2]
+    a_star, b_star, c_star = (scale((x, y, z), factor) for x, y, z in zip(*matrix, strict=True))
+    return a_star, b_star, c_star
 
 
 def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, compat: Compat) -> Lattice:
@@ -130,7 +143,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
     if crystal.cell is not None and (crystal.mosflm_matrix is None or crystal.cell[0] > 0.0):
         stars, edges, volume, report = _axes_from_cell(crystal.cell, compat)
     if crystal.mosflm_matrix is not None:
-        stars = _axes_from_matrix(crystal.mosflm_matrix, wavelength)
+        stars = axes_from_matrix(np.asarray(crystal.mosflm_matrix, dtype=np.float64).tolist(), wavelength)
     if crystal.misset_deg is not None:
         if crystal.misset_deg == "random":
             misset = random_missetting(state)

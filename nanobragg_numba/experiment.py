@@ -14,10 +14,10 @@ from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .errors import InputError
 from .geometry import Geometry, derive_geometry, mask_of
 from .memory import require_memory
-from .mosaic import mosaic_rotations
+from .mosaic import seeded_rotations
 from .parameters import SHAPES, Compat, Parameters, validate
 from .random_numbers import RandomState, new_state, reseed
-from .sampling import Steps, effective_angles, mosaic_steps, phi_angles, phi_steps
+from .sampling import Steps, carries_over, effective_angles, mosaic_steps, phi_angles, phi_steps
 from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from .vectors import Vector, rotate_about_axis, scale, unit
 
@@ -144,15 +144,13 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
     sources = derive_sources(beam, geometry, wavelength)
     require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
-    reseed(state, c_negative(crystal.mosaic_seed))
-    # Drawn in any case: the noise can go on with the generator's state. Without a spread nothing is turned.
-    rotations = mosaic_rotations(spread, domains, state)[: domains if spread > 0.0 else 0]
-    carryover = sampling.carryover if sampling.carryover is not None else compat == "c"
+    rotations = seeded_rotations(spread, domains, crystal.mosaic_seed, state)
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
         raise InputError("-phisteps: no phi step is left to compute")
 
     angles = phi_angles(phi, phi_start)
+    carryover = carries_over(sampling, compat)
     effective, effective_first = effective_angles(angles) if carryover else (angles, angles)
     axes = np.array([scale(axis, 1e-10) for axis in (lattice.a, lattice.b, lattice.c)])
     orientations = lattice_orientations(axes, geometry.spindle_axis, effective, rotations)

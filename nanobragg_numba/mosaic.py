@@ -4,17 +4,15 @@ import math
 
 import numpy as np
 
+from .c_text import c_negative
 from .compiled import compiled
-from .random_numbers import RandomState, uniform
+from .random_numbers import RandomState, reseed, uniform
 from .vectors import Vector, magnitude
 
 
 @compiled
-def random_rotation(spread, state):
-    """A (9,) rotation matrix, row by row, about a random axis by an angle within ``spread`` (radians).
-
-    The angle follows a cube-root law, in single precision; quaternion form as in the reference.
-    """
+def random_turn(spread, state):
+    """A random unit vector x, y, z, and an angle within ``spread`` (radians), by a cube-root law in single precision."""
     r1 = 2.0 * np.float64(uniform(state)) - 1.0
     r2 = 2.0 * np.float64(uniform(state)) - 1.0
     r3 = 2.0 * np.float64(uniform(state)) - 1.0
@@ -22,7 +20,16 @@ def random_rotation(spread, state):
     angle = np.float64(np.float32(spread) * np.float32(math.pow(np.float32(1.0 - r3 * r3), np.float32(1.0 / 3.0))))
     x = xy_radius * math.sin(math.pi * r1)
     y = xy_radius * math.cos(math.pi * r1)
-    z = r2
+    return x, y, r2, angle
+
+
+@compiled
+def random_rotation(spread, state):
+    """A (9,) rotation matrix, row by row, about a random axis by an angle within ``spread`` (radians).
+
+    Quaternion form as in the reference.
+    """
+    x, y, z, angle = random_turn(spread, state)
     cosine = math.cos(angle)
     sine = math.sin(angle)
     versine = 1.0 - cosine
@@ -51,6 +58,15 @@ def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarra
     rotations = _domains(spread, count, state)
     rotations[0] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     return rotations
+
+
+def seeded_rotations(spread: float, count: int, seed: int, state: RandomState) -> np.ndarray:
+    """(domains, 9): the rotation of each mosaic domain of a run; (0, 9) without a spread (radians), where nothing is turned.
+
+    ``state`` is seeded, and drawn from in any case: the noise can go on with it.
+    """
+    reseed(state, c_negative(seed))
+    return mosaic_rotations(spread, count, state)[: count if spread > 0.0 else 0]
 
 
 def random_missetting(state: RandomState) -> Vector:

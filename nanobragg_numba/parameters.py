@@ -5,14 +5,18 @@ chooses as the reference does, and the choice is found in the derived objects th
 """
 
 import math
+import sys
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .errors import InputError
 from .structure_factors import StructureFactors
+
+if TYPE_CHECKING:
+    from .rotated_vectors import RotatedVectors
 
 Vector = tuple[float, float, float]
 Compat = Literal["c", "spec"]
@@ -54,16 +58,55 @@ class Crystal:
     """Thickness of water in the beam (micrometres), for the background."""
 
     def __post_init__(self) -> None:
-        if self.misset_deg is not None and self.misset_deg != "random" and isinstance(self.misset_deg, str):
+        if isinstance(self.misset_deg, str) and self.misset_deg != "random":
             raise InputError(f"misset_deg must be three angles or 'random', not {self.misset_deg!r}")
         if self.mosflm_matrix is None:
             return
-        matrix = np.asarray(self.mosflm_matrix, dtype=np.float64)
+        matrix = self.mosflm_matrix
+        if not isinstance(matrix, np.ndarray):
+            from .tensors import values_of
+
+            matrix = values_of(matrix)
+            if matrix is None:
+                return
+        matrix = matrix.astype(np.float64)
         if matrix.shape != (3, 3):
             raise InputError(f"an orientation matrix has shape (3, 3), not {matrix.shape}")
         edges = np.linalg.norm(matrix, axis=0).prod()
         if not abs(np.linalg.det(matrix)) > 1e-9 * edges:
             raise InputError("the orientation matrix encloses no volume: its three axes lie in one plane")
+
+    def rotated_real_vectors(
+        self,
+        sampling: "Sampling",
+        *,
+        wavelength_A: Any = None,
+        compat: Compat = "spec",
+        sweep: Literal["first", "later"] = "later",
+        convention: str = "custom",
+    ) -> "RotatedVectors":
+        """a, b, c (A) and a*, b*, c* (1/A) at every phi step and mosaic domain, each of shape (phi, mosaic, 3).
+
+        ``(a, b, c), (a_star, b_star, c_star) = crystal.rotated_real_vectors(sampling)``. In "c", or with
+        ``sampling.carryover``, a step at phi = 0 has the vectors of the last other angle before it, cyclically (Q1); only the
+        ``sweep`` "first" of a run has none before it. ``wavelength_A`` is needed with a MOSFLM matrix. The spindle is
+        ``sampling.spindle_axis``, unless a ``convention`` other than "custom" (``Detector.convention``) has its own.
+
+        Where fields or arguments are torch tensors, so are the results, on their device, in the widest of their dtypes and
+        differentiable in each of them, the phi angles included; else they are numpy's, the very numbers that the
+        kernels sum over. Raises InputError where there is no lattice, and for tensors on different devices.
+        """
+        from .rotated_vectors import rotated_vectors
+
+        return rotated_vectors(self, sampling, wavelength_A, compat, sweep, convention)
+
+    get_rotated_real_vectors = rotated_real_vectors
+
+    def to(self, device: Any = None, dtype: Any = None) -> "Crystal":
+        """The same crystal with its tensors on ``device`` and, where they are floating point, in ``dtype``; gradients go through."""
+        from .tensors import moved
+
+        return moved(self, device, dtype)
 
 
 @dataclass(frozen=True)
@@ -219,7 +262,12 @@ _NEEDED = ("wavelength_A", "pixel_size_mm", "distance_mm", "fluence", "default_F
 
 
 def validate(parameters: Parameters) -> None:
-    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan."""
+    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan, or a tensor."""
+    if "torch" in sys.modules:
+        from .tensors import tensors_of
+
+        for name in tensors_of(parameters=parameters):
+            raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
     for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling):
         for f in fields(part):
             value = getattr(part, f.name)

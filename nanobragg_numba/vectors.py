@@ -45,16 +45,23 @@ def unit(x: Vector) -> Vector:
 
 
 @register_jitable
-def rotate_about_axis(v: Vector, axis: Vector, angle: float) -> Vector:
-    """``v`` turned right-handedly by ``angle`` (radians) about the unit vector ``axis`` (Rodrigues' formula)."""
-    sine = sin(angle)
-    cosine = cos(angle)
+def turn(v: Vector, axis: Vector, sine: float, cosine: float) -> Vector:
+    """``v`` turned right-handedly about the unit vector ``axis`` by the angle of that sine and cosine (Rodrigues' formula).
+
+    Operators only, so it also serves components that are arrays or tensors.
+    """
     along = (axis[0] * v[0] + axis[1] * v[1] + axis[2] * v[2]) * (1.0 - cosine)
     return (
         axis[0] * along + v[0] * cosine + (-axis[2] * v[1] + axis[1] * v[2]) * sine,
         axis[1] * along + v[1] * cosine + (axis[2] * v[0] - axis[0] * v[2]) * sine,
         axis[2] * along + v[2] * cosine + (-axis[1] * v[0] + axis[0] * v[1]) * sine,
     )
+
+
+@register_jitable
+def rotate_about_axis(v: Vector, axis: Vector, angle: float) -> Vector:
+    """``v`` turned right-handedly by ``angle`` (radians) about the unit vector ``axis``."""
+    return turn(v, axis, sin(angle), cos(angle))
 
 
 def rescale(x: Vector, length: float) -> Vector:

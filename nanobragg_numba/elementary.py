@@ -27,6 +27,13 @@ def is_zero(x: Any) -> bool:
     return isinstance(x, (float, int)) and x == 0.0
 
 
+def clipped(x: Any, low: float, high: float) -> Any:
+    """``x`` moved to the nearer bound if it lies outside, with its derivative kept: rounding alone brings it there."""
+    if isinstance(x, (float, int)):
+        return max(low, min(high, x))
+    return x + (max(low, min(high, x.value)) - x.value)
+
+
 def value_of(x: Any) -> Any:
     """The float without its derivative, for what is reported or decided."""
     return x if isinstance(x, (float, int)) or x is None else x.value

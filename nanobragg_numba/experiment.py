@@ -134,6 +134,8 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     phi = phi_steps(sampling)
     phi_start = sampling.phi_deg / RTD
     spread, domains, mosaic_warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
+    if crystal.mosaic_rotations is not None:
+        domains = len(crystal.mosaic_rotations)
     reseed(state, generator_seed(crystal.misset_seed))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
@@ -144,7 +146,9 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
     sources = derive_sources(beam, geometry, wavelength)
     require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
-    rotations = seeded_rotations(spread, domains, crystal.mosaic_seed, state)
+    rotations = seeded_rotations(spread, domains, crystal.mosaic_seed, state, rounded=compat == "c")
+    if crystal.mosaic_rotations is not None:
+        rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
         raise InputError("-phisteps: no phi step is left to compute")
@@ -178,6 +182,19 @@ def _oversampling(parameters: Parameters, geometry: Geometry, cells: CrystalSize
     return recommended, oversample
 
 
+def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool) -> tuple[float, float]:
+    """r_e^2 times the fluence, and what a pixel's sum ("c") or each source's ("spec") starts with: the scattering of the water.
+
+    In "spec" each source's sum starts with the water of all its steps, so that the division by them leaves it once.
+    """
+    water = water_um / 1e6
+    scattering_water = WATER_F * WATER_F * THOMSON_CROSS_SECTION * photons * water * water * water * 1e6 * AVOGADRO / WATER_WEIGHT
+    photon_scale = THOMSON_CROSS_SECTION * photons
+    if not spec:
+        return photon_scale, scattering_water
+    return photon_scale, scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
+
+
 def _tables(
     parameters: Parameters, compat: Compat, geometry: Geometry, lattice: Lattice, cells: CrystalSize, sources: Sources, oversample: int,
     steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
@@ -207,18 +224,10 @@ def _tables(
         orientations, first, np.array([*lattice.a_star, *lattice.b_star, *lattice.c_star]), *cells.cells, SHAPES.index(crystal.shape),
         float(crystal.fudge), table, h_min, k_min, l_min, float(crystal.default_F),
     )  # fmt: skip
-    water = crystal.water_um / 1e6
-    scattering_water = WATER_F * WATER_F * THOMSON_CROSS_SECTION * photons * water * water * water * 1e6 * AVOGADRO / WATER_WEIGHT
-    photon_scale = THOMSON_CROSS_SECTION * photons
-    background = scattering_water
-    divisor = float(steps)
-    if spec:
-        # Each source's sum starts with the water of all its steps, so that the division by them leaves it once.
-        sweep_steps = orientations.shape[0]
-        background = scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
-        divisor = float(sweep_steps * oversample * oversample)
+    photon_scale, background = photon_factors(photons, crystal.water_um, orientations.shape[0], spec)
+    divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)
     rules = Rules(
         spec, interpolate, sampling.oversample_thick and not spec, sampling.oversample_polar and not spec,
-        sampling.oversample_omega and not spec, background, water == 0.0, photon_scale, divisor,
+        sampling.oversample_omega and not spec, background, crystal.water_um == 0.0, photon_scale, divisor,
     )  # fmt: skip
     return Tables(detector, beam_table, crystal_table, rules)

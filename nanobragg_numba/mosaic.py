@@ -6,7 +6,7 @@ import numpy as np
 
 from .c_text import c_negative
 from .compiled import compiled
-from .random_numbers import RandomState, reseed, uniform
+from .random_numbers import RandomState, new_state, reseed, uniform
 from .vectors import Vector, magnitude
 
 
@@ -24,25 +24,27 @@ def random_turn(spread, state):
 
 
 @compiled
+def rotation_rows(x, y, z, sine, cosine):
+    """The nine elements, row by row, of the rotation about the unit vector (x, y, z); operators only, so it also serves arrays and tensors."""
+    versine = 1.0 - cosine
+    vx = versine * x
+    xy, xz, yz = vx * y, vx * z, versine * y * z
+    sx, sy, sz = sine * x, sine * y, sine * z
+    return (
+        cosine + versine * (x * x), xy - sz, xz + sy,
+        xy + sz, cosine + versine * (y * y), yz - sx,
+        xz - sy, yz + sx, cosine + versine * (z * z),
+    )  # fmt: skip
+
+
+@compiled
 def random_rotation(spread, state):
     """A (9,) rotation matrix, row by row, about a random axis by an angle within ``spread`` (radians).
 
     Quaternion form as in the reference.
     """
     x, y, z, angle = random_turn(spread, state)
-    cosine = math.cos(angle)
-    sine = math.sin(angle)
-    versine = 1.0 - cosine
-    vx = versine * x
-    xy, xz, yz = vx * y, vx * z, versine * y * z
-    sx, sy, sz = sine * x, sine * y, sine * z
-    return np.array(
-        (
-            cosine + versine * (x * x), xy - sz, xz + sy,
-            xy + sz, cosine + versine * (y * y), yz - sx,
-            xz - sy, yz + sx, cosine + versine * (z * z),
-        )
-    )  # fmt: skip
+    return np.array(rotation_rows(x, y, z, math.sin(angle), math.cos(angle)))
 
 
 @compiled
@@ -60,13 +62,27 @@ def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarra
     return rotations
 
 
-def seeded_rotations(spread: float, count: int, seed: int, state: RandomState) -> np.ndarray:
+def mosaic_turns(count: int, seed: int) -> np.ndarray:
+    """(domains, 4): axis of each mosaic domain's rotation, and its angle over the spread; the first is not turned."""
+    state = new_state()
+    reseed(state, c_negative(seed))
+    turns = np.array([random_turn(1.0, state) for _ in range(count)])
+    turns[0] = (1.0, 0.0, 0.0, 0.0)
+    return turns
+
+
+def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, rounded: bool = True) -> np.ndarray:
     """(domains, 9): the rotation of each mosaic domain of a run; (0, 9) without a spread (radians), where nothing is turned.
 
-    ``state`` is seeded, and drawn from in any case: the noise can go on with it.
+    ``state`` is seeded, and drawn from in any case: the noise can go on with it. ``rounded``: to the reference's single-precision
+    angles; otherwise the rotations are smooth functions of the spread.
     """
     reseed(state, c_negative(seed))
-    return mosaic_rotations(spread, count, state)[: count if spread > 0.0 else 0]
+    rotations = mosaic_rotations(spread, count, state)[: count if spread > 0.0 else 0]
+    if rounded or len(rotations) == 0:
+        return rotations
+    x, y, z, fraction = mosaic_turns(count, seed).T
+    return np.ascontiguousarray(np.array(rotation_rows.py_func(x, y, z, np.sin(spread * fraction), np.cos(spread * fraction))).T)
 
 
 def random_missetting(state: RandomState) -> Vector:

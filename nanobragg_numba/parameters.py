@@ -34,8 +34,12 @@ class Crystal:
     """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90."""
     mosflm_matrix: np.ndarray | None = None
     """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength, as in MOSFLM's file."""
+    real_space_matrix: np.ndarray | None = None
+    """(3, 3): rows a, b, c along laboratory x, y, z (A), before missetting; in place of cell and MOSFLM matrix."""
     misset_deg: Vector | Literal["random"] | None = None
     """Rotation about laboratory x, then y, then z (degrees), or a random orientation."""
+    orientation: np.ndarray | None = None
+    """(3, 3): a rotation of the lattice after missetting."""
     misset_seed: int | None = None
     """Seed of the random orientation; None takes the clock."""
     n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -49,6 +53,8 @@ class Crystal:
     """Half-width of the cap of random misorientations (degrees)."""
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
+    mosaic_rotations: np.ndarray | None = None
+    """(domains, 3, 3): rotation of each mosaic domain, in place of random ones."""
     structure_factors: StructureFactors | None = None
     default_F: float = 0.0
     """Structure factor (electrons) of every reflection that is not listed."""
@@ -60,15 +66,19 @@ class Crystal:
     def __post_init__(self) -> None:
         if isinstance(self.misset_deg, str) and self.misset_deg != "random":
             raise InputError(f"misset_deg must be three angles or 'random', not {self.misset_deg!r}")
-        if self.mosflm_matrix is None:
-            return
-        matrix = self.mosflm_matrix
+        for name in ("real_space_matrix", "orientation", "mosflm_matrix"):
+            if getattr(self, name) is not None:
+                self._check_matrix(getattr(self, name))
+
+    @staticmethod
+    def _check_matrix(matrix: Any) -> None:
         if not isinstance(matrix, np.ndarray):
             from .tensors import values_of
 
-            matrix = values_of(matrix)
-            if matrix is None:
+            values = values_of(matrix)
+            if values is None:
                 return
+            matrix = values
         matrix = matrix.astype(np.float64)
         if matrix.shape != (3, 3):
             raise InputError(f"an orientation matrix has shape (3, 3), not {matrix.shape}")
@@ -239,6 +249,18 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Axes:
+    """Laboratory vectors that replace those of the detector's convention, "custom" included; None leaves its own. Made unit length."""
+
+    fast: Vector | None = None
+    """The detector's fast, slow and normal axis before its rotations."""
+    slow: Vector | None = None
+    normal: Vector | None = None
+    spindle_axis: Vector | None = None
+    polarization_axis: Vector | None = None
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Everything that determines the float image."""
 
@@ -246,13 +268,14 @@ class Parameters:
     beam: Beam = field(default_factory=Beam)
     detector: Detector = field(default_factory=Detector)
     sampling: Sampling = field(default_factory=Sampling)
+    axes: Axes = field(default_factory=Axes)
 
 
 _CHOICES = {"shape": SHAPES, "convention": CONVENTIONS, "pivot": ("beam", "sample")}
 _LENGTHS = {
     "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm":
     2, "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3,
-    "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3,
+    "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3, "fast": 3, "slow": 3, "normal": 3,
 }  # fmt: skip
 _WHOLE = (
     "misset_seed", "mosaic_domains", "mosaic_seed", "dispersion_steps", "hdivsteps", "vdivsteps", "pixels", "layers", "roi", "phisteps",
@@ -268,7 +291,7 @@ def validate(parameters: Parameters) -> None:
 
         for name in tensors_of(parameters=parameters):
             raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
-    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling):
+    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling, parameters.axes):
         for f in fields(part):
             value = getattr(part, f.name)
             name = f"{type(part).__name__}.{f.name}"

@@ -68,11 +68,12 @@ def _heard(names: Globals, calls: tuple[str, ...], listener: Listener) -> None:
 
 
 def plain_functions(dtype: Any) -> Globals:
-    """Every function of ``vectors`` and ``formulas`` by name, as plain Python with elementary functions of ``dtype``."""
+    """Every function of ``vectors`` and ``formulas`` by name, as plain Python with ``elementary``'s functions in ``dtype``."""
     names: Globals = {}
     for module in (vectors, formulas):
         _add_plain(module, names)
-    names["math"] = mathematics(dtype)
+    names["math"] = functions = mathematics(dtype)
+    names.update(sin=functions.sin, cos=functions.cos, sqrt=functions.sqrt, is_zero=lambda x: x == 0.0)
     return names
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nanobragg_numba.command_line import read_command_line, words_of
-from nanobragg_numba.errors import InputError
+from nanobragg_numba.errors import InputError, TraceMismatch
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 
@@ -155,8 +155,6 @@ def _verdict(trace: Any) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 1 where the trace does not end with the image's value, 2 for bad input."""
-    from nanobragg_numba.trace import TraceMismatch
-
     try:
         return _run(sys.argv[1:] if words is None else words)
     except InputError as error:

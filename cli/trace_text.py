@@ -9,6 +9,7 @@ import numpy as np
 
 from nanobragg_numba import __version__
 from nanobragg_numba.angles import RTD
+from nanobragg_numba.beam import THOMSON_CROSS_SECTION
 from nanobragg_numba.trace import PixelTrace, Step, Sweep, cos_two_theta
 
 SINGLE = (
@@ -35,11 +36,11 @@ def _axes(sweep: Sweep, step: int) -> np.ndarray:
     return sweep.orientations[step].reshape(3, 3) * 1e10
 
 
-def _by_phi(trace: PixelTrace, sweep: Sweep) -> Iterator[tuple[int, int, int, Step]]:
-    """Number, phi step and mosaic domain of every step."""
+def _steps(trace: PixelTrace, sweep: Sweep) -> Iterator[tuple[int, int, int, Step]]:
+    """Every step, with its place in the sweep, phi step and mosaic domain before it."""
     domains = trace.experiment.mosaic_domains
-    for number_, step in enumerate(sweep.steps):
-        yield number_, number_ // domains, number_ % domains, step
+    for n, step in enumerate(sweep.steps):
+        yield n, n // domains, n % domains, step
 
 
 def _sweep_lines(trace: PixelTrace, sweep: Sweep) -> Iterator[str]:
@@ -67,7 +68,7 @@ def _sweep_lines(trace: PixelTrace, sweep: Sweep) -> Iterator[str]:
     for name, factor in zip("abc", first.gratings, strict=True):
         yield _line(f"F_latt_{name}", factor)
     yield _line("F_latt", first.f_latt)
-    for _, phi_tic, domain, step in _by_phi(trace, sweep):
+    for _, phi_tic, domain, step in _steps(trace, sweep):
         if domain:
             continue
         yield "TRACE_PY_PHI " + _pairs(
@@ -82,8 +83,6 @@ def _place(sweep: Sweep) -> str:
 
 
 def _final_lines(trace: PixelTrace) -> Iterator[str]:
-    from nanobragg_numba.beam import THOMSON_CROSS_SECTION
-
     x = trace.experiment
     sampling = x.parameters.sampling
     yield _line("I_before_scaling", trace.total)
@@ -114,7 +113,7 @@ def _further_lines(trace: PixelTrace) -> Iterator[str]:
             weight=float(x.tables.beam.weights[sweep.source]), capture_fraction=sweep.capture, polar=sweep.polar, sum=sweep.total
         )
         angles = trace.effective_phi if sweep is trace.sweeps[0] else trace.later_effective_phi
-        for n, phi_tic, domain, step in _by_phi(trace, sweep):
+        for n, phi_tic, domain, step in _steps(trace, sweep):
             a, b, c = step.gratings
             h, k, l = step.hkl
             h0, k0, l0 = step.nearest
@@ -151,7 +150,7 @@ def per_phi_json(trace: PixelTrace) -> str:
     """The phi steps of the first sweep's first mosaic domain; axes a, b, c (A), null for what the crystal's shape has not."""
     sweep = trace.sweeps[0]
     entries = []
-    for n, phi_tic, domain, step in _by_phi(trace, sweep):
+    for n, phi_tic, domain, step in _steps(trace, sweep):
         if domain:
             continue
         names = ("h", "k_frac", "l", "F_latt_a", "F_latt_b", "F_latt_c", "F_latt", "F_cell")

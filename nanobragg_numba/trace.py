@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, TraceMismatch
 from .experiment import Experiment
 from .plain_run import in_precision, plain_functions, plain_pixel_value
 from .sampling import effective_angles, phi_angles
@@ -13,10 +13,6 @@ from .simulation import PixelEngine
 from .tables import PixelRecord
 
 Vector = tuple[Any, Any, Any]
-
-
-class TraceMismatch(RuntimeError):
-    """The traced value is not the engine's."""
 
 
 @dataclass

@@ -4,7 +4,9 @@ import configparser
 import json
 import re
 import shlex
+import shutil
 import subprocess
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from nanobragg_numba.cli import trace as command
 from running import GOLDEN
 
 from nanobragg_numba import Beam, Crystal, Detector, InputError, Parameters, Sampling, SourceList, simulate
+from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.experiment import axis_orbit, derive_experiment
 from nanobragg_numba.structure_factors import from_arrays
 from nanobragg_numba.trace import trace_pixel
@@ -198,6 +201,23 @@ def test_the_trace_ends_with_the_image(name, compat):
             detector = parameters.detector
             assert len(trace.sweeps) == len(x.sources.wavelengths) * (detector.layers or 1) * parameters.sampling.oversample**2
     assert traces >= 2
+
+
+CASES = [case for case in json.loads((GOLDEN / "cases.json").read_text()) if (GOLDEN / "float" / f"{case['name']}.f32.z").exists()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_the_trace_ends_with_the_recorded_image(case, tmp_path, monkeypatch):
+    for name in case["inputs"]:
+        shutil.copy(GOLDEN / "inputs" / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    experiment = derive_experiment(read_command_line(case["args"], "c").parameters, "c")
+    recorded = zlib.decompress((GOLDEN / "float" / f"{case['name']}.f32.z").read_bytes())
+    image = np.frombuffer(recorded, "<f4").reshape(experiment.geometry.slow_pixels, -1)
+    brightest = divmod(int(np.argmax(image)), image.shape[1])
+    another = np.random.default_rng(1).choice(np.argwhere(image > 0))
+    for slow, fast in (brightest, another):
+        assert np.float32(trace_pixel(experiment, int(slow), int(fast)).value) == image[slow, fast]
 
 
 def test_the_first_sweep_of_a_run_starts_unrotated():

@@ -42,11 +42,13 @@ class Rendered:
         return self.experiment.tables.crystal.factors
 
 
-def rendered(engine: PixelEngine, threads: int | None = None) -> Rendered:
-    """What ``engine``, which has computed its image, says about it."""
-    leaving = -1 if engine.out_of_table is None else engine.out_of_table.pixel
-    first = engine.first_pixel if engine.seeks_first else -1
-    return Rendered(engine.experiment, engine.computed, first, leaving, threads or len(os.sched_getaffinity(0)))
+def rendered(engine: PixelEngine, first_pixel: int | None = None, leaving_pixel: int | None = None) -> Rendered:
+    """What the derivatives need of ``engine``, which has computed its image, unless the two pixels are given."""
+    if first_pixel is None:
+        first_pixel = engine.first_pixel if engine.seeks_first else -1
+    if leaving_pixel is None:
+        leaving_pixel = -1 if engine.out_of_table is None else engine.out_of_table.pixel
+    return Rendered(engine.experiment, engine.computed, first_pixel, leaving_pixel, len(os.sched_getaffinity(0)))
 
 
 def _check(run: Rendered) -> None:

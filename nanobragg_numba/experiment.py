@@ -14,10 +14,10 @@ from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .errors import InputError
 from .geometry import Geometry, derive_geometry, mask_of
 from .memory import require_memory
-from .mosaic import seeded_rotations
+from .mosaic import domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
 from .random_numbers import RandomState, new_state, reseed
-from .sampling import Steps, carries_over, effective_angles, mosaic_steps, phi_angles, phi_steps
+from .sampling import Steps, carries_over, effective_angles, phi_angles, phi_steps
 from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from .vectors import Vector, rotate_about_axis, scale, unit
 
@@ -133,9 +133,6 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     wavelength = beam.wavelength_A / 1.0e10
     phi = phi_steps(sampling)
     phi_start = sampling.phi_deg / RTD
-    spread, domains, mosaic_warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
-    if crystal.mosaic_rotations is not None:
-        domains = len(crystal.mosaic_rotations)
     reseed(state, generator_seed(crystal.misset_seed))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
@@ -145,10 +142,9 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
         interpolate = False
     recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
     sources = derive_sources(beam, geometry, wavelength)
-    require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
-    rotations = seeded_rotations(spread, domains, crystal.mosaic_seed, state, rounded=compat == "c")
-    if crystal.mosaic_rotations is not None:
-        rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
+    asked = crystal.mosaic_domains or 1
+    require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
+    spread, domains, rotations, mosaic_warnings = domains_of(crystal, compat, state)
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
         raise InputError("-phisteps: no phi step is left to compute")

@@ -6,7 +6,9 @@ import numpy as np
 
 from .c_text import c_negative
 from .compiled import compiled
+from .parameters import Compat, Crystal
 from .random_numbers import RandomState, new_state, reseed, uniform
+from .sampling import mosaic_steps
 from .vectors import Vector, magnitude
 
 
@@ -83,6 +85,16 @@ def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, r
         return rotations
     x, y, z, fraction = mosaic_turns(count, seed).T
     return np.ascontiguousarray(np.array(rotation_rows.py_func(x, y, z, np.sin(spread * fraction), np.cos(spread * fraction))).T)
+
+
+def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
+    """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
+    spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
+    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=compat == "c")
+    if crystal.mosaic_rotations is not None:
+        rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
+        count = len(rotations)
+    return spread, count, rotations, warnings
 
 
 def random_missetting(state: RandomState) -> Vector:

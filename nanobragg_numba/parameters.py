@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .elementary import value_of
 from .errors import InputError
 from .structure_factors import StructureFactors
 
@@ -72,6 +73,8 @@ class Crystal:
 
     @staticmethod
     def _check_matrix(matrix: Any) -> None:
+        if isinstance(matrix, tuple):
+            matrix = np.array([[value_of(x) for x in row] for row in matrix])
         if not isinstance(matrix, np.ndarray):
             from .tensors import values_of
 

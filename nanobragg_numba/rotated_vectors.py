@@ -9,10 +9,10 @@ from .crystal import derive_lattice
 from .errors import InputError
 from .experiment import generator_seed, lattice_orientations
 from .geometry import CONVENTIONS
-from .mosaic import seeded_rotations
+from .mosaic import domains_of
 from .parameters import Compat, Crystal, Sampling
 from .random_numbers import new_state, reseed
-from .sampling import carries_over, effective_angles, mosaic_steps, phi_angles, phi_steps
+from .sampling import carries_over, effective_angles, phi_angles, phi_steps
 from .tensors import tensors_of
 from .vectors import scale, unit
 
@@ -59,8 +59,7 @@ def rotated_vectors(
     state = new_state()
     reseed(state, generator_seed(crystal.misset_seed))
     lattice = derive_lattice(crystal, (wavelength_A or 1.0) / 1e10, state, compat)
-    spread, domains, _ = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
-    rotations = seeded_rotations(spread, domains, crystal.mosaic_seed, state)
+    _, domains, rotations, _ = domains_of(crystal, compat, state)
 
     def rotated(axes: list[Any]) -> np.ndarray:
         rows = lattice_orientations(np.array(axes), unit(spindle), angles, rotations)

@@ -7,7 +7,6 @@ subtracted (Squire and Trapp 1998). numba's math functions take real numbers onl
 import cmath
 import math
 from collections.abc import Callable
-from typing import Any
 
 from numba import types
 from numba.extending import overload
@@ -20,7 +19,7 @@ def _also_complex(name: str) -> None:
     complex_function: Callable[[complex], complex] = getattr(cmath, name)
 
     @overload(real_function)
-    def for_complex(x: Any) -> Any:
+    def for_complex(x):  # type: ignore[no-untyped-def]
         return (lambda x: complex_function(x)) if isinstance(x, types.Complex) else None
 
 

@@ -4,51 +4,15 @@ import math
 
 import numpy as np
 
-from .compiled import compiled
-from .random_numbers import RandomState, uniform
+from .random_numbers import RandomState
+from .stored_code import run
 from .vectors import Vector, magnitude
-
-
-@compiled
-def random_rotation(spread, state):
-    """A (9,) rotation matrix, row by row, about a random axis by an angle within ``spread`` (radians).
-
-    The angle follows a cube-root law, in single precision; quaternion form as in the reference.
-    """
-    r1 = 2.0 * np.float64(uniform(state)) - 1.0
-    r2 = 2.0 * np.float64(uniform(state)) - 1.0
-    r3 = 2.0 * np.float64(uniform(state)) - 1.0
-    xy_radius = math.sqrt(1.0 - r2 * r2)
-    angle = np.float64(np.float32(spread) * np.float32(math.pow(np.float32(1.0 - r3 * r3), np.float32(1.0 / 3.0))))
-    x = xy_radius * math.sin(math.pi * r1)
-    y = xy_radius * math.cos(math.pi * r1)
-    z = r2
-    cosine = math.cos(angle)
-    sine = math.sin(angle)
-    versine = 1.0 - cosine
-    vx = versine * x
-    xy, xz, yz = vx * y, vx * z, versine * y * z
-    sx, sy, sz = sine * x, sine * y, sine * z
-    return np.array(
-        (
-            cosine + versine * (x * x), xy - sz, xz + sy,
-            xy + sz, cosine + versine * (y * y), yz - sx,
-            xz - sy, yz + sx, cosine + versine * (z * z),
-        )
-    )  # fmt: skip
-
-
-@compiled
-def _domains(spread, count, state):
-    rotations = np.empty((count, 9))
-    for domain in range(count):
-        rotations[domain] = random_rotation(spread, state)
-    return rotations
 
 
 def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarray:
     """(domains, 9): the rotation of each mosaic domain; the first is the identity, its deviates drawn all the same."""
-    rotations = _domains(spread, count, state)
+    rotations = np.empty((count, 9))
+    run("random_rotations", spread, state, rotations)
     rotations[0] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     return rotations
 
@@ -58,7 +22,9 @@ def random_missetting(state: RandomState) -> Vector:
 
     The spread of 90 is meant as degrees by the reference, and used as radians.
     """
-    return missetting_angles(random_rotation(90.0, state))
+    rotation = np.empty((1, 9))
+    run("random_rotations", 90.0, state, rotation)
+    return missetting_angles(rotation[0])
 
 
 def missetting_angles(rotation: np.ndarray) -> Vector:

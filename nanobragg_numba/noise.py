@@ -2,26 +2,16 @@
 
 import numpy as np
 
-from .compiled import compiled
-from .random_numbers import RandomState, new_state, poisson, reseed
-
-
-@compiled
-def _draw(image, window, state, photons):
-    total = 0.0
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            value = np.float64(poisson(image[slow, fast], state))
-            photons[slow, fast] = value
-            total += value
-    return total
+from .random_numbers import RandomState, new_state, reseed
+from .stored_code import run
 
 
 def draw_photons(image: np.ndarray, window: tuple[int, int, int, int], state: RandomState) -> tuple[np.ndarray, float]:
     """Poisson deviates of a float32 image inside ``window`` (zero outside), float64, and their sum."""
     photons = np.zeros(image.shape)
-    total = _draw(image, window, state, photons)
-    return photons, float(total)
+    total = np.zeros(1)
+    run("draw_photons", image, window, state, photons, total)
+    return photons, float(total[0])
 
 
 def poisson_image(image: np.ndarray, seed: int) -> np.ndarray:

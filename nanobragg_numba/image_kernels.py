@@ -1,0 +1,80 @@
+"""Passes over a finished image: sums for the statistics, and integers with C's conversions from floating point."""
+
+import math
+
+import numpy as np
+
+from .array_types import Bytes2, Doubles1, Doubles2, Flags2, Singles2, Whole1, Words2
+from .compiled import entry, inlined
+
+
+@entry
+def image_sums(image: Singles2, window: tuple[int, int, int, int], mask: Flags2, sums: Doubles1, counts: Whole1) -> None:
+    """Into ``sums``: maximum, sum, sum of squares; into ``counts``: where the maximum is (-1: nowhere), pixels. In serial order."""
+    maximum, at = 0.0, -1
+    total = squares = 0.0
+    count = 0
+    for slow in range(window[2], window[3]):
+        for fast in range(window[0], window[1]):
+            if mask[slow, fast]:
+                value = image[slow, fast]
+                if value > maximum:
+                    maximum, at = np.float64(value), slow * image.shape[1] + fast
+                total += value
+                squares += np.float64(np.float32(value * value))
+                count += 1
+    sums[0], sums[1], sums[2] = maximum, total, squares
+    counts[0], counts[1] = at, count
+
+
+@entry
+def squared_deviations(image: Singles2, window: tuple[int, int, int, int], mean: float, result: Doubles1) -> None:
+    """Into ``result[0]``: the sum of the squared deviations from ``mean``."""
+    squares = 0.0
+    for slow in range(window[2], window[3]):
+        for fast in range(window[0], window[1]):
+            difference = np.float64(image[slow, fast]) - mean
+            squares += difference * difference
+    result[0] = squares
+
+
+@inlined
+def truncated(value):
+    """The integer that x86-64 C takes from a double before it cuts it to size; 0 for nan and out of range."""
+    return np.int64(value) if -2147483649.0 < value < 2147483648.0 else np.int64(0)
+
+
+@entry
+def scaled_counts(image: Singles2, window: tuple[int, int, int, int], scale: float, offset: float, counts: Words2) -> None:
+    """Scale x photons + offset, clipped and rounded (in single precision)."""
+    for slow in range(window[2], window[3]):
+        for fast in range(window[0], window[1]):
+            value = float(image[slow, fast]) * scale + offset
+            if value > 65535.0:
+                value = 65535.0
+            if value < 0.0:
+                value = 0.0
+            counts[slow, fast] = truncated(math.floor(np.float64(np.float32(value + 0.5))) if value == value else value) & 0xFFFF
+
+
+@entry
+def grey_levels(image: Singles2, window: tuple[int, int, int, int], scale: float, levels: Bytes2) -> None:
+    """Scale x photons, clipped at 255."""
+    for slow in range(window[2], window[3]):
+        for fast in range(window[0], window[1]):
+            value = float(image[slow, fast]) * scale
+            if value > 255.0:
+                value = 255.0
+            levels[slow, fast] = truncated(value) & 0xFF
+
+
+@entry
+def noisy_counts(photons: Doubles2, window: tuple[int, int, int, int], offset: float, counts: Words2, overloads: Whole1) -> None:
+    """Photons + offset; the number of pixels clipped into ``overloads[0]``."""
+    for slow in range(window[2], window[3]):
+        for fast in range(window[0], window[1]):
+            value = photons[slow, fast] + offset
+            if value > 65535.0:
+                value = 65535.0
+                overloads[0] += 1
+            counts[slow, fast] = truncated(value) & 0xFFFF

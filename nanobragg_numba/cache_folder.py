@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 
 import llvmlite
@@ -33,11 +32,15 @@ def _cache_folder() -> Path:
             return folder
     except OSError:
         pass
+    import tempfile
+
     own = Path(tempfile.gettempdir()) / f"nanobragg_numba-{os.getuid()}"
     own.mkdir(exist_ok=True, mode=0o700)
     if own.stat().st_uid != os.getuid() or own.stat().st_mode & 0o022:
         # Somebody else could put code there.
-        own = Path(tempfile.mkdtemp(prefix="nanobragg_numba-"))
+        import tempfile
+
+    own = Path(tempfile.mkdtemp(prefix="nanobragg_numba-"))
     folder = own / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

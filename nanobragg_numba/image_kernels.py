@@ -45,10 +45,12 @@ def truncated(value):
 
 
 @entry
-def scaled_counts(image: Singles2, window: tuple[int, int, int, int], scale: float, offset: float, counts: Words2) -> None:
-    """Scale x photons + offset, clipped and rounded (in single precision)."""
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
+def scaled_counts(
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, scale: float, offset: float, counts: Words2
+) -> None:
+    """Scale x photons + offset, clipped and rounded (in single precision). ``work`` is not used."""
+    for slow in range(rows[0], rows[1]):
+        for fast in range(columns[0], columns[1]):
             value = float(image[slow, fast]) * scale + offset
             if value > 65535.0:
                 value = 65535.0
@@ -58,10 +60,10 @@ def scaled_counts(image: Singles2, window: tuple[int, int, int, int], scale: flo
 
 
 @entry
-def grey_levels(image: Singles2, window: tuple[int, int, int, int], scale: float, levels: Bytes2) -> None:
-    """Scale x photons, clipped at 255."""
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
+def grey_levels(rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, scale: float, levels: Bytes2) -> None:
+    """Scale x photons, clipped at 255. ``work`` is not used."""
+    for slow in range(rows[0], rows[1]):
+        for fast in range(columns[0], columns[1]):
             value = float(image[slow, fast]) * scale
             if value > 255.0:
                 value = 255.0
@@ -69,12 +71,16 @@ def grey_levels(image: Singles2, window: tuple[int, int, int, int], scale: float
 
 
 @entry
-def noisy_counts(photons: Doubles2, window: tuple[int, int, int, int], offset: float, counts: Words2, overloads: Whole1) -> None:
-    """Photons + offset; the number of pixels clipped into ``overloads[0]``."""
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            value = photons[slow, fast] + offset
+def noisy_counts(
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], photons: Singles2, offset: float, counts: Words2, overloads: Whole1
+) -> None:
+    """Photons + offset; the number of pixels clipped in each row into ``overloads``. ``work`` is not used."""
+    for slow in range(rows[0], rows[1]):
+        clipped = 0
+        for fast in range(columns[0], columns[1]):
+            value = float(photons[slow, fast]) + offset
             if value > 65535.0:
                 value = 65535.0
-                overloads[0] += 1
+                clipped += 1
             counts[slow, fast] = truncated(value) & 0xFFFF
+        overloads[slow] = clipped

@@ -14,7 +14,7 @@ from .compiled import ENTRIES
 from .stored_code import SYMBOL
 from .target import cpu_features, cpu_name
 
-MODULES = ("pixel_kernel", "vector_kernel", "image_kernels", "random_kernels", "orientation_kernel", "number_kernel")
+MODULES = ("pixel_kernel", "vector_kernel", "image_kernels", "random_kernels", "noise_kernels", "orientation_kernel", "number_kernel")
 """Where entry points stand."""
 LIBRARY_FUNCTIONS = frozenset("sin cos tan exp log pow atan2 sqrt floor ceil trunc rint fma powf sincos memset memcpy memmove".split())
 """What the code may call outside itself: C's mathematics and memory."""

@@ -1,14 +1,10 @@
-"""The reference's random numbers: Park-Miller with a shuffle table, Gaussian and Poisson deviates, and what it draws with them.
-
-Formulas after Numerical Recipes' ran1, gasdev, gammln and poidev, in the reference's mixture of single and double
-precision.
-"""
+"""The reference's uniform deviates, Park-Miller with a shuffle table after Numerical Recipes' ran1, and random rotations."""
 
 import math
 
 import numpy as np
 
-from .array_types import Doubles1, Doubles2, Singles2
+from .array_types import Doubles2, Singles1
 from .compiled import compiled, entry, inlined
 from .random_numbers import RandomState
 
@@ -18,6 +14,8 @@ _MULTIPLIER = 16807
 _QUOTIENT = 127773
 _REMAINDER = 2836
 _DIVISOR = 1 + (_MODULUS - 1) // _TABLE
+_SHIFT = 26
+"""_DIVISOR is 2^26."""
 _TO_UNIT = 1.0 / _MODULUS
 _LARGEST = 1.0 - 1.2e-7
 
@@ -47,75 +45,6 @@ def uniform(state):
     integers[2 + j] = integers[0]
     value = np.float32(_TO_UNIT * integers[1])
     return np.float32(_LARGEST) if value > _LARGEST else value
-
-
-@compiled
-def gaussian(state):
-    """A float32 deviate of unit variance (Box-Muller)."""
-    if state.flags[0]:
-        state.flags[0] = 0
-        return state.floats[0]
-    while True:
-        v1 = np.float32(2.0 * uniform(state) - 1.0)
-        v2 = np.float32(2.0 * uniform(state) - 1.0)
-        square = np.float32(v1 * v1 + v2 * v2)
-        if not (square >= np.float32(1.0) or square == np.float32(0.0)):
-            break
-    factor = np.float32(math.sqrt(-2.0 * math.log(np.float64(square)) / np.float64(square)))
-    state.floats[0] = v1 * factor
-    state.flags[0] = 1
-    return np.float32(v2 * factor)
-
-
-@compiled
-def log_gamma(single):
-    """Natural logarithm of the gamma function (Lanczos), float32 in and out."""
-    x = np.float64(single)
-    shifted = x + 5.5
-    shifted -= (x + 0.5) * math.log(shifted)
-    series = 1.000000000190015
-    y = x
-    for coefficient in (
-        76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2, -0.5395239384953e-5,
-    ):  # fmt: skip
-        y += 1.0
-        series += coefficient / y
-    return np.float32(-shifted + math.log(2.5066282746310005 * series / x))
-
-
-@compiled
-def poisson(mean, state):
-    """A float32 Poisson deviate of float32 ``mean``: direct below 12, rejection up to 1e6, Gaussian above."""
-    if mean > 1.0e6:
-        return np.float32(np.float64(mean) + math.sqrt(np.float64(mean)) * np.float64(gaussian(state)))
-    cache = state.floats
-    if mean < 12.0:
-        if mean != cache[1]:
-            cache[1] = mean
-            cache[4] = math.exp(-np.float64(mean))
-        count = np.float32(-1.0)
-        product = np.float32(1.0)
-        while True:
-            count = np.float32(count + np.float32(1.0))
-            product = np.float32(product * uniform(state))
-            if not product > cache[4]:
-                return count
-    if mean != cache[1]:
-        cache[1] = mean
-        cache[2] = math.sqrt(2.0 * np.float64(mean))
-        cache[3] = math.log(np.float64(mean))
-        cache[4] = mean * cache[3] - log_gamma(np.float32(np.float64(mean) + 1.0))
-    while True:
-        while True:
-            y = np.float32(math.tan(math.pi * np.float64(uniform(state))))
-            count = np.float32(cache[2] * y + mean)
-            if not count < np.float32(0.0):
-                break
-        count = np.float32(math.floor(np.float64(count))) if count == count else count
-        exponent = np.float32(count * cache[3] - log_gamma(np.float32(np.float64(count) + 1.0)) - cache[4])
-        ratio = np.float32(0.9 * (1.0 + np.float64(np.float32(y * y))) * math.exp(np.float64(exponent)))
-        if not uniform(state) > ratio:
-            return count
 
 
 @inlined
@@ -155,10 +84,24 @@ def random_rotations(spread: float, state: RandomState, rotations: Doubles2) -> 
 
 
 @entry
-def draw_photons(image: Singles2, window: tuple[int, int, int, int], state: RandomState, photons: Doubles2, total: Doubles1) -> None:
-    """Draw a Poisson deviate for every pixel inside ``window`` into ``photons``; their sum into ``total[0]``."""
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            value = np.float64(poisson(image[slow, fast], state))
-            photons[slow, fast] = value
-            total[0] += value
+def uniform_deviates(state: RandomState, deviates: Singles1) -> None:
+    """The next deviates of the generator, as ``uniform`` draws them."""
+    count = deviates.shape[0]
+    # What a seed of 0 or of a multiple of the modulus does is over after three.
+    for n in range(min(3, count)):
+        deviates[n] = uniform(state)
+    integers = state.integers
+    table = integers[2:]
+    seed, last = integers[0], integers[1]
+    for n in range(3, count):
+        product = _MULTIPLIER * seed
+        # The remainder for the modulus 2^31 - 1.
+        seed = (product & _MODULUS) + (product >> 31)
+        seed = seed - _MODULUS if seed >= _MODULUS else seed
+        # Unsigned, or the compiler provides for places counted from the end.
+        j = np.uint64(last) >> np.uint64(_SHIFT)
+        last = table[j]
+        table[j] = seed
+        value = np.float32(_TO_UNIT * last)
+        deviates[n] = np.float32(_LARGEST) if value > _LARGEST else value
+    integers[0], integers[1] = seed, last

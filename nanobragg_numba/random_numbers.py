@@ -14,8 +14,7 @@ _TABLE = 32
 
 
 class RandomState(NamedTuple):
-    """``integers``: seed, last output, shuffle table. ``floats``: spare Gaussian, then Poisson's cache
-    (mean, sqrt(2 mean), log(mean), g). ``flags``: whether a spare Gaussian is there."""
+    """``integers``: seed, last output, shuffle table. ``floats``: the spare Gaussian. ``flags``: whether there is one."""
 
     integers: Whole1
     floats: Singles1
@@ -24,9 +23,7 @@ class RandomState(NamedTuple):
 
 def new_state() -> RandomState:
     """The state at the start of a run."""
-    floats = np.zeros(5, np.float32)
-    floats[1] = -1.0
-    return RandomState(np.zeros(2 + _TABLE, np.int64), floats, np.zeros(1, np.int64))
+    return RandomState(np.zeros(2 + _TABLE, np.int64), np.zeros(1, np.float32), np.zeros(1, np.int64))
 
 
 def reseed(state: RandomState, seed: int) -> None:

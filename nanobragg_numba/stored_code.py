@@ -32,7 +32,7 @@ _library: "_Library | None" = None
 
 class _Library(NamedTuple):
     functions: dict[str, Any]
-    kinds: dict[str, list[str]]
+    kinds: dict[str, list[Any]]
     """What each entry point takes, flat: ``int64``, ``float64``, ``bool`` or, for an array, its type and number of axes."""
     code: Any
     """Keeps the code loaded."""
@@ -109,7 +109,7 @@ def run_rows(name: str, rows: tuple[int, int], threads: int, work: tuple[int, in
         raise failures[0]
 
 
-def _flattened(name: str, kinds: Sequence[str], arguments: Any) -> _Arguments:
+def _flattened(name: str, kinds: Sequence[Any], arguments: Any) -> _Arguments:
     whole: list[int] = []
     floats: list[float] = []
     pointers: list[int] = []
@@ -121,7 +121,7 @@ def _flattened(name: str, kinds: Sequence[str], arguments: Any) -> _Arguments:
             floats.append(float(leaf))
         elif isinstance(leaf, _WHOLE.get(kind, ())):
             whole.append(int(leaf))
-        elif isinstance(leaf, np.ndarray) and kind == f"{leaf.dtype} {leaf.ndim}" and leaf.flags.c_contiguous:
+        elif isinstance(leaf, np.ndarray) and kind == (leaf.dtype, leaf.ndim) and leaf.flags.c_contiguous:
             pointers.append(leaf.ctypes.data)
             whole.extend(leaf.shape)
         else:
@@ -190,4 +190,9 @@ def _link(kinds: dict[str, list[str]], code: bytes) -> _Library:
         builder.export_symbol(SYMBOL.format(name))
     tracker = builder.link(jit, "kernels")
     functions = {name: _PROTOTYPE(tracker[SYMBOL.format(name)]) for name in kinds}
-    return _Library(functions, kinds, (jit, tracker))
+    return _Library(functions, {name: [_parsed(kind) for kind in kinds[name]] for name in kinds}, (jit, tracker))
+
+
+def _parsed(kind: str) -> str | tuple[np.dtype[Any], int]:
+    element, _, axes = kind.partition(" ")
+    return (np.dtype(element), int(axes)) if axes else element

@@ -1,4 +1,7 @@
-"""Passes over a finished image: sums for the statistics, and integers with C's conversions from floating point."""
+"""Passes over a finished image: sums for the statistics, and integers with C's conversions from floating point.
+
+Loops that LLVM shall turn into vector instructions count from 0 along a slice: a place that might be negative stands in the way.
+"""
 
 import math
 
@@ -41,7 +44,7 @@ def squared_deviations(image: Singles2, window: tuple[int, int, int, int], mean:
 @inlined
 def truncated(value):
     """The integer that x86-64 C takes from a double before it cuts it to size; 0 for nan and out of range."""
-    return np.int64(value) if -2147483649.0 < value < 2147483648.0 else np.int64(0)
+    return np.int32(value) if -2147483649.0 < value < 2147483648.0 else np.int32(0)
 
 
 @entry
@@ -50,24 +53,22 @@ def scaled_counts(
 ) -> None:
     """Scale x photons + offset, clipped and rounded (in single precision). ``work`` is not used."""
     for slow in range(rows[0], rows[1]):
-        for fast in range(columns[0], columns[1]):
-            value = float(image[slow, fast]) * scale + offset
-            if value > 65535.0:
-                value = 65535.0
-            if value < 0.0:
-                value = 0.0
-            counts[slow, fast] = truncated(math.floor(np.float64(np.float32(value + 0.5))) if value == value else value) & 0xFFFF
+        values, results = image[slow, columns[0] : columns[1]], counts[slow, columns[0] : columns[1]]
+        for i in range(values.shape[0]):
+            value = float(values[i]) * scale + offset
+            value = 65535.0 if value > 65535.0 else value
+            value = 0.0 if value < 0.0 else value
+            results[i] = truncated(math.floor(np.float64(np.float32(value + 0.5))) if value == value else value) & np.int32(0xFFFF)
 
 
 @entry
 def grey_levels(rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, scale: float, levels: Bytes2) -> None:
     """Scale x photons, clipped at 255. ``work`` is not used."""
     for slow in range(rows[0], rows[1]):
-        for fast in range(columns[0], columns[1]):
-            value = float(image[slow, fast]) * scale
-            if value > 255.0:
-                value = 255.0
-            levels[slow, fast] = truncated(value) & 0xFF
+        values, results = image[slow, columns[0] : columns[1]], levels[slow, columns[0] : columns[1]]
+        for i in range(values.shape[0]):
+            value = float(values[i]) * scale
+            results[i] = truncated(255.0 if value > 255.0 else value) & np.int32(0xFF)
 
 
 @entry
@@ -76,11 +77,10 @@ def noisy_counts(
 ) -> None:
     """Photons + offset; the number of pixels clipped in each row into ``overloads``. ``work`` is not used."""
     for slow in range(rows[0], rows[1]):
+        values, results = photons[slow, columns[0] : columns[1]], counts[slow, columns[0] : columns[1]]
         clipped = 0
-        for fast in range(columns[0], columns[1]):
-            value = float(photons[slow, fast]) + offset
-            if value > 65535.0:
-                value = 65535.0
-                clipped += 1
-            counts[slow, fast] = truncated(value) & 0xFFFF
+        for i in range(values.shape[0]):
+            value = float(values[i]) + offset
+            clipped += 1 if value > 65535.0 else 0
+            results[i] = truncated(65535.0 if value > 65535.0 else value) & np.int32(0xFFFF)
         overloads[slow] = clipped

@@ -77,28 +77,26 @@ def poisson_parameters(
     ``roots`` and ``logarithms`` are empty where no pixel is that bright.
     """
     for slow in range(rows[0], rows[1]):
+        means, found = image[slow, columns[0] : columns[1]], thresholds[slow, columns[0] : columns[1]]
         if vectors:
             doubtful = 0
-            for fast in range(columns[0], columns[1]):
-                single = image[slow, fast]
-                inside = single >= np.float32(0.0) and single < DIRECT_BELOW
-                threshold = single_or_nan(decay(np.float64(single) if inside else 0.0))
-                threshold = threshold if inside else np.float32(np.nan)
-                thresholds[slow, fast] = threshold
-                doubtful += 1 if threshold != threshold else 0
+            for i in range(means.shape[0]):
+                inside = means[i] >= np.float32(0.0) and means[i] < DIRECT_BELOW
+                threshold = single_or_nan(decay(np.float64(means[i]) if inside else 0.0))
+                found[i] = threshold if inside else np.float32(np.nan)
+                doubtful += 0 if inside and threshold == threshold else 1
             if doubtful == 0:
                 continue
-        for fast in range(columns[0], columns[1]):
-            single = image[slow, fast]
-            mean = np.float64(single)
-            if single < DIRECT_BELOW:
-                if not vectors or thresholds[slow, fast] != thresholds[slow, fast]:
-                    thresholds[slow, fast] = math.exp(-mean)
-            elif not single > GAUSSIAN_ABOVE:
+        for i in range(means.shape[0]):
+            mean = np.float64(means[i])
+            if means[i] < DIRECT_BELOW:
+                if not vectors or found[i] != found[i]:
+                    found[i] = math.exp(-mean)
+            elif not means[i] > GAUSSIAN_ABOVE:
                 logarithm = np.float32(math.log(mean))
-                roots[slow, fast] = math.sqrt(2.0 * mean)
-                logarithms[slow, fast] = logarithm
-                thresholds[slow, fast] = single * logarithm - log_gamma(np.float32(mean + 1.0))
+                roots[slow, columns[0] + i] = math.sqrt(2.0 * mean)
+                logarithms[slow, columns[0] + i] = logarithm
+                found[i] = means[i] * logarithm - log_gamma(np.float32(mean + 1.0))
 
 
 @entry

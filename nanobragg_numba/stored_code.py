@@ -42,6 +42,8 @@ class _Arguments(NamedTuple):
     whole: np.ndarray
     floats: np.ndarray
     pointers: np.ndarray
+    kept: list[Any]
+    """The arrays that the pointers lead to: they must outlive a thread that still computes behind an interrupt."""
 
 
 def stored_file() -> Path:
@@ -127,7 +129,7 @@ def _flattened(name: str, kinds: Sequence[Any], arguments: Any) -> _Arguments:
         else:
             what = f"array of {leaf.dtype}, {leaf.ndim} axes" if isinstance(leaf, np.ndarray) else repr(leaf)
             raise TypeError(f"{name}: value {at} must be {kind}, contiguous, not {what}")
-    return _Arguments(np.array(whole, np.int64), np.array(floats), np.array(pointers, np.uintp))
+    return _Arguments(np.array(whole, np.int64), np.array(floats), np.array(pointers, np.uintp), leaves)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

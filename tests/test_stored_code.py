@@ -129,3 +129,20 @@ def test_a_failure_of_one_thread_is_not_lost(monkeypatch):
     )
     with pytest.raises(OSError, match="no more"):
         run_rows("count_rows", (0, 10), 2, (0, 0))
+
+
+def test_threads_behind_an_interrupt_harm_nothing(tmp_path):
+    code = (
+        "import gc, os, signal, threading, time\n"
+        "from nanobragg_numba import parameters_from_command_line, simulate\n"
+        f"parameters = parameters_from_command_line({CELL.replace('-detpixels 24', '-detpixels 700')!r} + ' -mosaic 1 -mosaic_domains 40000')\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        "    simulate(parameters, threads=2)\n"
+        "except KeyboardInterrupt:\n"
+        "    gc.collect()\n"
+        "    time.sleep(0.7)\n"
+        "    print('went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "went on\n", done.stderr

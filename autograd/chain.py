@@ -14,12 +14,12 @@ from nanobragg_numba.beam import fluence, incident_rays
 from nanobragg_numba.crystal import crystal_size, derive_lattice
 from nanobragg_numba.experiment import Experiment, generator_seed, photon_factors
 from nanobragg_numba.geometry import derive_geometry
-from nanobragg_numba.mosaic import mosaic_turns, rotation_rows
+from nanobragg_numba.mosaic import mosaic_turns
 from nanobragg_numba.parameters import Parameters
 from nanobragg_numba.random_numbers import new_state, reseed
 from nanobragg_numba.sampling import effective_angles, phi_angles
 from nanobragg_numba.variables import variables_of
-from nanobragg_numba.vectors import scale
+from nanobragg_numba.vectors import rotation_rows, scale
 
 from .number import Number, numbers, stacked
 from .overrides import OVERRIDES, padded_table, quaternion_matrix, replaced
@@ -65,9 +65,7 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
 
 
 def _numbers(given: Mapping[str, Tensor]) -> dict[str, Any]:
-    values = {
-        name: numbers(tensor) for name, tensor in given.items() if name not in WHOLE and OVERRIDES[name].part != "sources"
-    }
+    values = {name: numbers(tensor) for name, tensor in given.items() if name not in WHOLE and OVERRIDES[name].part != "sources"}
     if len(values.get("orientation", ())) == 4:
         values["orientation"] = quaternion_matrix(values["orientation"])
     return values
@@ -113,5 +111,5 @@ def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dic
     turns = mosaic_turns(experiment.mosaic_domains, experiment.parameters.crystal.mosaic_seed)
     x, y, z, fraction = torch.as_tensor(turns).unbind(1)
     angle = given["mosaic_spread_deg"] / RTD * fraction
-    rows = rotation_rows.py_func(x, y, z, torch.sin(angle), torch.cos(angle))
+    rows = rotation_rows((x, y, z), torch.sin(angle), torch.cos(angle))
     return {"mosaic": torch.stack(rows, 1).reshape(-1)}

@@ -171,7 +171,9 @@ def plain_values(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         array = tensor.detach().cpu().double().numpy()
         if name == "orientation" and array.shape == (4,):
             array = np.array(quaternion_matrix(array.tolist()))
-        matrix_like = name in ("orientation", "real_space_matrix", "mosaic_rotations", "structure_factors") or OVERRIDES[name].part == "sources"
+        matrix_like = (
+            name in ("orientation", "real_space_matrix", "mosaic_rotations", "structure_factors") or OVERRIDES[name].part == "sources"
+        )
         if matrix_like:
             values[name] = array
         elif name == "detector_vectors":

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 
 from nanobragg_numba.angles import RTD
-from nanobragg_numba.c_text import c_negative
 from nanobragg_numba.crystal import axes_from_matrix, axes_in_default_orientation
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment import generator_seed
-from nanobragg_numba.mosaic import random_missetting, random_turn, seeded_rotations
+from nanobragg_numba.mosaic import mosaic_turns, random_missetting, seeded_rotations
 from nanobragg_numba.parameters import Compat, Crystal
 from nanobragg_numba.random_numbers import new_state, reseed
 from nanobragg_numba.rotated_vectors import RotatedVectors
@@ -119,10 +118,7 @@ def _domain_turns(crystal: Crystal, like: Any) -> Any:
             return lambda v: v
         rows = like(seeded_rotations(spread, domains, crystal.mosaic_seed, state)).reshape(domains, 3, 3)
         return lambda v: tuple(dot(rows[:, i].unbind(-1), v) for i in range(3))
-    reseed(state, c_negative(crystal.mosaic_seed))
-    draws = [random_turn(1.0, state) for _ in range(domains)]
-    draws[0] = (1.0, 0.0, 0.0, 0.0)
-    x, y, z, fraction = like(draws).unbind(-1)
+    x, y, z, fraction = like(mosaic_turns(domains, crystal.mosaic_seed)).unbind(-1)
     angle = like(spread) * fraction
     return lambda v: turn(v, (x, y, z), torch.sin(angle), torch.cos(angle))  # type: ignore[arg-type]
 

@@ -15,8 +15,8 @@ from .simulation import simulate
 class Simulator(torch.nn.Module):
     """An image as a function of parameters to refine.
 
-    ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in float64. ``fixed``: name -> tensor that replaces a
-    field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
+    ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in float64. ``fixed``: name -> tensor that
+    replaces a field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
     moves all; ``dtype`` in the constructor is the image's.
     """
 

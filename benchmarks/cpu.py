@@ -62,8 +62,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
 
 def kernel_time(words: list[str], threads: int, precision: Precision) -> float:
     """Seconds for the pixels alone, kernels loaded."""
-    numba.set_num_threads(threads)
-    engine = PixelEngine(derive_experiment(read_command_line(words, "c").parameters, "c"), precision=precision)
+    engine = PixelEngine(derive_experiment(read_command_line(words, "c").parameters, "c"), precision=precision, threads=threads)
     started = perf_counter()
     for _ in engine.blocks():
         pass

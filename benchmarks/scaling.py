@@ -3,8 +3,6 @@
 import resource
 from time import perf_counter
 
-import numba
-
 from nanobragg_numba import parameters_from_command_line
 from nanobragg_numba.experiment import derive_experiment
 from nanobragg_numba.simulation import PixelEngine
@@ -14,12 +12,11 @@ LINE = "-cell 100 100 100 90 90 90 -default_F 100 -lambda 1 -N 5 -distance 100 -
 
 def main() -> None:
     """Print the table, one thread."""
-    numba.set_num_threads(1)
     print("| steps a pixel | image | ns/step | peak memory (MB) |\n| --- | --- | --- | --- |")
     for steps, side in ((1, 2048), (10, 1024), (100, 512), (1000, 256), (10_000, 128), (100_000, 64)):
         times = []
         for _ in range(4):
-            engine = PixelEngine(derive_experiment(parameters_from_command_line(LINE.format(side, steps), "c"), "c"))
+            engine = PixelEngine(derive_experiment(parameters_from_command_line(LINE.format(side, steps), "c"), "c"), threads=1)
             started = perf_counter()
             for _ in engine.blocks():
                 pass

@@ -145,9 +145,9 @@ def _ours(name: str, *options: str) -> Callable[[], Engine]:
     command = [sys.executable, "-c", "from nanobragg_numba.cli.start import command; command()", *options]
 
     def run(words: CommandWords) -> EngineRun:
-        from nanobragg_numba.compiled import is_cold
+        from nanobragg_numba.stored_code import stored_file
 
-        cold = is_cold()
+        cold = not stored_file().exists()
         return replace(_run_command(name, command, words.ours, words.dump), compiling=cold)
 
     return lambda: run

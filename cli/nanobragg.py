@@ -84,11 +84,13 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
 
 
 def _run(own: OwnOptions, words: Sequence[str]) -> int:
+    from nanobragg_numba import stored_code
+
+    stored_code.announce_compilation = lambda: tell("compiling the kernels: once on this machine, about half a minute")
     line = read_command_line(words, own.compat)
     _check_words(own, line)
     if not line.usable:
         return _without_crystal(line)
-    from nanobragg_numba.compiled import is_cold
     from nanobragg_numba.experiment import derive_experiment
 
     targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
@@ -97,12 +99,10 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     targets += [("-png", own.png)] if own.png is not None else []
     for flag, path in targets:
         require_writable(path, flag)
-    _set_threads(own.threads)
-    if is_cold():
-        tell("compiling the kernels: once on this machine, about half a minute")
+    threads = _threads(own.threads)
     experiment = derive_experiment(line.parameters, own.compat)
     with OutputFiles() as files:
-        _simulate(own, line, experiment, files)
+        _simulate(own, line, experiment, threads, files)
         files.commit()
     return 0
 
@@ -123,14 +123,13 @@ def _without_crystal(line: CommandLine) -> int:
     return NO_CRYSTAL
 
 
-def _set_threads(wanted: int | None) -> None:
-    import numba
+def _threads(wanted: int | None) -> int:
+    from nanobragg_numba.threads import most_threads
 
-    config: Any = numba.config
-    most: int = config.NUMBA_NUM_THREADS
+    most = most_threads()
     if wanted is not None and wanted > most:
         tell(f"warning: -threads {wanted} is more than the {most} that this machine or NUMBA_NUM_THREADS allows; using {most}")
-    numba.set_num_threads(min(wanted or most, most))
+    return min(wanted or most, most)
 
 
 def _write_dump(line: CommandLine) -> bool | None:
@@ -150,7 +149,7 @@ def _write_dump(line: CommandLine) -> bool | None:
     return True
 
 
-def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: OutputFiles) -> None:
+def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int, files: OutputFiles) -> None:
     from nanobragg_numba.experiment import generator_seed
     from nanobragg_numba.random_numbers import reseed
     from nanobragg_numba.simulation import PixelEngine
@@ -165,7 +164,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: Output
     say(report.before_run(line, experiment, _write_dump(line)))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
-    engine = PixelEngine(experiment, precision=own.precision)
+    engine = PixelEngine(experiment, precision=own.precision, threads=threads)
     _compute(line, engine)
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
@@ -179,16 +178,15 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, files: Output
 
 def _compute(line: CommandLine, engine: Any) -> None:
     """Compute the image, with the reference's lines on standard output and a bar on standard error if it takes long."""
-    from tqdm import tqdm
-
     from . import report
     from .printout import Printout
+    from .progress_bar import ProgressBar
 
     outputs = line.outputs
     printout = Printout(outputs.printout_fast, outputs.printout_slow) if outputs.printout else None
     progress = report.Progress(engine.experiment.geometry.roi)
     rows = max(engine.window[3] - engine.window[2], 0)
-    with tqdm(total=rows, unit="row", delay=2.0, leave=False, disable=None, file=sys.stderr) as bar:
+    with ProgressBar(rows) as bar:
         for block in engine.blocks():
             text = ""
             computed = block.computed
@@ -203,4 +201,4 @@ def _compute(line: CommandLine, engine: Any) -> None:
                 text = lines[0] + ("" if event is None else report.out_of_table(event)) + lines[1]
             if text:
                 say(text)
-            bar.update(block.slow_end - block.slow_start)
+            bar.add(block.slow_end - block.slow_start)

@@ -21,8 +21,17 @@ def _terminate(number: int, frame: Any) -> None:
 def command() -> None:
     """Run ``nanoBragg`` with the words of the command line, and exit with its status."""
     signal.signal(signal.SIGINT, _leave)
+    # numpy's linear algebra is not used; its threads would be started all the same.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .nanobragg import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(main())
+    try:
+        status = main()
+    except SystemExit as leaving:
+        status = int(leaving.code or 0)
+    if status in (INTERRUPTED, TERMINATED):
+        # Threads may still compute: the interpreter must not tidy up around them. What was said is flushed already.
+        os._exit(status)
+    sys.exit(status)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nanobragg_numba.angles import RTD
+from nanobragg_numba.background import Background
 from nanobragg_numba.c_text import c_format
 from nanobragg_numba.command_line import CommandLine
 from nanobragg_numba.experiment import Experiment
@@ -36,8 +37,14 @@ def _brightest(stats: Statistics, x: Experiment) -> tuple[float, float]:
 
 
 def write_images(line: CommandLine, engine: Any, files: OutputFiles, say: Callable[[str], None]) -> None:
-    """Write the images of a finished engine and report on them; the random state must be seeded for the noise."""
-    x, image, window, outputs = engine.experiment, engine.image, engine.window, line.outputs
+    """Write the images of a finished engine and report on them; the random state must be seeded for the noise.
+
+    The noise, serial by nature, is drawn while the other images are made and written.
+    """
+    x, image, window, outputs, threads = engine.experiment, engine.image, engine.window, line.outputs, engine.threads
+    noise = None
+    if outputs.noise and threads > 1:
+        noise = Background(lambda: draw_photons(image, window, x.random_state, threads))
     say(report.after_run(engine.printed_solid_angle(), x.steps))
     say(f"writing {outputs.float_file} as {image.size} 4-byte floats\n")
     files.write(outputs.float_file, [image.astype("<f4", copy=False)])
@@ -49,7 +56,7 @@ def write_images(line: CommandLine, engine: Any, files: OutputFiles, say: Callab
     say(report.statistics_lines(stats, _brightest(stats, x), int_scale))
     geometry = smv_geometry(x)
     say(f"writing {outputs.int_file} as 2-byte integers\n")
-    counts = scaled_counts(image, window, int_scale, outputs.adc_offset)
+    counts = scaled_counts(image, window, int_scale, outputs.adc_offset, threads)
     files.write(outputs.int_file, [smv.header(geometry, -0.0), counts.astype("<u2", copy=False)])
 
     if outputs.write_pgm:
@@ -57,11 +64,11 @@ def write_images(line: CommandLine, engine: Any, files: OutputFiles, say: Callab
         if pgm_scale <= 0.0:
             pgm_scale = 250.0 / (5.0 * stats.rmsd) if stats.rmsd > 0.0 else int_scale
         say(c_format("pgm_scale = %g\n", pgm_scale) + f"writing {outputs.pgm_file} as 1-byte integers\n")
-        levels = grey_levels(image, window, pgm_scale)
+        levels = grey_levels(image, window, pgm_scale, threads)
         files.write(outputs.pgm_file, [pgm.header(x.geometry.fast_pixels, x.geometry.slow_pixels, pgm_scale), levels])
     if outputs.noise:
-        photons, total = draw_photons(image, window, x.random_state)
-        noisy, overloads = noisy_counts(photons, window, outputs.adc_offset)
+        photons, total = draw_photons(image, window, x.random_state, threads) if noise is None else noise.result()
+        noisy, overloads = noisy_counts(photons, window, outputs.adc_offset, threads)
         say(c_format("%.0f", total) + f" photons on noise image ({overloads} overloads)\n")
         say(f"writing {outputs.noise_file} as 2-byte integers\n")
         files.write(outputs.noise_file, [smv.header(geometry, 0.0), noisy.astype("<u2", copy=False)])

@@ -1,7 +1,7 @@
 """The adjoint: from the gradient with respect to the image to those of all continuous variables, in one pass over the steps.
 
-Nothing of the forward pass is stored: each step is computed again. ``bars`` (Variables) accumulates the gradients; those with respect to the
-turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from there to angles, spindle, mosaic rotations and cell
+Nothing of the forward pass is stored: each step is computed again. ``bars`` (Variables) accumulates the gradients; those with respect to
+the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from there to angles, spindle, mosaic rotations and cell
 axes at the end. All may be complex (complex_step.py).
 """
 
@@ -42,7 +42,21 @@ from .vectors import magnitude, rotate_about_axis, scale, unit
 
 CHUNK = 128
 # Rows of the work array behind those of ``fill_partials``.
-S, S_BAR, RAY, RAY_BAR, AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = 0, 3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20
+S, S_BAR, RAY, RAY_BAR, AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = (
+    0,
+    3,
+    6,
+    9,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+)
 WORK_ROWS = ROWS + POLAR_BY + 10
 
 
@@ -315,12 +329,13 @@ def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spi
 
 @compiled(nogil=True)
 def adjoint_rows(
-    rows, step, columns, mask, grad, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places, total
+    rows, step, columns, mask, grad, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places,
+    total
 ):  # fmt: skip
     """Add up the gradients of every ``step``-th row of ``rows``, in ``columns``.
 
-    ``mask`` (slow, fast): pixels computed; ``grad`` (slow, fast): the image's gradient; ``first_pixel``, ``leaving_pixel``: index of the pixel of the
-    first sweep, and of the one that left the structure-factor table, or -1.
+    ``mask`` (slow, fast): pixels computed; ``grad`` (slow, fast): the image's gradient; ``first_pixel``, ``leaving_pixel``: index of the
+    pixel of the first sweep, and of the one that left the structure-factor table, or -1.
     """
     detector, _, _, rules = tables
     width = detector.fast_pixels
@@ -349,8 +364,21 @@ def adjoint_rows(
                     interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
                     first = index == first_pixel
                     c_chunk(
-                        start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places, total[0]
+                        start,
+                        n,
+                        slow,
+                        tables,
+                        g,
+                        first,
+                        interpolate,
+                        lattice_bar,
+                        first_bar,
+                        bars,
+                        factors_bar,
+                        p,
+                        w,
+                        keep,
+                        places,
+                        total[0],
                     )
             start = end
-
-

@@ -1,60 +1,36 @@
-"""The decorator of every compiled function, and where compiled code is kept between runs.
+"""The decorators of compiled functions. Importing this module imports numba: only what is compiled stands below it.
 
-numba's own cache looks only at the file a function stands in, so a change in one module would leave stale callers
-in another. The cache folder is therefore named by a hash of all sources of the package; a user's NUMBA_CACHE_DIR
-is respected, with the hash below it.
+A command or a Python call that finds the kernels stored (stored_code.py) loads neither numba nor the modules that use
+these decorators. numba's own cache, of the functions one by one, looks only at the file a function stands in, so a
+change in one module would leave stale callers in another; its folder is therefore named by a hash of all sources.
 """
 
-import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
-from . import elementary
+from . import elementary, vectors
+from .cache_folder import CACHE_FOLDER
 
 config: Any = numba.config
 
+ENTRIES: dict[str, Any] = {}
+"""The compiled functions that stored_code.py calls by name."""
 
-def _sources_hash() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(base) / "nanobragg_numba" / _sources_hash()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    folder = Path(tempfile.gettempdir()) / f"nanobragg_numba-{os.getuid()}" / _sources_hash()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
-CACHE_FOLDER = _cache_folder()
+for _function in (
+    vectors.dot, vectors.cross, vectors.magnitude, vectors.scale, vectors.unit, vectors.turn, vectors.rotate_about_axis,
+    vectors.rotation_rows,
+):  # fmt: skip
+    register_jitable(_function)
 
 
 def _as_in_math(name: str) -> Any:
     """What compiled code sees in place of the function of elementary.py: ``math``'s."""
     function = getattr(math, name)
     return lambda x: lambda x: function(x)
-
-
-if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
-    # workqueue aborts the process when two Python threads launch at once; it stays as the last resort, for
-    # machines without the OpenMP runtime, and simulation.py launches one kernel at a time.
-    config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
 for _name in ("sin", "cos", "sqrt"):
@@ -90,6 +66,11 @@ def derivative(function: Callable[..., Any]) -> Any:
     return compiled(_nrt=False, forceinline=True, fastmath={"contract", "reassoc", "nsz"})(function)
 
 
-def is_cold() -> bool:
-    """Whether nothing has been compiled yet, so that the first run will take longer."""
-    return not any(CACHE_FOLDER.rglob("*.nbi"))
+def entry(function: Callable[..., None]) -> Any:
+    """An entry point: compiled ahead with the types of its annotations, stored, and called as ``stored_code.run(name, ...)``.
+
+    Parameters are int, float, bool, the arrays of array_types.py, and tuples and named tuples of these. It returns
+    nothing and must not allocate.
+    """
+    ENTRIES[function.__name__] = inlined(function)
+    return ENTRIES[function.__name__]

@@ -9,7 +9,6 @@ import numpy as np
 from .angles import RTD
 from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, fluence
 from .c_text import c_negative
-from .compiled import compiled
 from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .errors import InputError
 from .geometry import Geometry, derive_geometry, mask_of
@@ -18,8 +17,9 @@ from .mosaic import domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
 from .random_numbers import RandomState, new_state, reseed
 from .sampling import Steps, carries_over, effective_angles, phi_angles, phi_steps
+from .stored_code import run
 from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
-from .vectors import Vector, rotate_about_axis, scale, unit
+from .vectors import Vector, scale, unit
 
 AVOGADRO = 6.02214179e23
 WATER_F = 2.57
@@ -80,33 +80,15 @@ def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
     return np.array(rows), len(rows) - 1
 
 
-@compiled
-def _orientations(axes, spindle, angles, rotations):
-    domains = max(rotations.shape[0], 1)
-    steps = np.empty((angles.shape[0] * domains, 9), axes.dtype)
-    for tic in range(angles.shape[0]):
-        for axis in range(3):
-            v = (axes[axis, 0], axes[axis, 1], axes[axis, 2])
-            if angles[tic] != 0.0:
-                v = rotate_about_axis(v, spindle, angles[tic])
-            for domain in range(domains):
-                row = steps[tic * domains + domain]
-                if rotations.shape[0] == 0:
-                    row[3 * axis : 3 * axis + 3] = v
-                else:
-                    for i in range(3):
-                        u = rotations[domain, 3 * i : 3 * i + 3]
-                        row[3 * axis + i] = u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
-    return steps
-
-
 def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: Sequence[float], rotations: np.ndarray) -> np.ndarray:
     """(phi steps x domains, 9): a, b, c turned by each angle (radians) about the spindle, then by each domain's rotation.
 
     ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9), or (0, 9) for one domain that is not turned.
     An angle of 0 is no operation.
     """
-    return _orientations(axes, spindle, np.asarray(angles), rotations)
+    orientations = np.empty((len(angles) * max(len(rotations), 1), 9))
+    run("turned_lattices", axes, spindle, np.asarray(angles), rotations, orientations)
+    return orientations
 
 
 def generator_seed(given: int | None) -> int:
@@ -160,8 +142,9 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     photons = fluence(beam)
     tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
     return Experiment(
-        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains, rotations, wavelength, photons,
-        interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables, state, clip_warnings, mosaic_warnings,
+        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains,
+        rotations, wavelength, photons, interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables,
+        state, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 
 

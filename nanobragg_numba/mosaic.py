@@ -5,61 +5,17 @@ import math
 import numpy as np
 
 from .c_text import c_negative
-from .compiled import compiled
 from .parameters import Compat, Crystal
-from .random_numbers import RandomState, new_state, reseed, uniform
+from .random_numbers import RandomState, new_state, reseed
 from .sampling import mosaic_steps
-from .vectors import Vector, magnitude
-
-
-@compiled
-def random_turn(spread, state):
-    """A random unit vector x, y, z, and an angle within ``spread`` (radians), by a cube-root law in single precision."""
-    r1 = 2.0 * np.float64(uniform(state)) - 1.0
-    r2 = 2.0 * np.float64(uniform(state)) - 1.0
-    r3 = 2.0 * np.float64(uniform(state)) - 1.0
-    xy_radius = math.sqrt(1.0 - r2 * r2)
-    angle = np.float64(np.float32(spread) * np.float32(math.pow(np.float32(1.0 - r3 * r3), np.float32(1.0 / 3.0))))
-    x = xy_radius * math.sin(math.pi * r1)
-    y = xy_radius * math.cos(math.pi * r1)
-    return x, y, r2, angle
-
-
-@compiled
-def rotation_rows(x, y, z, sine, cosine):
-    """The nine elements, row by row, of the rotation about the unit vector (x, y, z); operators only, so it also serves arrays and tensors."""
-    versine = 1.0 - cosine
-    vx = versine * x
-    xy, xz, yz = vx * y, vx * z, versine * y * z
-    sx, sy, sz = sine * x, sine * y, sine * z
-    return (
-        cosine + versine * (x * x), xy - sz, xz + sy,
-        xy + sz, cosine + versine * (y * y), yz - sx,
-        xz - sy, yz + sx, cosine + versine * (z * z),
-    )  # fmt: skip
-
-
-@compiled
-def random_rotation(spread, state):
-    """A (9,) rotation matrix, row by row, about a random axis by an angle within ``spread`` (radians).
-
-    Quaternion form as in the reference.
-    """
-    x, y, z, angle = random_turn(spread, state)
-    return np.array(rotation_rows(x, y, z, math.sin(angle), math.cos(angle)))
-
-
-@compiled
-def _domains(spread, count, state):
-    rotations = np.empty((count, 9))
-    for domain in range(count):
-        rotations[domain] = random_rotation(spread, state)
-    return rotations
+from .stored_code import run
+from .vectors import Vector, magnitude, rotation_rows
 
 
 def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarray:
     """(domains, 9): the rotation of each mosaic domain; the first is the identity, its deviates drawn all the same."""
-    rotations = _domains(spread, count, state)
+    rotations = np.empty((count, 9))
+    run("random_rotations", spread, state, rotations)
     rotations[0] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     return rotations
 
@@ -68,7 +24,8 @@ def mosaic_turns(count: int, seed: int) -> np.ndarray:
     """(domains, 4): axis of each mosaic domain's rotation, and its angle over the spread; the first is not turned."""
     state = new_state()
     reseed(state, c_negative(seed))
-    turns = np.array([random_turn(1.0, state) for _ in range(count)])
+    turns = np.empty((count, 4))
+    run("random_turns", 1.0, state, turns)
     turns[0] = (1.0, 0.0, 0.0, 0.0)
     return turns
 
@@ -84,7 +41,7 @@ def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, r
     if rounded or len(rotations) == 0:
         return rotations
     x, y, z, fraction = mosaic_turns(count, seed).T
-    return np.ascontiguousarray(np.array(rotation_rows.py_func(x, y, z, np.sin(spread * fraction), np.cos(spread * fraction))).T)
+    return np.ascontiguousarray(np.array(rotation_rows((x, y, z), np.sin(spread * fraction), np.cos(spread * fraction))).T)
 
 
 def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
@@ -102,7 +59,9 @@ def random_missetting(state: RandomState) -> Vector:
 
     The spread of 90 is meant as degrees by the reference, and used as radians.
     """
-    return missetting_angles(random_rotation(90.0, state))
+    rotation = np.empty((1, 9))
+    run("random_rotations", 90.0, state, rotation)
+    return missetting_angles(rotation[0])
 
 
 def missetting_angles(rotation: np.ndarray) -> Vector:

@@ -165,9 +165,7 @@ def kept_polarization(fast, slow, tables):
                 direction = unit(subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector))
                 for source in range(beam.wavelengths.shape[0]):
                     incident = vector_of(beam.incident[source], 0)
-                    if not (
-                        beam.dmin > 0.0 and is_cut(scattering_vector(direction, incident, beam.wavelengths[source]), beam.dmin)
-                    ):
+                    if not (beam.dmin > 0.0 and is_cut(scattering_vector(direction, incident, beam.wavelengths[source]), beam.dmin)):
                         return layer, sub_slow, sub_fast, source
     return 0, 0, 0, -1
 

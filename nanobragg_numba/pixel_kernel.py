@@ -1,8 +1,7 @@
-"""The exact engine: the sum over all steps of a pixel, in the reference's order, in parallel over rows."""
+"""The exact engine: the sum over all steps of a pixel, in the reference's order, row by row."""
 
-from numba import prange
-
-from .compiled import compiled, inlined
+from .array_types import Doubles1, Doubles2, Flags2, Singles2, Whole1, Whole2
+from .compiled import entry, inlined
 from .formulas import (
     can_interpolate,
     capture_fraction,
@@ -17,6 +16,7 @@ from .formulas import (
     subpixel_position,
     tricubic_structure_factor,
 )
+from .tables import Tables
 from .vectors import magnitude, unit
 
 
@@ -153,68 +153,69 @@ def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
 
 
 @inlined
-def exact_row(slow, row, columns, mask, tables, first_pixel, last_interpolated, evaluations, out):
-    """Compute one row; see ``exact_rows``. Returns the sum of solid angles, and where the table was left, or -1."""
-    counted = evaluations.size > 1
-    width = tables[0].fast_pixels
-    interpolate = tables[3].interpolate
-    omega_total = 0.0
-    left_at = -1
-    for fast in range(columns[0], columns[1]):
-        if not mask[row, fast]:
-            continue
-        index = slow * width + fast
-        on = interpolate and index <= last_interpolated
-        before = evaluations[row, fast] if counted else 0
-        value, omega_sum, still_on, _, _ = pixel_value(fast, slow, tables, index == first_pixel, on, before, None)
-        out[row, fast] = value
-        omega_total += omega_sum
-        if on and not still_on and left_at < 0:
-            left_at = fast
-    return omega_total, left_at
+def store(out, doubles, slow, fast, value):
+    """Put a pixel into whichever of the two images is wanted. The reference adds to a single-precision zero: -0 becomes +0."""
+    if doubles.shape[0] > 0:
+        doubles[slow, fast] = value + 0.0
+    else:
+        out[slow, fast] = value + 0.0
 
 
-@compiled(parallel=True)
-def exact_rows(rows, columns, mask, detector, beam, crystal, rules, first_pixel, last_interpolated, evaluations, out, omega_sums, left):
-    """Compute the pixels of ``rows`` and ``columns`` (start, end) into ``out`` (rows, fast), float64.
+@entry
+def exact_rows(
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, first_pixel: int,
+    last_interpolated: int, evaluations: Whole2, out: Singles2, doubles: Doubles2, omega_sums: Doubles1, left: Whole1,
+) -> None:  # fmt: skip
+    """Compute the pixels of ``rows`` and ``columns`` (start, end) that ``mask`` (slow, fast) tells to.
 
-    ``mask`` (rows, fast) says which to compute; the tables stand apart, since numba's parallel loops take no nested
-    tuples. ``first_pixel``: index of the pixel of the run's first sweep;
-    ``last_interpolated``: index of the last pixel that begins with interpolation on; ``evaluations`` (rows, fast)
-    or (1, 1): polarization factors computed before each pixel. ``omega_sums`` (rows,) gets the sum of solid angles;
-    ``left`` (rows,) the fast index of the first pixel that left the structure-factor table, or -1.
+    They go into ``out`` (slow, fast), or, where that is not empty, into ``doubles``. ``first_pixel``: index of the pixel
+    of the run's first sweep;
+    ``last_interpolated``: index of the last pixel that begins with interpolation on; ``evaluations`` (slow, fast)
+    or (1, 1): polarization factors computed before each pixel. ``omega_sums`` (slow,) gets the sum of solid angles;
+    ``left`` (slow,) the fast index of the first pixel that left the structure-factor table, or -1. ``work`` is not used.
     """
-    for slow in prange(rows[0], rows[1]):
-        row = slow - rows[0]
-        omega_sums[row], left[row] = exact_row(
-            slow, row, columns, mask, (detector, beam, crystal, rules), first_pixel, last_interpolated, evaluations, out
-        )
+    counted = evaluations.size > 1
+    for slow in range(rows[0], rows[1]):
+        omega_total = 0.0
+        left_at = -1
+        for fast in range(columns[0], columns[1]):
+            if not mask[slow, fast]:
+                continue
+            index = slow * tables.detector.fast_pixels + fast
+            on = tables.rules.interpolate and index <= last_interpolated
+            before = evaluations[slow, fast] if counted else 0
+            value, omega_sum, still_on, _, _ = pixel_value(fast, slow, tables, index == first_pixel, on, before, None)
+            store(out, doubles, slow, fast, value)
+            omega_total += omega_sum
+            if on and not still_on and left_at < 0:
+                left_at = fast
+        omega_sums[slow] = omega_total
+        left[slow] = left_at
 
 
-@compiled(parallel=True)
-def count_rows(rows, columns, mask, detector, beam, crystal, rules, evaluations, sweeps):
+@entry
+def count_rows(
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, evaluations: Whole2, sweeps: Whole2
+) -> None:
     """Count, for each pixel of some rows, the polarization factors computed and the sweeps done.
 
-    Give tables without orientations: then only the geometry is worked out.
+    Give tables without orientations: then only the geometry is worked out. ``work`` is not used.
     """
-    for slow in prange(rows[0], rows[1]):
-        row = slow - rows[0]
+    for slow in range(rows[0], rows[1]):
         for fast in range(columns[0], columns[1]):
-            if mask[row, fast]:
-                _, _, _, evaluations[row, fast], sweeps[row, fast] = pixel_value(
-                    fast, slow, (detector, beam, crystal, rules), False, False, 0, None
-                )
+            if mask[slow, fast]:
+                _, _, _, evaluations[slow, fast], sweeps[slow, fast] = pixel_value(fast, slow, tables, False, False, 0, None)
 
 
-@inlined
-def record_pixel(fast, slow, tables, first, interpolate, evaluation, record):
+@entry
+def record_pixel(fast: int, slow: int, tables: Tables, first: bool, interpolate: bool, evaluation: int, record: Doubles1) -> None:
     """Compute one pixel and leave its intermediates in ``record``; see PixelRecord."""
-    return pixel_value(fast, slow, tables, first, interpolate, evaluation, record)
+    pixel_value(fast, slow, tables, first, interpolate, evaluation, record)
 
 
-@inlined
-def serial_solid_angle(window, mask, tables):
-    """The sum of the solid angles of all sub-pixels, added up one by one in the reference's order."""
+@entry
+def serial_solid_angle(window: tuple[int, int, int, int], mask: Flags2, tables: Tables, result: Doubles1) -> None:
+    """Into ``result[0]``: the sum of the solid angles of all sub-pixels, added up one by one in the reference's order."""
     detector, _, _, rules = tables
     total = 0.0
     for slow in range(window[2], window[3]):
@@ -229,4 +230,4 @@ def serial_solid_angle(window, mask, tables):
                             position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
                             omega = solid_angle(magnitude(position), detector)
                         total += omega
-    return total
+    result[0] = total

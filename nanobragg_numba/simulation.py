@@ -1,7 +1,6 @@
 """Parameters to image: runs the pixel kernel block by block."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
@@ -11,12 +10,14 @@ import numpy as np
 
 from .experiment import Experiment, derive_experiment
 from .geometry import Geometry
+from .guard import WORK_SHAPE, is_supported, relative_error_bound
 from .parameters import PRECISIONS, Compat, Parameters, Precision
+from .stored_code import run, run_rows
 from .tables import PixelRecord, Tables
+from .threads import most_threads
 
-# One launch at a time: a launch takes all threads anyway, and numba's last-resort threading layer aborts on two.
-_LAUNCH = threading.Lock()
 SECONDS_PER_BLOCK = 0.2
+STEPS_OF_FIRST_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class PixelEngine:
     where the first sweep is (Q1), and how often the polarization axis was made a unit vector (Q4).
     """
 
-    def __init__(self, experiment: Experiment, dtype: Any = np.float32, precision: Precision = "guarded"):
+    def __init__(self, experiment: Experiment, dtype: Any = np.float32, precision: Precision = "guarded", threads: int | None = None):
         self.experiment = experiment
+        self.threads = threads or most_threads()
         self.precision = _precision_in_force(experiment, dtype, precision)
         self.recomputed = 0
         """Pixels whose rounding the guarded engine left to the exact one."""
@@ -79,6 +81,10 @@ class PixelEngine:
             inside = slice(slow_start, slow_end), slice(fast_start, fast_end)
             self.computed[inside] = True if experiment.mask is None else experiment.mask[inside]
         tables = experiment.tables
+        nothing = np.zeros((0, 0), np.float32), np.zeros((0, 0))
+        self._images = (self.image, nothing[1]) if self.image.dtype == np.float32 else (nothing[0], self.image)
+        self._omega_sums = np.zeros(shape[0])
+        self._left = np.full(shape[0], -1)
         self.counts_evaluations = len(tables.beam.axes) > 1 and tables.beam.kahn != 0.0 and not tables.rules.spec
         self.seeks_first = tables.crystal.first_orientations is not tables.crystal.orientations
         self.first_pixel = -1
@@ -88,101 +94,69 @@ class PixelEngine:
 
     def blocks(self) -> Iterator[Block]:
         """Compute the image; yields after each block of rows."""
-        from numba import get_num_threads
-
         compute = self._compute_exact if self.precision == "exact" else self._compute_vectorised
         _, _, slow, slow_end = self.window
-        rows = 2 * get_num_threads()
+        rows = max(2 * self.threads, STEPS_OF_FIRST_BLOCK // (self.experiment.steps * self.image.shape[1]))
         while slow < slow_end:
             end = min(slow + rows, slow_end)
             started = perf_counter()
             before = self.out_of_table
-            with _LAUNCH:
-                compute(slow, end)
+            compute(slow, end)
             elapsed = perf_counter() - started
             yield Block(slow, end, self.computed[slow:end], self.out_of_table if before is None else None)
-            rows = max(get_num_threads(), min(4 * rows, int(rows * SECONDS_PER_BLOCK / max(elapsed, 1e-4))))
+            rows = max(self.threads, min(4 * rows, int(rows * SECONDS_PER_BLOCK / max(elapsed, 1e-4))))
             slow = end
+        self.solid_angle_sum = float(self._omega_sums.sum())
 
     def _compute_exact(self, slow: int, end: int) -> None:
-        from .pixel_kernel import exact_rows
-
-        tables = self.experiment.tables
-        columns = self.window[:2]
-        width = tables.detector.fast_pixels
-        mask = self.computed[slow:end]
-        evaluations = self._census(slow, end, mask)
-        out = np.zeros((end - slow, width))
-        omega_sums = np.zeros(end - slow)
-        left = np.full(end - slow, -1)
-
-        def run(start: int, last_interpolated: int) -> None:
-            part = slice(start - slow, None)
-            counts = evaluations[part] if evaluations.size > 1 else evaluations
-            exact_rows(
-                (start, end), columns, mask[part], *tables, self.first_pixel, last_interpolated, counts,
-                out[part], omega_sums[part], left[part],
-            )  # fmt: skip
-
-        run(slow, 2**62 if self.out_of_table is None else self.out_of_table.pixel)
+        evaluations = self.census(slow, end)
+        self._exact_rows(slow, end, 2**62 if self.out_of_table is None else self.out_of_table.pixel, evaluations)
+        left = self._left[slow:end]
         if self.out_of_table is None and (left >= 0).any():
-            row = int(np.argmax(left >= 0))
-            fast = int(left[row])
-            self.out_of_table = self._leaving_step(slow + row, fast, int(evaluations[row, fast]) if evaluations.size > 1 else 0)
+            row = slow + int(np.argmax(left >= 0))
+            fast = int(self._left[row])
+            self.out_of_table = self._leaving_step(row, fast, int(evaluations[row, fast]) if evaluations.size > 1 else 0)
             # Pixels behind this one must not interpolate; those before it never left the table.
-            run(slow + row, self.out_of_table.pixel)
-        # The reference adds to a single-precision zero: -0 becomes +0.
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.image[slow:end] = out + 0.0
-        self.solid_angle_sum += float(omega_sums.sum())
+            self._exact_rows(row, end, self.out_of_table.pixel, evaluations)
+
+    def _exact_rows(self, slow: int, end: int, last_interpolated: int, evaluations: np.ndarray) -> None:
+        run_rows(
+            "exact_rows", (slow, end), self.threads, (0, 0), self.window[:2], self.computed, self.experiment.tables, self.first_pixel,
+            last_interpolated, evaluations, *self._images, self._omega_sums, self._left,
+        )  # fmt: skip
 
     def _compute_vectorised(self, slow: int, end: int) -> None:
-        from .vector_kernel import guarded_rows, relative_error_bound
-
-        x = self.experiment
-        mask = self.computed[slow:end]
-        self._census(slow, end, mask)
-        omega_sums = np.zeros(end - slow)
-        recomputed = np.zeros(end - slow, np.int64)
-        bound = relative_error_bound(x.tables) if self.precision == "guarded" else 0.0
-        guarded_rows(
-            (slow, end),
-            self.window[:2],
-            mask,
-            *x.tables,
-            self.first_pixel,
-            bound,
-            self.precision == "single",
-            self.image[slow:end],
-            omega_sums,
-            recomputed,
-        )
-        self.solid_angle_sum += float(omega_sums.sum())
+        self.census(slow, end)
+        tables = self.experiment.tables
+        bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
+        recomputed = np.zeros(len(self.image), np.int64)
+        run_rows(
+            "guarded_rows", (slow, end), self.threads, WORK_SHAPE, self.window[:2], self.computed, tables, self.first_pixel, bound,
+            self.precision == "single", *self._images, self._omega_sums, recomputed,
+        )  # fmt: skip
         self.recomputed += int(recomputed.sum())
 
-    def _census(self, slow: int, end: int, mask: np.ndarray) -> np.ndarray:
+    def census(self, slow: int, end: int) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""
         looks_for_first = self.seeks_first and self.first_pixel < 0
-        width = self.experiment.tables.detector.fast_pixels
+        computed, width = self.computed[slow:end], self.image.shape[1]
         if looks_for_first and self.experiment.tables.beam.dmin <= 0.0:
-            if mask.any():
-                self.first_pixel = slow * width + int(np.argmax(mask.ravel()))
+            if computed.any():
+                self.first_pixel = slow * width + int(np.argmax(computed.ravel()))
             looks_for_first = False
         if not (looks_for_first or self.counts_evaluations):
             return np.zeros((1, 1), np.int64)
-        from .pixel_kernel import count_rows
-
-        counts = np.zeros(mask.shape, np.int64)
-        sweeps = np.zeros(mask.shape, np.int64)
-        count_rows((slow, end), self.window[:2], mask, *_without_orientations(self.experiment.tables), counts, sweeps)
+        counts, sweeps = np.zeros(self.image.shape, np.int64), np.zeros(self.image.shape, np.int64)
+        tables = _without_orientations(self.experiment.tables)
+        run_rows("count_rows", (slow, end), self.threads, (0, 0), self.window[:2], self.computed, tables, counts, sweeps)
         if looks_for_first and sweeps.any():
-            self.first_pixel = slow * width + int(np.argmax(sweeps.ravel() > 0))
+            self.first_pixel = int(np.argmax(sweeps.ravel() > 0))
         if not self.counts_evaluations:
             return np.zeros((1, 1), np.int64)
-        running = np.cumsum(counts.ravel()) + self.evaluations_so_far
-        before = (running - counts.ravel()).reshape(mask.shape)
+        running = np.cumsum(counts[slow:end].ravel()) + self.evaluations_so_far
+        counts[slow:end] = (running - counts[slow:end].ravel()).reshape(computed.shape)
         self.evaluations_so_far = int(running[-1])
-        return before
+        return counts
 
     def _leaving_step(self, slow: int, fast: int, evaluation: int) -> OutOfTable:
         record = self.record(fast, slow, True, evaluation)
@@ -204,18 +178,16 @@ class PixelEngine:
         printed = {(f"{value / steps:g}", f"{100 * value / steps / 4 / math.pi:g}") for value in possible}
         if len(printed) == 1:
             return total
-        from .pixel_kernel import serial_solid_angle
-
-        return float(serial_solid_angle(self.window, self.computed, self.experiment.tables))
+        result = np.zeros(1)
+        run("serial_solid_angle", self.window, self.computed, self.experiment.tables, result)
+        return float(result[0])
 
     def record(self, fast: int, slow: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
         """The intermediates of one pixel (see PixelRecord); nan where it did not get so far."""
-        from .pixel_kernel import record_pixel
-
         record = np.full(PixelRecord.SIZE, np.nan)
         tables = self.experiment.tables
         first = slow * tables.detector.fast_pixels + fast == self.first_pixel
-        record_pixel(fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
+        run("record_pixel", fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
         return record
 
 
@@ -225,8 +197,6 @@ def _precision_in_force(experiment: Experiment, dtype: Any, precision: Precision
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision == "exact" or (precision == "guarded" and np.dtype(dtype) != np.float32):
         return "exact"
-    from .vector_kernel import is_supported
-
     return precision if is_supported(experiment.tables) else "exact"
 
 
@@ -241,20 +211,22 @@ def simulate(
     compat: Compat = "spec",
     dtype: Any = np.float32,
     precision: Precision = "guarded",
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
     """The diffraction image of ``parameters``.
 
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
     all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
-    the same bits, "double" does not prove its last one, "single" is for previews; see docs/performance.md. ``progress`` is called
+    the same bits, "double" does not prove its last one, "single" is for previews; see docs/performance.md. ``threads``: how many
+    to compute with, by default as many as this process may use processors; the image does not depend on it. ``progress`` is called
     with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with the derived
     geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense.
     """
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     experiment = derive_experiment(parameters, compat)
-    engine = PixelEngine(experiment, dtype, precision)
+    engine = PixelEngine(experiment, dtype, precision, threads)
     for block in engine.blocks():
         if progress is not None:
             progress(block.slow_end - engine.window[2], engine.window[3] - engine.window[2])

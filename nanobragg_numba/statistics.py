@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compiled import compiled
+from .stored_code import run
 
 
 class Statistics(NamedTuple):
@@ -18,42 +18,18 @@ class Statistics(NamedTuple):
     rmsd: float
 
 
-@compiled
-def _sums(image, window, mask):
-    maximum, at = 0.0, -1
-    total = squares = 0.0
-    count = 0
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            if mask[slow, fast]:
-                value = image[slow, fast]
-                if value > maximum:
-                    maximum, at = np.float64(value), slow * image.shape[1] + fast
-                total += value
-                squares += np.float64(np.float32(value * value))
-                count += 1
-    return maximum, at, total, squares, count
-
-
-@compiled
-def _squared_deviations(image, window, mean):
-    squares = 0.0
-    for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            difference = np.float64(image[slow, fast]) - mean
-            squares += difference * difference
-    return squares
-
-
 def statistics(image: np.ndarray, window: tuple[int, int, int, int], mask: np.ndarray) -> Statistics:
     """Statistics of a float32 image (slow, fast).
 
     ``window``: fast start, fast end, slow start, slow end. The mask counts for all but the deviation, as in the reference.
     """
-    maximum, at, total, squares, count = _sums(image, window, mask)
+    sums, counts = np.zeros(3), np.zeros(2, np.int64)
+    run("image_sums", image, window, mask, sums, counts)
+    (maximum, total, squares), (at, count) = map(float, sums), map(int, counts)
     mean = total / max(count, 1)
     rms = math.sqrt(squares / (max(count, 2) - 1))
-    deviations = _squared_deviations(image, window, mean)
+    deviations = np.zeros(1)
+    run("squared_deviations", image, window, mean, deviations)
     pixels = max(window[1] - window[0], 0) * max(window[3] - window[2], 0)
-    rmsd = math.sqrt(deviations / (max(pixels, 2) - 1))
+    rmsd = math.sqrt(float(deviations[0]) / (max(pixels, 2) - 1))
     return Statistics(maximum, at, mean, rms, rmsd)

@@ -2,7 +2,6 @@
 
 import math
 
-
 from .compiled import derivative
 from .formulas import GAUSS, ROUND, SQUARE, can_interpolate, nearest_index, scaled_radius_squared
 from .partials import cubic_slopes, cubic_weights, squared_grating, squared_sphere

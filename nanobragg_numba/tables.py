@@ -2,17 +2,17 @@
 
 from typing import NamedTuple
 
-import numpy as np
+from .array_types import Doubles1, Doubles2, Doubles3
 
 
 class DetectorTable(NamedTuple):
     """Detector geometry and absorption; vectors are arrays (3,), lengths in metres."""
 
-    fast: np.ndarray
-    slow: np.ndarray
-    normal: np.ndarray
-    beam: np.ndarray
-    pix0: np.ndarray
+    fast: Doubles1
+    slow: Doubles1
+    normal: Doubles1
+    beam: Doubles1
+    pix0: Doubles1
     pixel_size: float
     subpixel_size: float
     oversample: int
@@ -30,15 +30,15 @@ class DetectorTable(NamedTuple):
 class BeamTable(NamedTuple):
     """Sources and polarization."""
 
-    incident: np.ndarray
+    incident: Doubles2
     """(sources, 3): unit vectors along the beam."""
-    wavelengths: np.ndarray
+    wavelengths: Doubles1
     """(sources,): metres."""
-    weights: np.ndarray
+    weights: Doubles1
     """(sources,): sum 1; only "spec" uses them."""
     kahn: float
     polarized: bool
-    axes: np.ndarray
+    axes: Doubles2
     """(n, 3): the polarization axis at the first, second, ... evaluation of the run; see ``axis_orbit``."""
     axes_repeat_from: int
     """The evaluations after the last row go back to this one, and on from there."""
@@ -48,18 +48,18 @@ class BeamTable(NamedTuple):
 class CrystalTable(NamedTuple):
     """Lattice orientations, shape and structure factors."""
 
-    orientations: np.ndarray
+    orientations: Doubles2
     """(steps, 9): a, b, c in metres for every phi step and, within it, mosaic domain."""
-    first_orientations: np.ndarray
+    first_orientations: Doubles2
     """(steps, 9): the same for the first sweep of the run (Q1)."""
-    star: np.ndarray
+    star: Doubles1
     """(9,): a*, b*, c* in 1/A, unrotated."""
     na: float
     nb: float
     nc: float
     shape: int
     fudge: float
-    factors: np.ndarray
+    factors: Doubles3
     """(h, k, l) structure factors, padded by one; see StructureFactors."""
     h_min: int
     k_min: int

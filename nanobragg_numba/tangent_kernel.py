@@ -1,7 +1,7 @@
 """The tangent: from K directions of change of the continuous variables to K derivative images, in one pass over the steps.
 
-``dots`` (Variables) holds the changes, each with a leading axis for the direction; ``lattice_dot`` (K, steps, 9) those of the turned lattice
-axes. Geometry, steps and their partial derivatives are those of the adjoint.
+``dots`` (Variables) holds the changes, each with a leading axis for the direction; ``lattice_dot`` (K, steps, 9) those of the turned
+lattice axes. Geometry, steps and their partial derivatives are those of the adjoint.
 """
 
 from .adjoint_kernel import (
@@ -204,7 +204,9 @@ def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, f
                             polarization_tangents(n, source, dots, w, c[k], k)
                         c[k, SUM_DOT, :n] = 0.0
                     sums[:n] = 0.0
-                    tangent_steps(n, p, w, c, crystal.orientations, lattice_dot, crystal, True, interpolate, dots, factors_dot, places, sums)
+                    tangent_steps(
+                        n, p, w, c, crystal.orientations, lattice_dot, crystal, True, interpolate, dots, factors_dot, places, sums
+                    )
                     for k in range(directions):
                         weight_dot = dots.weights[k, source]
                         scale_dot = dots.scale[k, 0] / rules.scale
@@ -287,7 +289,8 @@ def lattice_tangent(axes, spindle, angles, rotations, axes_dot, spindle_dot, ang
 
 @compiled(nogil=True)
 def tangent_rows(
-    rows, step, columns, mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places, sums, out
+    rows, step, columns, mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places,
+    sums, out
 ):  # fmt: skip
     """Fill ``out`` (K, slow, fast) in every ``step``-th row of ``rows``, in ``columns``; see ``adjoint_rows``."""
     detector, _, _, rules = tables

@@ -159,22 +159,10 @@ def _run_engine(experiment: Experiment, slow: int, fast: int) -> tuple[float, bo
         if block.slow_end > slow:
             break
     event = engine.out_of_table
-    evaluation = _evaluations_before(experiment, engine, slow, fast) if engine.counts_evaluations else 0
+    before = PixelEngine(experiment, np.float64, "exact").census(engine.window[2], slow + 1) if engine.counts_evaluations else None
+    evaluation = 0 if before is None else int(before[slow, fast])
     interpolate = bool(tables.rules.interpolate) and (event is None or index <= event.pixel)
     return float(engine.image[slow, fast]), index == engine.first_pixel, interpolate, evaluation
-
-
-def _evaluations_before(experiment: Experiment, engine: PixelEngine, slow: int, fast: int) -> int:
-    from .pixel_kernel import count_rows
-
-    start = engine.window[2]
-    mask = engine.computed[start : slow + 1]
-    counts, sweeps = np.zeros(mask.shape, np.int64), np.zeros(mask.shape, np.int64)
-    detector, beam, crystal, rules = experiment.tables
-    none = np.zeros((0, 9))
-    bare = crystal._replace(orientations=none, first_orientations=none)
-    count_rows((start, slow + 1), engine.window[:2], mask, detector, beam, bare, rules, counts, sweeps)
-    return int(counts[:-1].sum() + counts[-1, :fast].sum())
 
 
 def trace_pixel(experiment: Experiment, slow: int, fast: int, dtype: Any = np.float64) -> PixelTrace:

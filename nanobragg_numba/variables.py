@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .experiment import Experiment, lattice_orientations
+from .experiment import Experiment
 from .tables import Tables
 
 
@@ -71,17 +71,26 @@ def variables_of(experiment: Experiment) -> Variables:
     )  # fmt: skip
 
 
+def _turned(v: Variables, angles: np.ndarray) -> np.ndarray:
+    """``lattice_orientations``, of complex numbers too."""
+    from .orientation_kernel import turned_lattices
+
+    mosaic = v.mosaic.reshape(-1, 9)
+    orientations = np.empty((len(angles) * max(len(mosaic), 1), 9), v.axes.dtype)
+    turned_lattices(v.axes.reshape(3, 3), tuple(v.spindle), angles, mosaic, orientations)
+    return orientations
+
+
 def tables_at(v: Variables, factors: np.ndarray, tables: Tables) -> Tables:
     """``tables`` with their continuous quantities replaced by ``v`` and ``factors``, which may be complex."""
     detector, beam, crystal, rules = tables
-    axes, spindle, mosaic = v.axes.reshape(3, 3), tuple(v.spindle), v.mosaic.reshape(-1, 9)
-    orientations = lattice_orientations(axes, spindle, v.angles, mosaic)
-    first = lattice_orientations(axes, spindle, v.first_angles, mosaic) if len(v.first_angles) else orientations
+    orientations = _turned(v, v.angles)
+    first = _turned(v, v.first_angles) if len(v.first_angles) else orientations
     pixel = v.pixel_size[0]
     return Tables(
         detector._replace(
-            fast=v.fast, slow=v.slow, normal=v.normal, beam=v.beam, pix0=v.pix0, pixel_size=pixel, subpixel_size=pixel / detector.oversample,
-            distance=v.distance[0], close_distance=v.close_distance[0],
+            fast=v.fast, slow=v.slow, normal=v.normal, beam=v.beam, pix0=v.pix0, pixel_size=pixel, subpixel_size=pixel /
+            detector.oversample, distance=v.distance[0], close_distance=v.close_distance[0],
         ),
         beam._replace(
             incident=v.incident.reshape(-1, 3), wavelengths=v.wavelengths, weights=v.weights, kahn=v.kahn[0],

@@ -8,12 +8,11 @@ reference's state leaks into a pixel, ``pixel_value`` of the exact engine comput
 import math
 
 import numpy as np
-from numba import prange
 
-from .compiled import compiled, inlined
+from .array_types import Doubles1, Doubles2, Flags2, Singles2, Whole1
+from .compiled import compiled, entry, inlined
 from .formulas import (
     GAUSS,
-    ROUND,
     SQUARE,
     capture_fraction,
     gaussian_exponent,
@@ -27,74 +26,11 @@ from .formulas import (
     subpixel_position,
     tophat,
 )
-from .pixel_kernel import pixel_value, polarization_axis
+from .guard import CHUNK
+from .pixel_kernel import pixel_value, polarization_axis, store
 from .tables import DetectorTable, Tables
-from .vector_math import (
-    LARGEST_ARGUMENT,
-    decay,
-    has_fused_multiply_add,
-    has_known_libm,
-    nearest_whole,
-    sine_magnitude,
-    sine_of_turns,
-)
+from .vector_math import decay, nearest_whole, sine_magnitude, sine_of_turns
 from .vectors import magnitude, unit
-
-CHUNK = 128
-# Units of 2^-53, derived in docs/error-bound.md: of one step's intensity with all that is done once a pixel, of the
-# sum's growth a step, and of its growth where the switches multiply the running sum.
-STEP_UNITS = 160.0
-GROWTH_UNITS = 3.0
-PRODUCT_UNITS = 10.0
-
-
-def is_supported(tables: Tables) -> bool:
-    """Whether the vector loop covers all that ``tables`` ask for; what it does not, the exact engine computes."""
-    rules, beam = tables.rules, tables.beam
-    return (
-        has_fused_multiply_add()
-        and has_known_libm()
-        and _shape_is_covered(tables)
-        and not rules.interpolate
-        and (len(beam.axes) == 1 or beam.kahn == 0.0 or rules.spec)
-        and rules.background >= 0.0
-        and rules.scale > 0.0
-        and _largest_argument(tables) < LARGEST_ARGUMENT
-    )
-
-
-def _multiplies_the_sum(tables: Tables) -> bool:
-    """Whether an oversampling switch multiplies the running sum at every step (Q3)."""
-    rules = tables.rules
-    return rules.each_thick or rules.each_polar or rules.each_omega
-
-
-def _shape_is_covered(tables: Tables) -> bool:
-    """Round crystals cancel near the zeros of their transform; flat and Gaussian spots can be exactly zero, where the
-    reference skips the switches' products. The limits keep what underflows far below single precision."""
-    rules, crystal = tables.rules, tables.crystal
-    if crystal.shape == SQUARE:
-        return True
-    if crystal.shape == ROUND or _multiplies_the_sum(tables):
-        return False
-    peak = (crystal.na * crystal.nb * crystal.nc) ** 2 * max(float(np.abs(crystal.factors).max()), abs(crystal.default_F)) ** 2
-    return crystal.fudge >= 0.0 and peak < 1e100 and rules.scale < 1e100
-
-
-def _largest_argument(tables: Tables) -> float:
-    """An upper bound of |N pi h| over all steps: |a| |s| with |s| at most 2 / lambda."""
-    crystal = tables.crystal
-    edges = np.linalg.norm(crystal.orientations.reshape(-1, 3, 3), axis=2).max(axis=0)
-    cells = np.array([crystal.na, crystal.nb, crystal.nc])
-    return float((edges * cells).max() * 2.01 / tables.beam.wavelengths.min() * math.pi)
-
-
-def relative_error_bound(tables: Tables) -> float:
-    """Bound on the relative difference of a pixel's value from the reference's."""
-    detector = tables.detector
-    growth = PRODUCT_UNITS if _multiplies_the_sum(tables) else GROWTH_UNITS
-    steps = len(tables.crystal.orientations) * len(tables.beam.wavelengths) * detector.oversample**2 * detector.layers
-    return (STEP_UNITS + growth * steps) * 2.0**-53
 
 
 @inlined
@@ -269,23 +205,25 @@ def late_polarization(n, dx, dy, dz, incident, kahn, axis, keep, each, polar):
             polar[i] = polarization_factor(kahn, beam, direction, axis)
 
 
-@compiled(parallel=True)
-def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel, bound, single, out, omega_sums, recomputed):
-    """Compute the pixels of ``rows`` and ``columns`` into ``out`` (rows, fast), the image itself.
+@entry
+def guarded_rows(
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, first_pixel: int, bound: float,
+    single: bool, out: Singles2, doubles: Doubles2, omega_sums: Doubles1, recomputed: Whole1,
+) -> None:  # fmt: skip
+    """Compute the pixels of ``rows`` and ``columns`` into ``out`` or ``doubles``, as ``exact_rows`` does; ``work``: guard.WORK_SHAPE.
 
     Each value rounds to the reference's float32, but for single-precision ties that the exact engine resolves;
-    ``recomputed`` (rows,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``; with 0 the guard is off.
+    ``recomputed`` (slow,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``; with 0 the guard is off.
     ``single``: sines in single precision, for previews.
     """
+    arrays, beam, crystal, rules = tables
     chunks = (columns[1] - columns[0] + CHUNK - 1) // CHUNK
-    for slow in prange(rows[0], rows[1]):
+    for slow in range(rows[0], rows[1]):
         detector = DetectorTable(
             three(arrays.fast), three(arrays.slow), three(arrays.normal), three(arrays.beam), three(arrays.pix0), arrays.pixel_size,
             arrays.subpixel_size, arrays.oversample, arrays.distance, arrays.close_distance, arrays.curved, arrays.point_pixel,
             arrays.thickness, arrays.layer_thickness, arrays.layers, arrays.mu, arrays.fast_pixels,
         )  # fmt: skip
-        row = slow - rows[0]
-        work = np.empty((21, CHUNK))
         omega_total = 0.0
         again = 0
         for chunk in range(chunks):
@@ -293,7 +231,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
             n = min(CHUNK, columns[1] - start)
             any_pixel = False
             for i in range(n):
-                any_pixel |= mask[row, start + i]
+                any_pixel |= mask[slow, start + i]
             if not any_pixel:
                 continue
             chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work)
@@ -307,7 +245,7 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
                 total[i] = value
             for i in range(n):
                 fast = start + i
-                if not mask[row, fast]:
+                if not mask[slow, fast]:
                     continue
                 value = total[i]
                 low, high = np.float32(value * (1.0 - bound)), np.float32(value * (1.0 + bound))
@@ -317,11 +255,10 @@ def guarded_rows(rows, columns, mask, arrays, beam, crystal, rules, first_pixel,
                 if low != high or first or value != value or again_here:
                     value, _, _, _, _ = pixel_value(fast, slow, (detector, beam, crystal, rules), first, False, 0, None)
                     again += 1
-                # The reference adds to a single-precision zero: -0 becomes +0.
-                out[row, fast] = value + 0.0
+                store(out, doubles, slow, fast, value)
                 omega_total += omega_sum[i]
-        omega_sums[row] = omega_total
-        recomputed[row] = again
+        omega_sums[slow] = omega_total
+        recomputed[slow] = again
 
 
 @compiled
@@ -338,7 +275,6 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
     polar[:n] = 0.0 if beam.polarized else 1.0
     omega_sum[:n] = 0.0
     keep[:n] = 1.0
-    products[:, :n] = 1.0
     listed = crystal.factors.size > 1
     general = crystal.shape != SQUARE or listed or beam.dmin > 0.0 or rules.each_thick or rules.each_polar or rules.each_omega
     pending = beam.polarized
@@ -372,12 +308,10 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
                         chunk_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
                         pending = False
                     if general:
-                        if rules.each_thick:
-                            products[0, :n] = capture[:n]
-                        if rules.each_polar:
-                            products[1, :n] = polar[:n]
-                        if rules.each_omega:
-                            products[2, :n] = omega[:n]
+                        for i in range(n):
+                            products[0, i] = capture[i] if rules.each_thick else 1.0
+                            products[1, i] = polar[i] if rules.each_polar else 1.0
+                            products[2, i] = omega[i] if rules.each_omega else 1.0
                         add_general_steps(s, part, n, crystal.orientations, crystal, listed, keep, products, hkl, squares, single)
                     else:
                         intensity = crystal.default_F * crystal.default_F

@@ -1,11 +1,8 @@
 """Arithmetic that LLVM turns into vector instructions: fused multiply-add, rounding, and our own sine."""
 
 import math
-import platform
 from typing import Any
 
-import llvmlite.binding
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
@@ -27,8 +24,6 @@ LN2_2 = float.fromhex("0x1.abc9e3b39803fp-56")
 """ln 2 = LN2_1 + LN2_2, to 2^-109."""
 # exp(r) = 1 + r + r^2 / 2 + ... to r^13: truncated below 2^-57 on |r| <= ln(2) / 2.
 E3, E4, E5, E6, E7, E8, E9, E10, E11, E12, E13 = (1.0 / math.factorial(n) for n in range(3, 14))
-LARGEST_ARGUMENT = 2.0**30
-"""Up to here the argument reduction of ``sine_magnitude`` keeps its bound."""
 
 
 def _calling(name: str) -> Any:
@@ -66,26 +61,9 @@ def power_of_two(typing_context, k):  # type: ignore[no-untyped-def]
     return k(k), generate
 
 
-def has_fused_multiply_add() -> bool:
-    """Whether compiled code may use it; without, every ``fma`` is a slow library call."""
-    config: Any = numba.config
-    if config.CPU_NAME or config.CPU_FEATURES:
-        return "+fma" in (config.CPU_FEATURES or "").split(",")
-    try:
-        features = llvmlite.binding.get_host_cpu_features()
-    except RuntimeError:
-        return False
-    return bool(features.get("fma") or features.get("neon"))
-
-
-def has_known_libm() -> bool:
-    """Whether sin and cos are glibc's, whose errors the bound builds on."""
-    return platform.libc_ver()[0] == "glibc"
-
-
 @inlined
 def sine_magnitude(x):
-    """sin(x) up to its sign, for |x| < 2^30; relative error below 6 x 2^-53 (docs/error-bound.md)."""
+    """sin(x) up to its sign, for |x| < 2^30 (guard.LARGEST_ARGUMENT); relative error below 6 x 2^-53 (docs/error-bound.md)."""
     k = nearest_whole(x * INVERSE_PI)
     r = fma(-k, PI_3, fma(-k, PI_2, fma(-k, math.pi, x)))
     u = r * r

@@ -1,41 +1,34 @@
 """Three-vectors as tuples of floats, in the reference's order of operations.
 
-Plain Python on the host and, unchanged, inside compiled kernels: sums run x, y, z from the left, nothing is
-re-associated, so both give the reference's bits.
+Plain Python on the host and, unchanged, inside compiled kernels (compiled.py hands them to numba): sums run x, y, z
+from the left, nothing is re-associated, so both give the reference's bits.
 """
-
-from numba.extending import register_jitable
 
 from .elementary import cos, is_zero, sin, sqrt
 
 Vector = tuple[float, float, float]
 
 
-@register_jitable
 def dot(x: Vector, y: Vector) -> float:
     """Inner product."""
     return x[0] * y[0] + x[1] * y[1] + x[2] * y[2]
 
 
-@register_jitable
 def cross(x: Vector, y: Vector) -> Vector:
     """Vector product x cross y."""
     return (x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0])
 
 
-@register_jitable
 def magnitude(x: Vector) -> float:
     """Length."""
     return sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
 
 
-@register_jitable
 def scale(x: Vector, factor: float) -> Vector:
     """The vector ``factor`` times as long."""
     return (factor * x[0], factor * x[1], factor * x[2])
 
 
-@register_jitable
 def unit(x: Vector) -> Vector:
     """The unit vector along ``x``; the zero vector stays zero."""
     length = magnitude(x)
@@ -44,7 +37,6 @@ def unit(x: Vector) -> Vector:
     return (0.0, 0.0, 0.0)
 
 
-@register_jitable
 def turn(v: Vector, axis: Vector, sine: float, cosine: float) -> Vector:
     """``v`` turned right-handedly about the unit vector ``axis`` by the angle of that sine and cosine (Rodrigues' formula).
 
@@ -58,10 +50,23 @@ def turn(v: Vector, axis: Vector, sine: float, cosine: float) -> Vector:
     )
 
 
-@register_jitable
 def rotate_about_axis(v: Vector, axis: Vector, angle: float) -> Vector:
     """``v`` turned right-handedly by ``angle`` (radians) about the unit vector ``axis``."""
     return turn(v, axis, sin(angle), cos(angle))
+
+
+def rotation_rows(axis: Vector, sine: float, cosine: float) -> tuple[float, ...]:
+    """The nine elements, row by row, of the rotation about the unit vector ``axis``; operators only, in the reference's order."""
+    x, y, z = axis
+    versine = 1.0 - cosine
+    vx = versine * x
+    xy, xz, yz = vx * y, vx * z, versine * y * z
+    sx, sy, sz = sine * x, sine * y, sine * z
+    return (
+        cosine + versine * (x * x), xy - sz, xz + sy,
+        xy + sz, cosine + versine * (y * y), yz - sx,
+        xz - sy, yz + sx, cosine + versine * (z * z),
+    )  # fmt: skip
 
 
 def rescale(x: Vector, length: float) -> Vector:

@@ -33,8 +33,8 @@ def test_the_image_is_the_command_lines(case, monkeypatch):
 TOGETHER = {
     "everything": (
         "phi_deg", "osc_deg", "spindle_axis", "misset_deg", "orientation", "cell", "n_cells", "mosaic_spread_deg", "wavelength_A",
-        "source_wavelengths_A", "source_directions", "source_weights", "distance_mm", "beam_center_mm", "detector_rotations_deg", "twotheta_deg",
-        "detector_vectors", "pixel_size_mm", "fluence", "polarization", "polarization_axis", "default_F", "water_um",
+        "source_wavelengths_A", "source_directions", "source_weights", "distance_mm", "beam_center_mm", "detector_rotations_deg",
+        "twotheta_deg", "detector_vectors", "pixel_size_mm", "fluence", "polarization", "polarization_axis", "default_F", "water_um",
     ),
     "gauss": ("cell", "n_cells", "fudge", "mosaic_rotations", "pix0_mm", "close_distance_mm"),
     "round": ("real_space_matrix", "n_cells", "fudge", "phi_deg"),

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from nanobragg_numba.cli.trace import configuration, main
 from running import GOLDEN
 
 from nanobragg_numba import parameters_from_command_line
+from nanobragg_numba.cli.trace import configuration, main
 
 # Recorded with 15 digits; the unrotated values are the reference's for a run whose step at phi = 0 stays at 0.
 ROT_B_Y = {"c": 0.671588233999813, "spec": 0.717320030990266}

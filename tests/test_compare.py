@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import GOLDEN
+
 from nanobragg_numba.cli import engines
 from nanobragg_numba.cli.compare import main
 from nanobragg_numba.cli.engines import ready_to_run
 from nanobragg_numba.cli.image_figures import compare_images, correlation, difference_png, mean_peak_distance, resampled
-from running import GOLDEN
-
 from nanobragg_numba.errors import InputError
 
 CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())}

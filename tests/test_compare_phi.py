@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from nanobragg_numba.cli.compare_phi import main
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "compare_per_phi_traces.py"

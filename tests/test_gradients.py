@@ -32,7 +32,14 @@ def curved(parameters: Parameters) -> Parameters:
 
 def divergent(parameters: Parameters) -> Parameters:
     """Directions and wavelengths in place of a list of sources."""
-    spread = {"hdivrange_mrad": 8.0, "hdivsteps": 2, "vdivrange_mrad": 4.0, "vdivsteps": 2, "dispersion_percent": 2.0, "dispersion_steps": 2}
+    spread = {
+        "hdivrange_mrad": 8.0,
+        "hdivsteps": 2,
+        "vdivrange_mrad": 4.0,
+        "vdivsteps": 2,
+        "dispersion_percent": 2.0,
+        "dispersion_steps": 2,
+    }
     return replace(parameters, beam=replace(parameters.beam, sources=None, round_divergence=False, **spread))
 
 
@@ -159,7 +166,19 @@ def test_gradgradcheck_of_other_shapes(name, setting):
 
 
 @pytest.mark.parametrize(
-    "name", ["phi_deg", "osc_deg", "misset_deg", "cell", "n_cells", "wavelength_A", "distance_mm", "detector_rotations_deg", "polarization", "water_um"]
+    "name",
+    [
+        "phi_deg",
+        "osc_deg",
+        "misset_deg",
+        "cell",
+        "n_cells",
+        "wavelength_A",
+        "distance_mm",
+        "detector_rotations_deg",
+        "polarization",
+        "water_um",
+    ],
 )
 @pytest.mark.parametrize("thick", [True, False])
 def test_gradcheck_with_the_references_quirks(name, thick):

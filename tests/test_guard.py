@@ -19,9 +19,10 @@ from nanobragg_numba import InputError, parameters_from_command_line
 from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.compiled import compiled
 from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.guard import relative_error_bound
 from nanobragg_numba.simulation import PixelEngine
-from nanobragg_numba.vector_kernel import relative_error_bound
-from nanobragg_numba.vector_math import decay, has_fused_multiply_add, sine_magnitude
+from nanobragg_numba.target import has_fused_multiply_add
+from nanobragg_numba.vector_math import decay, sine_magnitude
 
 UNIT = 2.0**-53
 
@@ -187,7 +188,7 @@ def test_a_processor_without_fused_multiply_add_takes_the_exact_kernel(tmp_path)
         "engine.image.tofile('image.bin')\n"
         "print(engine.precision)"
     )
-    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path / "cold")}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == "exact", done.stderr
     image = run(parameters_from_command_line(LINE, "c"), "guarded").image

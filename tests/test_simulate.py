@@ -52,7 +52,9 @@ EVERYTHING = replace(
 @pytest.mark.parametrize("shape", ["square", "round", "gauss"])
 @pytest.mark.parametrize("parameters", [TILTED, EVERYTHING], ids=["one step", "everything"])
 def test_spec_against_the_plain_twin(parameters, shape):
-    parameters = replace(parameters, crystal=replace(parameters.crystal, shape=shape, fudge={"square": 1.0, "round": 0.3, "gauss": 0.5}[shape]))
+    parameters = replace(
+        parameters, crystal=replace(parameters.crystal, shape=shape, fudge={"square": 1.0, "round": 0.3, "gauss": 0.5}[shape])
+    )
     run = simulate(parameters, dtype=np.float64)
     for fast, slow in ((0, 0), (5, 3), (11, 8), (6, 4)):
         want = naive.pixel(run.experiment, fast, slow, shape, lambda hkl: 100.0)
@@ -112,14 +114,14 @@ def test_an_axis_that_never_settles_matches_serial_counting():
     detector = replace(TILTED.detector, convention="custom", pivot="beam", beam_center_mm=(4.0, 4.0))
     parameters = replace(TILTED, beam=beam, detector=detector, sampling=replace(TILTED.sampling, oversample=2, oversample_polar=True))
     run = simulate(parameters, compat="c", dtype=np.float64)
-    from nanobragg_numba.pixel_kernel import record_pixel
+    from nanobragg_numba.pixel_kernel import pixel_value
     from nanobragg_numba.tables import PixelRecord
 
     evaluations = 0
     for slow in range(9):
         for fast in range(12):
             record = np.zeros(PixelRecord.SIZE)
-            value, _, _, evaluations, _ = record_pixel(fast, slow, run.experiment.tables, False, False, evaluations, record)
+            value, _, _, evaluations, _ = pixel_value(fast, slow, run.experiment.tables, False, False, evaluations, record)
             assert run.image[slow, fast] == value
     assert evaluations == 9 * 12 * 4
 

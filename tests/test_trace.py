@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nanobragg_numba.cli import trace as command
 from running import GOLDEN
 
 from nanobragg_numba import Beam, Crystal, Detector, InputError, Parameters, Sampling, SourceList, simulate
+from nanobragg_numba.cli import trace as command
 from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.experiment import axis_orbit, derive_experiment
 from nanobragg_numba.structure_factors import from_arrays

@@ -1,13 +1,14 @@
 """Output files that appear whole or not at all: written beside their place, then renamed."""
 
 import os
-import shutil
+import stat
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from ..background import Background
 from ..errors import InputError
 
 Chunk = bytes | np.ndarray[Any, Any]
@@ -16,17 +17,23 @@ Chunk = bytes | np.ndarray[Any, Any]
 class OutputFiles:
     """The files of one run. Nothing is replaced before ``commit``; leaving the ``with`` block without it removes all traces.
 
-    What is not a regular file (/dev/null, a pipe) is written directly. Raises InputError naming the file where
-    the disk refuses.
+    Files are written in the background. What is not a regular file (/dev/null, a pipe) is written directly. Raises InputError naming the
+    file where the disk refuses, at once or in ``commit``.
     """
 
     def __init__(self) -> None:
         self._pending: list[tuple[str, str]] = []
+        self._writing: list[Background[None]] = []
 
     def __enter__(self) -> "OutputFiles":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for writing in self._writing:
+            try:
+                writing.result()
+            except InputError:
+                pass
         for temporary, _ in self._pending:
             try:
                 os.unlink(temporary)
@@ -38,23 +45,19 @@ class OutputFiles:
         """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``."""
         # What lies under /dev is a device even where it leads to a file, and /dev/stdout may lead to no path at all.
         direct = path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path))
+        if direct:
+            _write(path, path, None, chunks)
+            return
         target = os.path.realpath(path)
-        name = path if direct else target
-        if not direct:
-            folder, base = os.path.split(target)
-            name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
-            self._pending.append((name, target))
-        try:
-            with open(name, "wb") as file:
-                for chunk in chunks:
-                    file.write(np.ascontiguousarray(chunk).data.cast("B") if isinstance(chunk, np.ndarray) else chunk)
-            if not direct and os.path.exists(target):
-                shutil.copymode(target, name)
-        except OSError as error:
-            raise _refusal(path, error) from None
+        folder, base = os.path.split(target)
+        name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
+        self._pending.append((name, target))
+        self._writing.append(Background(lambda: _write(path, name, target, chunks)))
 
     def commit(self) -> None:
         """Put every file in its place."""
+        for writing in self._writing:
+            writing.result()
         while self._pending:
             temporary, target = self._pending[0]
             try:
@@ -62,6 +65,18 @@ class OutputFiles:
             except OSError as error:
                 raise _refusal(target, error) from None
             self._pending.pop(0)
+
+
+def _write(path: str, name: str, target: str | None, chunks: Iterable[Chunk]) -> None:
+    """Write the chunks to ``name``, with the permissions of ``target`` if that exists. ``path``: what the user calls it."""
+    try:
+        with open(name, "wb") as file:
+            for chunk in chunks:
+                file.write(np.ascontiguousarray(chunk).data.cast("B") if isinstance(chunk, np.ndarray) else chunk)
+        if target is not None and os.path.exists(target):
+            os.chmod(name, stat.S_IMODE(os.stat(target).st_mode))
+    except OSError as error:
+        raise _refusal(path, error) from None
 
 
 def _refusal(path: str, error: OSError) -> InputError:

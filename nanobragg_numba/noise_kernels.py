@@ -1,0 +1,194 @@
+"""Poisson and Gaussian deviates from a given stream of uniform ones, in the reference's mixture of single and double precision.
+
+Formulas after Numerical Recipes' gasdev, gammln and poidev. What does not depend on the stream is worked out before, a pixel,
+a deviate or a whole number at a time, in vectors and threads; what is left to do one by one is short.
+"""
+
+import math
+
+import numpy as np
+
+from .array_types import Doubles1, Doubles2, Singles1, Singles2, Whole1
+from .compiled import entry, inlined
+from .random_numbers import RandomState
+from .vector_math import PI_2, decay, sine_magnitude
+
+DIRECT_BELOW = np.float32(12.0)
+GAUSSIAN_ABOVE = np.float32(1.0e6)
+UNSURE = 2.0**-46
+"""Relative error that the vector functions stay far below (docs/error-bound.md), libm's included: where it could change
+the rounding to single precision, libm is asked."""
+
+
+@inlined
+def log_gamma(single):
+    """Natural logarithm of the gamma function (Lanczos), float32 in and out."""
+    x = np.float64(single)
+    shifted = x + 5.5
+    shifted -= (x + 0.5) * math.log(shifted)
+    series = 1.000000000190015
+    y = x
+    for coefficient in (
+        76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2, -0.5395239384953e-5,
+    ):  # fmt: skip
+        y += 1.0
+        series += coefficient / y
+    return np.float32(-shifted + math.log(2.5066282746310005 * series / x))
+
+
+@inlined
+def single_or_nan(value):
+    """The double rounded to single precision; nan where its error could change that."""
+    low, high = np.float32(value * (1.0 - UNSURE)), np.float32(value * (1.0 + UNSURE))
+    return low if low == high else np.float32(np.nan)
+
+
+@entry
+def tangents(uniforms: Singles1, vectors: bool, result: Singles1) -> None:
+    """tan(pi u) of each deviate, as libm gives it, in single precision. ``vectors``: the processor has fused multiply-add."""
+    for n in range(uniforms.shape[0]):
+        result[n] = np.nan
+    if vectors:
+        for n in range(uniforms.shape[0]):
+            x = math.pi * np.float64(uniforms[n])
+            # pi / 2 - x, exact but for one rounding: sin of it is cos(x), near its zero too.
+            t = (0.5 * math.pi - x) + 0.5 * PI_2
+            tangent = abs(sine_magnitude(x)) / abs(sine_magnitude(t))
+            result[n] = single_or_nan(tangent if t > 0.0 else -tangent)
+    for n in range(uniforms.shape[0]):
+        if result[n] != result[n]:
+            result[n] = math.tan(math.pi * np.float64(uniforms[n]))
+
+
+@entry
+def log_factorials(result: Singles1) -> None:
+    """The logarithm of the gamma function at 1, 2, 3, ..."""
+    for n in range(result.shape[0]):
+        result[n] = log_gamma(np.float32(np.float64(n) + 1.0))
+
+
+@entry
+def poisson_parameters(
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, vectors: bool, thresholds: Singles2,
+    roots: Singles2, logarithms: Singles2,
+) -> None:  # fmt: skip
+    """What the Poisson deviates of each pixel need: exp(-mean), or, from 12 on, sqrt(2 mean), log(mean) and g. ``work`` is not used.
+
+    ``roots`` and ``logarithms`` are empty where no pixel is that bright.
+    """
+    for slow in range(rows[0], rows[1]):
+        means, found = image[slow, columns[0] : columns[1]], thresholds[slow, columns[0] : columns[1]]
+        if vectors:
+            doubtful = 0
+            for i in range(means.shape[0]):
+                inside = means[i] >= np.float32(0.0) and means[i] < DIRECT_BELOW
+                threshold = single_or_nan(decay(np.float64(means[i]) if inside else 0.0))
+                found[i] = threshold if inside else np.float32(np.nan)
+                doubtful += 0 if inside and threshold == threshold else 1
+            if doubtful == 0:
+                continue
+        for i in range(means.shape[0]):
+            mean = np.float64(means[i])
+            if means[i] < DIRECT_BELOW:
+                if not vectors or found[i] != found[i]:
+                    found[i] = math.exp(-mean)
+            elif not means[i] > GAUSSIAN_ABOVE:
+                logarithm = np.float32(math.log(mean))
+                roots[slow, columns[0] + i] = math.sqrt(2.0 * mean)
+                logarithms[slow, columns[0] + i] = logarithm
+                found[i] = means[i] * logarithm - log_gamma(np.float32(mean + 1.0))
+
+
+@entry
+def draw_photons(
+    image: Singles2, window: tuple[int, int, int, int], thresholds: Singles2, roots: Singles2, logarithms: Singles2, factorials: Singles1,
+    uniforms: Singles1, tangents: Singles1, state: RandomState, photons: Singles2, total: Doubles1, places: Whole1,
+) -> None:  # fmt: skip
+    """Draw the photons of one pixel after the other until the deviates run out.
+
+    ``places``: the pixel of the window to begin with and the first deviate to use; left at the pixel in which the deviates ran out,
+    to be begun anew, and at its first deviate. Their number is added to ``total[0]`` one by one. ``state``: for the spare Gaussian.
+    """
+    width = window[1] - window[0]
+    pixels = width * (window[3] - window[2])
+    last = uniforms.shape[0]
+    pixel, at = places[0], places[1]
+    slow = window[2] + pixel // max(width, 1)
+    fast = window[0] + pixel - pixel // max(width, 1) * width
+    sum_of_all = total[0]
+    while pixel < pixels:
+        mean = image[slow, fast]
+        first = at
+        count = np.float32(-1.0)
+        if mean < DIRECT_BELOW:
+            threshold = thresholds[slow, fast]
+            product = np.float32(1.0)
+            while at < last:
+                count += np.float32(1.0)
+                product *= uniforms[at]
+                at += 1
+                if not product > threshold:
+                    break
+            else:
+                at = last + 1
+        elif mean > GAUSSIAN_ABOVE:
+            count, at = bright(mean, uniforms, at, state)
+        else:
+            count, at = rejection(
+                mean, roots[slow, fast], logarithms[slow, fast], thresholds[slow, fast], factorials, uniforms, tangents, at
+            )
+        if at > last:
+            at = first
+            break
+        photons[slow, fast] = count
+        sum_of_all += np.float64(count)
+        pixel += 1
+        fast += 1
+        if fast == window[1]:
+            fast = window[0]
+            slow += 1
+    places[0], places[1] = pixel, at
+    total[0] = sum_of_all
+
+
+@inlined
+def rejection(mean, root, logarithm, g, factorials, uniforms, tangents, at):
+    """A Poisson deviate by rejection from a Lorentzian, and the next deviate's place, beyond the end if they ran out."""
+    last = uniforms.shape[0]
+    while at + 1 < last:
+        y = tangents[at]
+        at += 1
+        count = np.float32(root * y + mean)
+        if count < np.float32(0.0):
+            continue
+        count = np.float32(math.floor(np.float64(count))) if count == count else count
+        if count < factorials.shape[0]:
+            log_factorial = factorials[np.uint64(np.int64(count))]
+        else:
+            log_factorial = log_gamma(np.float32(np.float64(count) + 1.0))
+        exponent = np.float32(np.float32(count * logarithm) - log_factorial) - g
+        ratio = np.float32(0.9 * (1.0 + np.float64(np.float32(y * y))) * math.exp(np.float64(exponent)))
+        at += 1
+        if not uniforms[at - 1] > ratio:
+            return count, at
+    return np.float32(0.0), last + 1
+
+
+@inlined
+def bright(mean, uniforms, at, state):
+    """A Gaussian deviate (Box-Muller) around a large mean, and the next deviate's place, beyond the end if they ran out."""
+    wide = np.float64(mean)
+    if state.flags[0]:
+        state.flags[0] = 0
+        return np.float32(wide + math.sqrt(wide) * np.float64(state.floats[0])), at
+    while at + 1 < uniforms.shape[0]:
+        v1 = np.float32(2.0 * uniforms[at] - 1.0)
+        v2 = np.float32(2.0 * uniforms[at + 1] - 1.0)
+        at += 2
+        square = np.float32(v1 * v1 + v2 * v2)
+        if not (square >= np.float32(1.0) or square == np.float32(0.0)):
+            factor = np.float32(math.sqrt(-2.0 * math.log(np.float64(square)) / np.float64(square)))
+            state.floats[0] = v1 * factor
+            state.flags[0] = 1
+            return np.float32(wide + math.sqrt(wide) * np.float64(np.float32(v2 * factor))), at
+    return np.float32(0.0), uniforms.shape[0] + 1

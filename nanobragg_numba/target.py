@@ -1,0 +1,38 @@
+"""The processor that code is compiled for, found out without loading the compiler."""
+
+import os
+
+import llvmlite.binding as llvm
+
+
+def cpu_name() -> str:
+    """The processor's name, as LLVM and numba call it; NUMBA_CPU_NAME names another."""
+    return os.environ.get("NUMBA_CPU_NAME") or str(llvm.get_host_cpu_name())
+
+
+def cpu_features() -> str:
+    """Its instruction sets, a comma between them; NUMBA_CPU_FEATURES names others."""
+    given = os.environ.get("NUMBA_CPU_FEATURES")
+    if given is not None:
+        return given
+    if os.environ.get("NUMBA_CPU_NAME") == "generic":
+        return ""
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:
+        return ""
+    if os.environ.get("NUMBA_ENABLE_AVX") == "0":
+        features.update({name: False for name in features if name.startswith("avx") or name == "fma"})
+    return str(features.flatten())
+
+
+def has_fused_multiply_add() -> bool:
+    """Whether compiled code may use it; without, every ``fma`` is a slow library call."""
+    features = cpu_features().split(",")
+    return "+fma" in features or "+neon" in features
+
+
+def has_known_libm() -> bool:
+    """Whether sin and cos are glibc's, whose errors the bound builds on."""
+    names = getattr(os, "confstr_names", {})
+    return "CS_GNU_LIBC_VERSION" in names and (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nanobragg_numba.angles import RTD
-from nanobragg_numba.beam import fluence, incident_rays
+from nanobragg_numba.beam import clip_to_beam, fluence, incident_rays
 from nanobragg_numba.crystal import crystal_size, derive_lattice
 from nanobragg_numba.experiment import Experiment, generator_seed, photon_factors
 from nanobragg_numba.geometry import derive_geometry
@@ -42,7 +42,8 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     state = new_state()
     reseed(state, generator_seed(p.crystal.misset_seed))
     lattice = derive_lattice(p.crystal, wavelength, state, experiment.compat)
-    size = crystal_size(p.crystal, lattice, tuple(width / 1000 for width in p.crystal.size_mm))
+    widths, _ = clip_to_beam(p.crystal.size_mm, p.beam)
+    size = crystal_size(p.crystal, lattice, widths)
     angles, first_angles = _angles(p, experiment)
     spec = experiment.compat == "spec"
     sweep_steps = len(experiment.tables.crystal.orientations)
@@ -111,5 +112,5 @@ def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dic
     turns = mosaic_turns(experiment.mosaic_domains, experiment.parameters.crystal.mosaic_seed)
     x, y, z, fraction = torch.as_tensor(turns).unbind(1)
     angle = given["mosaic_spread_deg"] / RTD * fraction
-    rows = rotation_rows((x, y, z), torch.sin(angle), torch.cos(angle))
+    rows: Any = rotation_rows((x, y, z), torch.sin(angle), torch.cos(angle))  # type: ignore[arg-type]
     return {"mosaic": torch.stack(rows, 1).reshape(-1)}

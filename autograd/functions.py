@@ -219,7 +219,7 @@ class Pushforward(torch.autograd.Function):
         tensors, tangents = args[:n], args[n:]
         graph = graph_at(scene, tensors, places)
         changes = [graph.forth([t[k].detach().double() for t in tangents]) for k in range(len(tangents[0]))]
-        factors_dot = None if graph.factors is None else np.stack([factors for _, factors in changes])  # type: ignore[arg-type]
+        factors_dot = None if graph.factors is None else np.stack([factors for _, factors in changes])  # type: ignore[misc]
         images = differentiate.tangent(graph.run, *graph.values, np.stack([flat for flat, _ in changes]), factors_dot)
         return torch.from_numpy(images).to(scene.dtype)
 

@@ -91,10 +91,18 @@ class Number:
 
 
 def numbers(tensor: Tensor) -> Any:
-    """A Number of a 0-d tensor, or nested tuples of them."""
+    """A Number of a 0-d tensor, or nested tuples of them; on device "meta", which has no values, 1 or the identity stands for them."""
+    if tensor.is_meta:
+        values = torch.eye(*tensor.shape) if tensor.ndim == 2 else torch.ones(tensor.shape)
+    else:
+        values = tensor.detach().cpu().double()
+    return _paired(values.tolist(), tensor)
+
+
+def _paired(values: Any, tensor: Tensor) -> Any:
     if tensor.ndim == 0:
-        return Number(float(tensor.detach()), tensor)
-    return tuple(numbers(part) for part in tensor)
+        return Number(values, tensor)
+    return tuple(_paired(value, part) for value, part in zip(values, tensor, strict=True))
 
 
 def stacked(values: Any, like: Tensor) -> Tensor:

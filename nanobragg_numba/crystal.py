@@ -137,6 +137,10 @@ def _rows(matrix: Any) -> tuple[Vector, Vector, Vector]:
     return x, y, z
 
 
+def _product(rows: tuple[Vector, Vector, Vector], v: Vector) -> Vector:
+    return dot(rows[0], v), dot(rows[1], v), dot(rows[2], v)
+
+
 def reciprocal_axes(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
     """a*, b*, c* of real axes, or the other way round."""
     bc = cross(b, c)
@@ -170,8 +174,8 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
             misset = (x / RTD, y / RTD, z / RTD)
         stars = (rotate_xyz(stars[0], *misset), rotate_xyz(stars[1], *misset), rotate_xyz(stars[2], *misset))
     if crystal.orientation is not None:
-        x, y, z = _rows(crystal.orientation)
-        stars = tuple((dot(x, star), dot(y, star), dot(z, star)) for star in stars)
+        rows = _rows(crystal.orientation)
+        stars = (_product(rows, stars[0]), _product(rows, stars[1]), _product(rows, stars[2]))
     a_star, b_star, c_star = stars
     ab, bc, ca = cross(a_star, b_star), cross(b_star, c_star), cross(c_star, a_star)
     v_star = dot(a_star, bc)

@@ -53,7 +53,7 @@ class Variables(NamedTuple):
 def split(flat: np.ndarray, sizes: tuple[int, ...]) -> Variables:
     """Views of ``flat``, of those lengths."""
     ends = np.cumsum(sizes)
-    return Variables(*(flat[end - size : end] for end, size in zip(ends, sizes, strict=True)))
+    return Variables._make(flat[end - size : end] for end, size in zip(ends, sizes, strict=True))
 
 
 def variables_of(experiment: Experiment) -> Variables:
@@ -61,7 +61,7 @@ def variables_of(experiment: Experiment) -> Variables:
     detector, beam, crystal, rules = experiment.tables
     lattice = experiment.lattice
     one = [np.array([value]) for value in (crystal.fudge, crystal.default_F, beam.kahn)]
-    return Variables(
+    return Variables(  # type: ignore[call-arg]
         np.array([*lattice.a, *lattice.b, *lattice.c]) * 1e-10, np.array(experiment.geometry.spindle_axis),
         np.array(experiment.angles), np.array(experiment.first_angles if experiment.first_angles != experiment.angles else []),
         experiment.mosaic.ravel(), crystal.star, np.array([crystal.na, crystal.nb, crystal.nc]), one[0], one[1],

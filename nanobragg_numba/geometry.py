@@ -177,6 +177,9 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     sclose = _or((org[1] - 0.5) * pixel, size_s / 2.0)
     xclose = _or(_metres(detector.close_point_mm[0]), fclose)
     yclose = _or(_metres(detector.close_point_mm[1]), sclose)
+    if compat == "spec":
+        # The reference takes the point nearest to the sample from ORGX and ORGY alone.
+        fclose, sclose = xclose, yclose
     xbeam, ybeam = _metres(detector.beam_center_mm[0]), _metres(detector.beam_center_mm[1])
     if detector.beam_center_y_m is not None:
         ybeam = detector.beam_center_y_m
@@ -227,6 +230,8 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     if compat == "spec" and detector.pix0_mm is not None:
         x, y, z = detector.pix0_mm
         pix0 = (x / 1000.0, y / 1000.0, z / 1000.0)
+    if compat == "spec":
+        # The reference forgets the two-theta swing in what it reports of distance and beam centre.
         ratio = dot(beam, normal) or SMALLEST
 
     fclose, sclose = -dot(pix0, fast), -dot(pix0, slow)
@@ -237,7 +242,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
     f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))
-    thickness, layer, layers, mu, sensor_warnings = _sensor(parameters)
+    thickness, layer, layers, mu, sensor_warnings = _sensor(parameters, compat)
     return Geometry(
         fast_pixels, slow_pixels, pixel, (size_f, size_s), beam, fast, slow, normal, pix0,
         start.polarization_axis, vertical, start.spindle_axis,
@@ -258,7 +263,7 @@ def _from_axes(x: float, fast: Vector, y: float, slow: Vector, z: float, normal:
     )
 
 
-def _sensor(parameters: Parameters) -> tuple[float, float, int, float, tuple[str, ...]]:
+def _sensor(parameters: Parameters, compat: Compat) -> tuple[float, float, int, float, tuple[str, ...]]:
     """Thickness, thickness of a layer (metres), layers, mu (1/m), and the reference's warning."""
     detector = parameters.detector
     thickness = detector.thickness_um * 1e-6
@@ -269,7 +274,9 @@ def _sensor(parameters: Parameters) -> tuple[float, float, int, float, tuple[str
         mu = 1.0 / thickness
         warnings = (f"WARNING: setting detector attenuation depth to {mu:g} m",)
     steps = even_steps("-detector_thicksteps", thickness, -1.0, detector.layers, 0.5e-6, ends_included=False)
-    return steps.range, steps.step, steps.count, mu, warnings
+    # The reference makes N layers of thickness / (N - 1).
+    layer = steps.step if compat == "c" else steps.range / steps.count
+    return steps.range, layer, steps.count, mu, warnings
 
 
 def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.ndarray | None:

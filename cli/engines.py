@@ -1,5 +1,6 @@
 """The engines that nb-compare knows: each makes the float image of a nanoBragg command line, in a folder of its own."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from nanobragg_numba.files import smv
 from nanobragg_numba.option_table import OPTIONS
 
 from .own_options import ROWS, take_own_options
+from .torch_image import IMAGE_FILE
 
 FLOAT_FILE, INT_FILE, DUMP_FILE = "floatimage.bin", "intimage.img", "Fdump.bin"
 # What a run writes keeps to the engine's folder, under the reference's default names.
@@ -100,7 +102,30 @@ def _refuse_random_orientation(words: Sequence[str]) -> None:
         raise InputError("-misset random: the clock gives each run another crystal; put -misset_seed N before it")
 
 
-def _run_command(name: str, command: Sequence[str], words: Sequence[str], dump: str | None) -> EngineRun:
+def _float_image(name: str, folder: Path) -> np.ndarray | None:
+    """The float image of the command, which has no header: the integer image of the same run gives its size."""
+    float_file = folder / FLOAT_FILE
+    if not float_file.is_file():
+        return None
+    size = smv.read(str(folder / INT_FILE), f"engine {name}:")
+    values = np.fromfile(float_file, "<f4")
+    if values.size != size.width * size.height:
+        raise InputError(f"engine {name}: {values.size} pixels in the float image where {size.width}x{size.height} are due")
+    return values.reshape(size.height, size.width)
+
+
+def _saved_array(name: str, folder: Path) -> np.ndarray | None:
+    """The image that torch_image.py leaves."""
+    return np.load(folder / IMAGE_FILE) if (folder / IMAGE_FILE).is_file() else None
+
+
+def _run_command(
+    name: str,
+    command: Sequence[str],
+    words: Sequence[str],
+    dump: str | None,
+    image_in: Callable[[str, Path], np.ndarray | None] = _float_image,
+) -> EngineRun:
     with tempfile.TemporaryDirectory(prefix="nb-compare-") as folder:
         if dump is not None:
             shutil.copyfile(dump, Path(folder) / DUMP_FILE)
@@ -111,16 +136,11 @@ def _run_command(name: str, command: Sequence[str], words: Sequence[str], dump: 
             raise InputError(f"engine {name}: cannot run {command[0]}: {(error.strerror or str(error)).lower()}") from None
         seconds = perf_counter() - started
         log = done.stdout + done.stderr
-        float_file = Path(folder) / FLOAT_FILE
-        if done.returncode != 0 or not float_file.is_file():
+        image = image_in(name, Path(folder)) if done.returncode == 0 else None
+        if image is None:
             why = "the command line gives no crystal" if done.returncode == NO_CRYSTAL else _last_words(done.stderr)
             raise InputError(f"engine {name}: no image to compare, exit status {done.returncode}: {why}")
-        # The float image has no header; the integer image of the same run gives its size.
-        size = smv.read(str(Path(folder) / INT_FILE), f"engine {name}:")
-        values = np.fromfile(float_file, "<f4")
-    if values.size != size.width * size.height:
-        raise InputError(f"engine {name}: {values.size} pixels in the float image where {size.width}x{size.height} are due")
-    return EngineRun(values.reshape(size.height, size.width), seconds, log)
+    return EngineRun(image, seconds, log)
 
 
 def _last_words(stderr: bytes) -> str:
@@ -153,6 +173,14 @@ def _ours(name: str, *options: str) -> Callable[[], Engine]:
     return lambda: run
 
 
+def _torch() -> Engine:
+    """The torch bridge, without derivatives, in a process of its own."""
+    if importlib.util.find_spec("torch") is None:
+        raise InputError("engine torch: PyTorch is not installed; pip install 'nanobragg_numba[torch]'")
+    command = [sys.executable, "-c", "from nanobragg_numba.cli.torch_image import command; command()"]
+    return lambda words: _run_command("torch", command, words.ours, words.dump, _saved_array)
+
+
 def _absent(name: str) -> Callable[[], Engine]:
     def refuse() -> Engine:
         raise InputError(f"engine {name}: this version does not have it")
@@ -165,5 +193,5 @@ ENGINES: Mapping[str, Callable[[], Engine]] = {
     "c": _c,
     "numba": _ours("numba"),
     "cuda": _absent("cuda"),
-    "torch": _absent("torch"),
+    "torch": _torch,
 }

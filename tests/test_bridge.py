@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from running import GOLDEN
+from test_gradients import CASES as GRADCHECKS
 from test_gradients import SETTINGS, SMALL, VALUES, scaled, tensor_for
 from test_simulate import EVERYTHING
 
@@ -71,10 +72,10 @@ def test_together_every_parameter_is_covered():
     assert {name for names in TOGETHER.values() for name in names} == set(OVERRIDES)
 
 
-@pytest.mark.parametrize("name", [name for name in OVERRIDES if name != "structure_factors"])
+@pytest.mark.parametrize("name", OVERRIDES)
 def test_finite_differences_fall_with_the_step(name):
     """In the manner of diffBragg: six steps, one-sided; the error falls in proportion to the step, and the images correlate."""
-    parameters = SETTINGS[{"fudge": "round", "wavelength_A": "divergent"}.get(name, "everything")]
+    parameters = SETTINGS[{"fudge": "round", "wavelength_A": "divergent", "structure_factors": "listed"}.get(name, "everything")]
     if name != "water_um":
         # Without its constant background the image's change is seen against the Bragg scattering alone.
         parameters = replace(parameters, crystal=replace(parameters.crystal, water_um=0.0))
@@ -273,3 +274,19 @@ def test_no_gradient_of_a_flat_spot():
     image = simulate(flat, misset_deg=misset)
     (slope,) = torch.autograd.grad(image.sum(), misset)
     assert (image > 0.0).any() and torch.equal(slope, torch.zeros(3, dtype=torch.float64))
+
+
+def test_the_page_lists_every_parameter():
+    page = (GOLDEN.parent / "docs" / "derivatives.md").read_text()
+    assert parameter_table() in page, f"docs/derivatives.md needs:\n{parameter_table()}"
+
+
+def parameter_table() -> str:
+    """The table of docs/derivatives.md: name, shape, unit, modes, and the settings of its gradcheck."""
+    rows = []
+    for name, override in OVERRIDES.items():
+        shape = " or ".join(str(s).replace("None", "n") for s in override.shapes)
+        modes = "spec" if name in ("pix0_mm", "source_weights") else "c, spec"
+        settings = "; ".join(setting for case, setting in GRADCHECKS if case == name)
+        rows.append(f"| {name} | {shape} | {override.unit} | {modes} | {settings} |")
+    return "\n".join(rows)

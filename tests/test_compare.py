@@ -249,7 +249,7 @@ LINE = ("--", "-cell", "70", "-default_F", "1", "-detpixels", "8")
     [
         (("--a", "c", "--b", "numba", *LINE), "NB_C_BIN"),
         (("--a", "numba", "--b", "cuda", *LINE), "engine cuda: this version does not have it"),
-        (("--a", "torch", "--b", "numba", *LINE), "engine torch: this version does not have it"),
+        (("--a", "cuda", "--b", "numba", *LINE), "engine cuda: this version does not have it"),
         (("--a", "fortran", "--b", "numba", *LINE), "--a fortran: neither an engine (c, numba, cuda, torch) nor a file"),
         (("--a", "numba", "--b", "numba"), "needs a nanoBragg command line after --"),
         (("--a", "image.bin", "--b", "image.bin", *LINE), "no command line can follow"),
@@ -282,7 +282,7 @@ def test_bad_input_is_one_sentence_and_status_2(words, sentence, folder, monkeyp
 def test_a_missing_engine_is_told_before_the_other_one_runs(folder, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(engines, "_run_command", lambda *words: ran.append(words))
-    assert main(["--a", "numba", "--b", "torch", *LINE]) == 2 and not ran
+    assert main(["--a", "numba", "--b", "cuda", *LINE]) == 2 and not ran
     monkeypatch.setenv("NB_C_BIN", "no-such-program")
     assert main(["--a", "numba", "--b", "c", *LINE]) == 2 and not ran
     assert "no-such-program" in capsys.readouterr().err
@@ -327,3 +327,11 @@ def test_the_command_starts_without_heavy_imports(folder):
         "print([name for name in ('torch', 'fabio', 'scipy', 'PIL', 'numba') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("compat", ["c", "spec"])
+def test_the_torch_bridge_is_identical_to_the_command(compat, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        main(["--a", "torch", "--b", "numba", "--out", "result", *LINE, "-compat", compat, "-phi", "0", "-osc", "1", "-phisteps", "3"]) == 0
+    )

@@ -52,6 +52,11 @@ SETTINGS = {
     "tricubic": with_table(SMALL, True),
     "curved": curved(SMALL),
     "divergent": divergent(SMALL),
+    "one step, turned": replace(ONE_STEP, sampling=replace(ONE_STEP.sampling, phi_deg=20.0)),
+    "one step, round": shaped(ONE_STEP, "round", 0.3),
+    "one step, gauss": shaped(ONE_STEP, "gauss", 0.5),
+    "one step, listed": with_table(ONE_STEP, False),
+    "one step, tricubic": with_table(ONE_STEP, True),
 }
 QUATERNION = (0.99, 0.02, -0.03, 0.05)
 TURN = ((0.9998, -0.0175, 0.0), (0.0175, 0.9998, 0.01), (0.001, -0.01, 0.9999))
@@ -93,13 +98,13 @@ VALUES = {
 # Where a parameter needs other settings than these two to have an effect.
 DEFAULT_SETTINGS = ("one step", "everything")
 OTHERS = {
-    "spindle_axis": ("everything", "round"),
-    "source_weights": ("everything", "listed"),
+    "spindle_axis": ("one step, turned", "everything", "round"),
+    "source_weights": ("everything", "curved"),
     "wavelength_A": ("one step", "divergent"),
     "polarization_axis": ("everything", "divergent"),
-    "structure_factors": ("listed", "tricubic"),
-    "fudge": ("round", "gauss"),
-    "mosaic_spread_deg": ("everything", "listed"),
+    "structure_factors": ("one step, listed", "one step, tricubic", "listed", "tricubic"),
+    "fudge": ("one step, round", "one step, gauss", "round", "gauss"),
+    "mosaic_spread_deg": ("everything", "curved"),
     "mosaic_rotations": ("everything", "divergent"),
     "cell": ("one step", "everything", "gauss", "tricubic", "curved"),
     "n_cells": ("one step", "everything", "round", "gauss"),
@@ -205,3 +210,14 @@ def test_the_carried_step_keeps_its_gradient():
     (first,) = torch.autograd.grad(simulate(sweep, compat="c", osc_deg=osc)[0, 0], osc)
     (both,) = torch.autograd.grad(simulate(one, compat="c", phi_deg=osc / 2)[0, 0], osc)
     assert first != both
+
+
+def test_gradcheck_of_a_quaternion():
+    start = torch.tensor(QUATERNION, dtype=torch.float64, requires_grad=True)
+    for setting in ("one step", "everything"):
+        largest = simulate(SETTINGS[setting], orientation=start.detach()).max()
+        assert torch.autograd.gradcheck(
+            lambda q, s=setting, m=largest: simulate(SETTINGS[s], orientation=q) / m, [start], check_forward_ad=True
+        )
+    longer = simulate(ONE_STEP, orientation=start.detach() * 3.0)
+    torch.testing.assert_close(longer, simulate(ONE_STEP, orientation=start.detach()), rtol=1e-9, atol=0.0)

@@ -115,8 +115,11 @@ class _Parameters:
 
 
 def draw_photons(image: np.ndarray, window: Window, state: RandomState, threads: int | None = None) -> tuple[np.ndarray, float]:
-    """Poisson deviates of a float32 image inside ``window`` (zero outside), float32, and their sum; ``state`` is used up."""
-    ahead = (threads or most_threads()) > 1
+    """Poisson deviates of a float32 image inside ``window`` (zero outside), float32, and their sum; ``state`` is used up.
+
+    With 2 threads or more, more than one are used.
+    """
+    ahead = (most_threads() if threads is None else threads) > 1
     photons = np.zeros(image.shape, np.float32)
     fast_start, fast_end, slow_start, slow_end = window
     seen = image[slow_start:slow_end, fast_start:fast_end]

@@ -29,7 +29,7 @@ from nanobragg_numba.random_numbers import new_state, reseed
 from nanobragg_numba.simulation import PixelEngine
 from nanobragg_numba.statistics import statistics
 
-REPEATS = 7
+REPEATS = 5
 SIDE = 2048
 LINE = f"-cell 100 100 100 90 90 90 -lambda 1 -N 5 -distance 100 -oversample 1 -seed 1 -detpixels {SIDE} -default_F 100"
 FLUENCES = {"dim": "1e24", "one photon a pixel": "1.3e29", "75 photons a pixel": "1e31", "7500 photons a pixel": "1e33"}

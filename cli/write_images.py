@@ -16,6 +16,9 @@ from nanobragg_numba.statistics import Statistics, statistics
 
 from . import report
 
+PIXELS_WITHOUT_THREADS = 1 << 16
+"""A thread would hardly have started before so many are converted."""
+
 
 def smv_geometry(x: Experiment) -> smv.SmvGeometry:
     """The numbers of the SMV header."""
@@ -41,7 +44,8 @@ def write_images(line: CommandLine, engine: Any, files: OutputFiles, say: Callab
 
     The noise, serial by nature, is drawn while the other images are made and written.
     """
-    x, image, window, outputs, threads = engine.experiment, engine.image, engine.window, line.outputs, engine.threads
+    x, image, window, outputs = engine.experiment, engine.image, engine.window, line.outputs
+    threads = engine.threads if image.size > PIXELS_WITHOUT_THREADS else 0
     noise = None
     if outputs.noise and threads > 1:
         noise = Background(lambda: draw_photons(image, window, x.random_state, threads))

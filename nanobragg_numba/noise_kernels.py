@@ -8,13 +8,15 @@ import math
 
 import numpy as np
 
-from .array_types import Doubles1, Doubles2, Singles1, Singles2, Whole1
+from .array_types import Doubles1, Singles1, Singles2, Whole1
 from .compiled import entry, inlined
 from .random_numbers import RandomState
 from .vector_math import PI_2, decay, sine_magnitude
 
 DIRECT_BELOW = np.float32(12.0)
 GAUSSIAN_ABOVE = np.float32(1.0e6)
+NEARLY_ONE_MINUS = np.float32(1e-6)
+"""More than the rounding errors of 1 - m and exp(-m) in single precision, for m below 1."""
 UNSURE = 2.0**-46
 """Relative error that the vector functions stay far below (docs/error-bound.md), libm's included: where it could change
 the rounding to single precision, libm is asked."""
@@ -67,17 +69,30 @@ def log_factorials(result: Singles1) -> None:
         result[n] = log_gamma(np.float32(np.float64(n) + 1.0))
 
 
+@inlined
+def direct_threshold(mean):
+    """What the product of deviates must fall to, for a mean below 12."""
+    return np.float32(math.exp(-np.float64(mean)))
+
+
+@inlined
+def rejection_parameters(mean):
+    """sqrt(2 mean), log(mean) and g of the rejection method."""
+    wide = np.float64(mean)
+    logarithm = np.float32(math.log(wide))
+    return np.float32(math.sqrt(2.0 * wide)), logarithm, np.float32(mean * logarithm - log_gamma(np.float32(wide + 1.0)))
+
+
 @entry
 def poisson_parameters(
-    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, vectors: bool, thresholds: Singles2,
-    roots: Singles2, logarithms: Singles2,
-) -> None:  # fmt: skip
-    """What the Poisson deviates of each pixel need: exp(-mean), or, from 12 on, sqrt(2 mean), log(mean) and g. ``work`` is not used.
-
-    ``roots`` and ``logarithms`` are empty where no pixel is that bright.
+    window: tuple[int, int, int, int], image: Singles2, vectors: bool, thresholds: Singles2, roots: Singles2, logarithms: Singles2
+) -> None:
+    """What the Poisson deviates of each pixel of ``window`` need: the direct method's threshold, or, from 12 on, the rejection
+    method's three numbers, g in place of the threshold. They go into the first rows of the arrays.
     """
-    for slow in range(rows[0], rows[1]):
-        means, found = image[slow, columns[0] : columns[1]], thresholds[slow, columns[0] : columns[1]]
+    for slow in range(window[2], window[3]):
+        row = slow - window[2]
+        means, found = image[slow, window[0] : window[1]], thresholds[row, :]
         if vectors:
             doubtful = 0
             for i in range(means.shape[0]):
@@ -88,15 +103,11 @@ def poisson_parameters(
             if doubtful == 0:
                 continue
         for i in range(means.shape[0]):
-            mean = np.float64(means[i])
             if means[i] < DIRECT_BELOW:
                 if not vectors or found[i] != found[i]:
-                    found[i] = math.exp(-mean)
+                    found[i] = direct_threshold(means[i])
             elif not means[i] > GAUSSIAN_ABOVE:
-                logarithm = np.float32(math.log(mean))
-                roots[slow, columns[0] + i] = math.sqrt(2.0 * mean)
-                logarithms[slow, columns[0] + i] = logarithm
-                found[i] = means[i] * logarithm - log_gamma(np.float32(mean + 1.0))
+                roots[row, i], logarithms[row, i], found[i] = rejection_parameters(means[i])
 
 
 @entry
@@ -107,48 +118,66 @@ def draw_photons(
     """Draw the photons of one pixel after the other until the deviates run out.
 
     ``places``: the pixel of the window to begin with and the first deviate to use; left at the pixel in which the deviates ran out,
-    to be begun anew, and at its first deviate. Their number is added to ``total[0]`` one by one. ``state``: for the spare Gaussian.
+    to be begun anew, and at its first deviate. ``thresholds``, ``roots`` and ``logarithms`` (see ``poisson_parameters``) and the
+    ``tangents`` of the deviates may be empty, where few are needed. The photons are added to ``total[0]`` one by one.
+    ``state``: for the spare Gaussian.
     """
     width = window[1] - window[0]
     pixels = width * (window[3] - window[2])
     last = uniforms.shape[0]
+    prepared = thresholds.shape[0] > 0
     pixel, at = places[0], places[1]
-    slow = window[2] + pixel // max(width, 1)
-    fast = window[0] + pixel - pixel // max(width, 1) * width
+    row = pixel // max(width, 1)
+    column = pixel - row * width
     sum_of_all = total[0]
     while pixel < pixels:
-        mean = image[slow, fast]
+        mean = image[window[2] + row, window[0] + column]
         first = at
-        count = np.float32(-1.0)
+        count = np.float32(0.0)
+        if at >= last:
+            break
         if mean < DIRECT_BELOW:
-            threshold = thresholds[slow, fast]
-            product = np.float32(1.0)
-            while at < last:
-                count += np.float32(1.0)
-                product *= uniforms[at]
+            # exp(-m) >= 1 - m: no photon, and no exponential needed to know.
+            if uniforms[at] <= np.float32(1.0) - mean - NEARLY_ONE_MINUS:
                 at += 1
-                if not product > threshold:
-                    break
             else:
-                at = last + 1
+                threshold = thresholds[row, column] if prepared else direct_threshold(mean)
+                count, at = direct(threshold, uniforms, at)
         elif mean > GAUSSIAN_ABOVE:
             count, at = bright(mean, uniforms, at, state)
         else:
-            count, at = rejection(
-                mean, roots[slow, fast], logarithms[slow, fast], thresholds[slow, fast], factorials, uniforms, tangents, at
-            )
+            if prepared:
+                root, logarithm, g = roots[row, column], logarithms[row, column], thresholds[row, column]
+            else:
+                root, logarithm, g = rejection_parameters(mean)
+            count, at = rejection(mean, root, logarithm, g, factorials, uniforms, tangents, at)
         if at > last:
             at = first
             break
-        photons[slow, fast] = count
+        photons[window[2] + row, window[0] + column] = count
         sum_of_all += np.float64(count)
         pixel += 1
-        fast += 1
-        if fast == window[1]:
-            fast = window[0]
-            slow += 1
+        column += 1
+        if column == width:
+            column = 0
+            row += 1
     places[0], places[1] = pixel, at
     total[0] = sum_of_all
+
+
+@inlined
+def direct(threshold, uniforms, at):
+    """A Poisson deviate by multiplying deviates, and the next deviate's place, beyond the end if they ran out."""
+    last = uniforms.shape[0]
+    count = np.float32(-1.0)
+    product = np.float32(1.0)
+    while at < last:
+        count += np.float32(1.0)
+        product *= uniforms[at]
+        at += 1
+        if not product > threshold:
+            return count, at
+    return count, last + 1
 
 
 @inlined
@@ -156,7 +185,7 @@ def rejection(mean, root, logarithm, g, factorials, uniforms, tangents, at):
     """A Poisson deviate by rejection from a Lorentzian, and the next deviate's place, beyond the end if they ran out."""
     last = uniforms.shape[0]
     while at + 1 < last:
-        y = tangents[at]
+        y = tangents[at] if tangents.shape[0] > 0 else np.float32(math.tan(math.pi * np.float64(uniforms[at])))
         at += 1
         count = np.float32(root * y + mean)
         if count < np.float32(0.0):

@@ -18,6 +18,8 @@ from .threads import most_threads
 
 SECONDS_PER_BLOCK = 0.2
 STEPS_OF_FIRST_BLOCK = 1_000_000
+STEPS_WITHOUT_THREADS = 100_000
+"""A thread would not have started before these are done."""
 
 
 @dataclass(frozen=True)
@@ -101,42 +103,43 @@ class PixelEngine:
             end = min(slow + rows, slow_end)
             started = perf_counter()
             before = self.out_of_table
-            compute(slow, end)
+            steps = (end - slow) * self.image.shape[1] * self.experiment.steps
+            compute(slow, end, self.threads if steps > STEPS_WITHOUT_THREADS else 0)
             elapsed = perf_counter() - started
             yield Block(slow, end, self.computed[slow:end], self.out_of_table if before is None else None)
             rows = max(self.threads, min(4 * rows, int(rows * SECONDS_PER_BLOCK / max(elapsed, 1e-4))))
             slow = end
         self.solid_angle_sum = float(self._omega_sums.sum())
 
-    def _compute_exact(self, slow: int, end: int) -> None:
-        evaluations = self.census(slow, end)
-        self._exact_rows(slow, end, 2**62 if self.out_of_table is None else self.out_of_table.pixel, evaluations)
+    def _compute_exact(self, slow: int, end: int, threads: int) -> None:
+        evaluations = self.census(slow, end, threads)
+        self._exact_rows(slow, end, threads, 2**62 if self.out_of_table is None else self.out_of_table.pixel, evaluations)
         left = self._left[slow:end]
         if self.out_of_table is None and (left >= 0).any():
             row = slow + int(np.argmax(left >= 0))
             fast = int(self._left[row])
             self.out_of_table = self._leaving_step(row, fast, int(evaluations[row, fast]) if evaluations.size > 1 else 0)
             # Pixels behind this one must not interpolate; those before it never left the table.
-            self._exact_rows(row, end, self.out_of_table.pixel, evaluations)
+            self._exact_rows(row, end, threads, self.out_of_table.pixel, evaluations)
 
-    def _exact_rows(self, slow: int, end: int, last_interpolated: int, evaluations: np.ndarray) -> None:
+    def _exact_rows(self, slow: int, end: int, threads: int, last_interpolated: int, evaluations: np.ndarray) -> None:
         run_rows(
-            "exact_rows", (slow, end), self.threads, (0, 0), self.window[:2], self.computed, self.experiment.tables, self.first_pixel,
+            "exact_rows", (slow, end), threads, (0, 0), self.window[:2], self.computed, self.experiment.tables, self.first_pixel,
             last_interpolated, evaluations, *self._images, self._omega_sums, self._left,
         )  # fmt: skip
 
-    def _compute_vectorised(self, slow: int, end: int) -> None:
-        self.census(slow, end)
+    def _compute_vectorised(self, slow: int, end: int, threads: int) -> None:
+        self.census(slow, end, threads)
         tables = self.experiment.tables
         bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
         recomputed = np.zeros(len(self.image), np.int64)
         run_rows(
-            "guarded_rows", (slow, end), self.threads, WORK_SHAPE, self.window[:2], self.computed, tables, self.first_pixel, bound,
+            "guarded_rows", (slow, end), threads, WORK_SHAPE, self.window[:2], self.computed, tables, self.first_pixel, bound,
             self.precision == "single", *self._images, self._omega_sums, recomputed,
         )  # fmt: skip
         self.recomputed += int(recomputed.sum())
 
-    def census(self, slow: int, end: int) -> np.ndarray:
+    def census(self, slow: int, end: int, threads: int) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""
         looks_for_first = self.seeks_first and self.first_pixel < 0
         computed, width = self.computed[slow:end], self.image.shape[1]
@@ -148,7 +151,7 @@ class PixelEngine:
             return np.zeros((1, 1), np.int64)
         counts, sweeps = np.zeros(self.image.shape, np.int64), np.zeros(self.image.shape, np.int64)
         tables = _without_orientations(self.experiment.tables)
-        run_rows("count_rows", (slow, end), self.threads, (0, 0), self.window[:2], self.computed, tables, counts, sweeps)
+        run_rows("count_rows", (slow, end), threads, (0, 0), self.window[:2], self.computed, tables, counts, sweeps)
         if looks_for_first and sweeps.any():
             self.first_pixel = int(np.argmax(sweeps.ravel() > 0))
         if not self.counts_evaluations:

@@ -63,15 +63,16 @@ def run(name: str, *arguments: Any) -> None:
 def run_rows(name: str, rows: tuple[int, int], threads: int, work: tuple[int, int], *arguments: Any) -> None:
     """Call the entry point ``name(rows, work, *arguments)`` for a few rows at a time, from several threads, until all are done.
 
-    Each thread has an array of shape ``work`` (float64) of its own. An interrupt ends the wait at once; the threads stop behind the rows
+    With 0 threads, for what is done before a thread would have started, the calling one does it. Each thread has an
+    array of shape ``work`` (float64) of its own. An interrupt ends the wait at once; the threads stop behind the rows
     that they are at.
     """
     library = _loaded()
     function = library.functions[name]
     given = _flattened(name, library.kinds[name], (rows, np.empty((0, 0)), *arguments))
     first, last = rows
-    threads = max(1, min(threads, last - first))
-    size = max(1, (last - first) // (32 * threads))
+    threads = min(threads, last - first)
+    size = max(1, (last - first) // (32 * threads or 1))
     starts = iter(range(first, last, size))
     taking = threading.Lock()
 
@@ -97,6 +98,9 @@ def run_rows(name: str, rows: tuple[int, int], threads: int, work: tuple[int, in
             whole[:2] = start, min(start + size, last)
             function(*addresses)
 
+    if threads <= 0:
+        compute_rows()
+        return
     # Not in the main thread, which an interrupt could not reach while it computes.
     workers = [threading.Thread(target=compute, daemon=True) for _ in range(threads)]
     try:

@@ -159,7 +159,7 @@ def _run_engine(experiment: Experiment, slow: int, fast: int) -> tuple[float, bo
         if block.slow_end > slow:
             break
     event = engine.out_of_table
-    before = PixelEngine(experiment, np.float64, "exact").census(engine.window[2], slow + 1) if engine.counts_evaluations else None
+    before = PixelEngine(experiment, np.float64, "exact").census(engine.window[2], slow + 1, 1) if engine.counts_evaluations else None
     evaluation = 0 if before is None else int(before[slow, fast])
     interpolate = bool(tables.rules.interpolate) and (event is None or index <= event.pixel)
     return float(engine.image[slow, fast]), index == engine.first_pixel, interpolate, evaluation

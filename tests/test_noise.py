@@ -8,7 +8,7 @@ import pytest
 from nanobragg_numba import noise
 from nanobragg_numba.noise import draw_photons, poisson_image
 from nanobragg_numba.random_numbers import new_state, reseed
-from nanobragg_numba.stored_code import run, run_rows
+from nanobragg_numba.stored_code import run
 from nanobragg_numba.target import has_fused_multiply_add
 
 f32 = np.float32
@@ -104,14 +104,17 @@ def drawn(image, seed, window, threads):
     return draw_photons(image, window, state, threads)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("seed", [-1, -2147483647, -2147483648, 0])
 @pytest.mark.parametrize(
     ("threads", "least", "largest", "room"), [(1, 4096, 1 << 17, 512), (2, 16, 64, 512), (1, 4, 8, 0), (2, 100, 100, 3)]
 )
-def test_photons_are_the_twin_s(seed, threads, least, largest, room, monkeypatch):
+def test_photons_are_the_twin_s(seed, share, threads, least, largest, room, monkeypatch):
+    monkeypatch.setattr(noise, "SHARE_TO_PREPARE", share)
     monkeypatch.setattr(noise, "LEAST_PIECE", least)
     monkeypatch.setattr(noise, "LARGEST_PIECE", largest)
     monkeypatch.setattr(noise, "ROOM", room)
+    monkeypatch.setattr(noise, "PIXELS_OF_BLOCK", largest)
     image, twin = means(), Twin(seed)
     photons, total = drawn(image, seed, (2, 40, 1, 29), threads)
     expected, sum_of_all = np.zeros(image.shape, f32), 0.0
@@ -121,6 +124,21 @@ def test_photons_are_the_twin_s(seed, threads, least, largest, room, monkeypatch
             sum_of_all += float(expected[slow, fast])
     assert np.array_equal(photons, expected)
     assert total == sum_of_all
+
+
+def test_dim_pixels_near_the_threshold():
+    """Where a deviate decides between no photon and one, and the quick bound leaves it open."""
+    uniforms = poisson_uniforms(4000)
+    image = np.array([[f32(-math.log(float(u))) for u in uniforms]], f32)
+    image = np.nextafter(image, np.array([[f32(0), f32(1)] * 2000], f32))
+    twin = Twin(-9)
+    expected = [twin.poisson(mean) for mean in image[0]]
+    assert np.array_equal(drawn(image, -9, (0, 4000, 0, 1), 1)[0][0], expected)
+
+
+def poisson_uniforms(count):
+    twin = Twin(-9)
+    return [twin.uniform() for _ in range(count)]
 
 
 def test_without_vectors_the_same(monkeypatch):
@@ -146,8 +164,8 @@ def test_tangents_and_thresholds_are_libm_s():
     run("tangents", uniforms, True, result)
     assert np.array_equal(result, [f32(math.tan(math.pi * float(u))) for u in uniforms])
     image = np.concatenate([generator.uniform(0, 12, 50_000), 10 ** generator.uniform(-12, 1, 50_000)]).astype(f32)[None]
-    thresholds, nothing = np.empty_like(image), np.empty((0, 0), f32)
-    run_rows("poisson_parameters", (0, 1), 1, (0, 0), (0, image.shape[1]), image, True, thresholds, nothing, nothing)
+    thresholds, nothing = np.empty_like(image), np.empty_like(image)
+    run("poisson_parameters", (0, image.shape[1], 0, 1), image, True, thresholds, nothing, nothing)
     assert np.array_equal(thresholds[0], [f32(math.exp(-float(mean))) for mean in image[0]])
 
 

@@ -137,6 +137,7 @@ def test_threads_behind_an_interrupt_harm_nothing(tmp_path):
         "from nanobragg_numba import parameters_from_command_line, simulate\n"
         f"line = {CELL.replace('-detpixels 24', '-detpixels 700')!r} + ' -mosaic 1 -mosaic_domains 40000'\n"
         "parameters = parameters_from_command_line(line)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "try:\n"
         "    simulate(parameters, threads=2)\n"

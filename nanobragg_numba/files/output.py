@@ -11,14 +11,16 @@ import numpy as np
 from ..background import Background
 from ..errors import InputError
 
+BYTES_WITHOUT_THREAD = 1 << 18
+"""A thread would not have started before these are written."""
 Chunk = bytes | np.ndarray[Any, Any]
 
 
 class OutputFiles:
     """The files of one run. Nothing is replaced before ``commit``; leaving the ``with`` block without it removes all traces.
 
-    Files are written in the background. What is not a regular file (/dev/null, a pipe) is written directly. Raises InputError naming the
-    file where the disk refuses, at once or in ``commit``.
+    Large files are written in the background. What is not a regular file (/dev/null, a pipe) is written directly. Raises
+    InputError naming the file where the disk refuses, at once or in ``commit``.
     """
 
     def __init__(self) -> None:
@@ -52,7 +54,11 @@ class OutputFiles:
         folder, base = os.path.split(target)
         name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
         self._pending.append((name, target))
-        self._writing.append(Background(lambda: _write(path, name, target, chunks)))
+        chunks = list(chunks)
+        if sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks) < BYTES_WITHOUT_THREAD:
+            _write(path, name, target, chunks)
+        else:
+            self._writing.append(Background(lambda: _write(path, name, target, chunks)))
 
     def commit(self) -> None:
         """Put every file in its place."""

@@ -72,6 +72,37 @@ def _is_cut(hdiv: float, vdiv: float, h: Steps, v: Steps) -> bool:
         return bool((h_part + v_part) * 4.0 > 1.1)
 
 
+def _tilts(beam: Beam, h: Steps, v: Steps) -> list[tuple[float, float]]:
+    """Horizontal and vertical divergence (radians) of each direction."""
+    tilts = []
+    for h_tic in range(h.count):
+        for v_tic in range(v.count):
+            hdiv, vdiv = h.step * h_tic - h.range / 2.0, v.step * v_tic - v.range / 2.0
+            if not (beam.round_divergence and _is_cut(hdiv, vdiv, h, v)):
+                tilts.append((hdiv, vdiv))
+    return tilts
+
+
+def _colours(wavelength: float, spectrum: Steps) -> list[float]:
+    return [wavelength * (1.0 + spectrum.step * tic - spectrum.range / 2.0) for tic in range(spectrum.count)]
+
+
+def _tilted(along: Vector, geometry: Geometry, tilt: tuple[float, float]) -> Vector:
+    tilted = rotate_about_axis(along, geometry.polarization_axis, tilt[1])
+    return rotate_about_axis(tilted, geometry.vertical_axis, tilt[0])
+
+
+def incident_rays(beam: Beam, sources: Sources, geometry: Geometry, wavelength: float) -> tuple[list[Vector], list[float]]:
+    """Direction of travel and wavelength of each source, from divergence and dispersion, for any ``geometry`` and ``wavelength``.
+
+    Unlike ``Sources`` they carry the derivatives of both.
+    """
+    along = scale(geometry.beam, -SOURCE_DISTANCE)
+    tilts, colours = _tilts(beam, sources.hdiv, sources.vdiv), _colours(wavelength, sources.dispersion)
+    rays = [scale(unit(_tilted(along, geometry, tilt)), -1.0) for tilt in tilts]
+    return [ray for ray in rays for _ in colours], colours * len(tilts)
+
+
 def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources:
     """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
     h = even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps)
@@ -85,21 +116,15 @@ def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources
         wavelengths = np.where(np.isnan(beam.sources.wavelengths_m), wavelength, beam.sources.wavelengths_m)
         divergence_count = -1
     else:
-        tilts = []
-        for h_tic in range(h.count):
-            for v_tic in range(v.count):
-                hdiv, vdiv = h.step * h_tic - h.range / 2.0, v.step * v_tic - v.range / 2.0
-                if not (beam.round_divergence and _is_cut(hdiv, vdiv, h, v)):
-                    tilts.append((hdiv, vdiv))
-                    report.append(c_format("divergence deviation: %g %g", hdiv, vdiv))
-        colours = [wavelength * (1.0 + spectrum.step * tic - spectrum.range / 2.0) for tic in range(spectrum.count)]
+        tilts = _tilts(beam, h, v)
+        report += [c_format("divergence deviation: %g %g", *tilt) for tilt in tilts]
+        colours = _colours(wavelength, spectrum)
         report += [c_format(f"lambda{tic} = %.15g", colour) for tic, colour in enumerate(colours)]
         if not tilts:
             raise InputError("-round_div: the circle cuts every divergence step; use -square_div or more steps")
         rows = []
-        for hdiv, vdiv in tilts:
-            tilted = rotate_about_axis(along, geometry.polarization_axis, vdiv)
-            rows += [rotate_about_axis(tilted, geometry.vertical_axis, hdiv)] * len(colours)
+        for tilt in tilts:
+            rows += [_tilted(along, geometry, tilt)] * len(colours)
         positions = np.array(rows)
         wavelengths = np.array(colours * len(tilts))
         intensities = np.full(len(rows), 1.0 / len(rows))

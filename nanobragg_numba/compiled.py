@@ -5,13 +5,14 @@ these decorators. numba's own cache, of the functions one by one, looks only at 
 change in one module would leave stale callers in another; its folder is therefore named by a hash of all sources.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
-from . import vectors
+from . import elementary, vectors
 from .cache_folder import CACHE_FOLDER
 
 config: Any = numba.config
@@ -19,8 +20,22 @@ config: Any = numba.config
 ENTRIES: dict[str, Any] = {}
 """The compiled functions that stored_code.py calls by name."""
 
-for _function in (vectors.dot, vectors.cross, vectors.magnitude, vectors.scale, vectors.unit, vectors.rotate_about_axis):
+for _function in (
+    vectors.dot, vectors.cross, vectors.magnitude, vectors.scale, vectors.unit, vectors.turn, vectors.rotate_about_axis,
+    vectors.rotation_rows,
+):  # fmt: skip
     register_jitable(_function)
+
+
+def _as_in_math(name: str) -> Any:
+    """What compiled code sees in place of the function of elementary.py: ``math``'s."""
+    function = getattr(math, name)
+    return lambda x: lambda x: function(x)
+
+
+for _name in ("sin", "cos", "sqrt"):
+    overload(getattr(elementary, _name))(_as_in_math(_name))
+overload(elementary.is_zero)(lambda x: lambda x: x == 0.0)
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -43,6 +58,12 @@ def inlined(function: Callable[..., Any]) -> Any:
     arithmetic. Such a function must not allocate.
     """
     return compiled(_nrt=False, forceinline=True)(function)
+
+
+def derivative(function: Callable[..., Any]) -> Any:
+    """``inlined`` for derivatives, which need not match the reference's last bits: sums may be re-associated and
+    contracted, so that sums over pixels become vector instructions. Nothing may be assumed of nan and inf."""
+    return compiled(_nrt=False, forceinline=True, fastmath={"contract", "reassoc", "nsz"})(function)
 
 
 def entry(function: Callable[..., None]) -> Any:

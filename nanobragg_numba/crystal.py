@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .angles import RTD
 from .c_text import c_format
+from .elementary import clipped, cos, sin, sqrt, value_of
 from .errors import InputError
 from .mosaic import random_missetting
 from .parameters import Compat, Crystal
@@ -49,11 +51,11 @@ class _Angles:
         if any(abs(value) > SLACK for value in (*sines, *cosines)):
             self.report.append(f"WARNING: oddball {title}:")
             for i in range(3):
-                self.report.append(c_format(f"{names[2 * i]} = %.25g", sines[i]))
-                self.report.append(c_format(f"{names[2 * i + 1]} = %.25g", cosines[i]))
-        self.sines = tuple(max(-1.0, min(1.0, value)) for value in sines)
+                self.report.append(c_format(f"{names[2 * i]} = %.25g", value_of(sines[i])))
+                self.report.append(c_format(f"{names[2 * i + 1]} = %.25g", value_of(cosines[i])))
+        self.sines = tuple(clipped(value, -1.0, 1.0) for value in sines)
         self.cosines = tuple(1.0 if value * value > 1.0 else value for value in cosines)
-        alpha, beta, gamma = (math.atan2(s, c) for s, c in zip(self.sines, self.cosines, strict=True))
+        alpha, beta, gamma = (math.atan2(value_of(s), value_of(c)) for s, c in zip(self.sines, self.cosines, strict=True))
         self.triple: Vector = (alpha, beta, gamma)
 
 
@@ -62,6 +64,20 @@ RECIPROCAL_NAMES = (
     "sin(alpha_star)", "cos(alpha_star)", "sin(beta_star) ", "cos(beta_star) ", "sin(gamma_star)", "cos(gamma_star)",
 )  # fmt: skip
 FIRST_RECIPROCAL_NAMES = (*RECIPROCAL_NAMES[:5], "cos9gamma_star)")
+
+
+def axes_in_default_orientation(lengths: Any, cosines: Any, sin_g: Any, c_z: Any) -> tuple[Vector, Vector, Vector]:
+    """a* along x, b* in the xy plane, c* with the given z component, from reciprocal lengths and angles.
+
+    Operators only, so it also serves tensors.
+    """
+    a_s, b_s, c_s = lengths
+    cos_a, cos_b, cos_g = cosines
+    return (
+        (a_s, 0.0, 0.0),
+        (b_s * cos_g, b_s * sin_g, 0.0),
+        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_z),
+    )
 
 
 def _axes_from_cell(
@@ -73,21 +89,21 @@ def _axes_from_cell(
     cell come out a little off (Q13); "spec" takes V* / (a* b* sin(gamma*)), which is 1/c.
     """
     a, b, c = cell[:3]
-    if not (a > 0.0 and math.isfinite(a)):
-        raise InputError(f"-cell: the edge a must be positive, not {a:g} A")
+    if not (a > 0.0 and math.isfinite(value_of(a))):
+        raise InputError(f"-cell: the edge a must be positive, not {value_of(a):g} A")
     b = a if b <= 0.0 else b
     c = a if c <= 0.0 else c
     alpha, beta, gamma = (math.pi / 2 if angle / RTD <= 0.0 else angle / RTD for angle in cell[3:])
     half = (alpha + beta + gamma) / 2
-    skew = math.sin(half) * math.sin(half - alpha) * math.sin(half - beta) * math.sin(half - gamma)
-    volume = 2.0 * a * b * c * math.sqrt(abs(skew))
+    skew = sin(half) * sin(half - alpha) * sin(half - beta) * sin(half - gamma)
+    volume = 2.0 * a * b * c * sqrt(abs(skew))
     v_star = 1.0 / volume if volume else math.inf
-    sines = math.sin(alpha), math.sin(beta), math.sin(gamma)
+    sines = sin(alpha), sin(beta), sin(gamma)
     # Angles that cannot meet in a corner leave a skew that is zero or negative, up to rounding.
-    if not (skew > 1e-12 and math.isfinite(volume) and math.isfinite(v_star) and min(sines) > 0.0):
-        raise InputError(f"-cell: {' '.join(f'{value:g}' for value in cell)} is no unit cell: it encloses no volume")
+    if not (skew > 1e-12 and math.isfinite(value_of(volume)) and math.isfinite(value_of(v_star)) and min(sines) > 0.0):
+        raise InputError(f"-cell: {' '.join(f'{value_of(value):g}' for value in cell)} is no unit cell: it encloses no volume")
     a_s, b_s, c_s = b * c * sines[0] * v_star, c * a * sines[1] * v_star, a * b * sines[2] * v_star
-    cosines = math.cos(alpha), math.cos(beta), math.cos(gamma)
+    cosines = cos(alpha), cos(beta), cos(gamma)
     angles = _Angles(
         (a * v_star / b_s / c_s, b * v_star / a_s / c_s, c * v_star / a_s / b_s),
         (
@@ -98,22 +114,38 @@ def _axes_from_cell(
         "reciprocal cell angles",
         FIRST_RECIPROCAL_NAMES,
     )
-    cos_a, cos_b, cos_g = angles.cosines
     sin_g = angles.sines[2]
     c_z = c_s * volume / (a * b * c * sin_g) if compat == "c" else v_star / (a_s * b_s * sin_g)
-    axes = (
-        (a_s, 0.0, 0.0),
-        (b_s * cos_g, b_s * sin_g, 0.0),
-        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_z),
-    )
+    axes = axes_in_default_orientation((a_s, b_s, c_s), angles.cosines, sin_g, c_z)
     return axes, (a, b, c), volume, angles.report
 
 
-def _axes_from_matrix(matrix: np.ndarray, wavelength: float) -> tuple[Vector, Vector, Vector]:
-    """Reciprocal axes (1/A): the columns of MOSFLM's matrix, the wavelength (metres) taken out."""
+def axes_from_matrix(matrix: Any, wavelength: Any) -> tuple[Vector, Vector, Vector]:
+    """Reciprocal axes (1/A): the columns of MOSFLM's matrix, the wavelength (metres) taken out.
+
+    ``matrix``: three rows of three numbers, floats or tensors.
+    """
     factor = 1e-10 / wavelength
-    columns = [scale((float(x), float(y), float(z)), factor) for x, y, z in np.asarray(matrix, dtype=np.float64).T]
-    return columns[0], columns[1], columns[2]
+    a_star, b_star, c_star = (scale((x, y, z), factor) for x, y, z in zip(*matrix, strict=True))
+    return a_star, b_star, c_star
+
+
+def _rows(matrix: Any) -> tuple[Vector, Vector, Vector]:
+    """The rows of a (3, 3) array, or three vectors."""
+    rows = matrix.tolist() if isinstance(matrix, np.ndarray) else matrix
+    x, y, z = (tuple(row) for row in rows)
+    return x, y, z
+
+
+def _product(rows: tuple[Vector, Vector, Vector], v: Vector) -> Vector:
+    return dot(rows[0], v), dot(rows[1], v), dot(rows[2], v)
+
+
+def reciprocal_axes(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
+    """a*, b*, c* of real axes, or the other way round."""
+    bc = cross(b, c)
+    inverse = 1.0 / dot(a, bc)
+    return scale(bc, inverse), scale(cross(c, a), inverse), scale(cross(a, b), inverse)
 
 
 def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, compat: Compat) -> Lattice:
@@ -122,15 +154,17 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
     A matrix gives the orientation; a cell given too then sets the lengths and the volume, as in the reference.
     Raises InputError for a cell or a matrix that encloses no volume.
     """
-    if crystal.cell is None and crystal.mosflm_matrix is None:
+    if crystal.cell is None and crystal.mosflm_matrix is None and crystal.real_space_matrix is None:
         raise InputError("the crystal has neither a cell nor a matrix (-cell or -mat)")
     report: list[str] = []
     edges: tuple[float, float, float] | None = None
     volume = 0.0
-    if crystal.cell is not None and (crystal.mosflm_matrix is None or crystal.cell[0] > 0.0):
+    if crystal.real_space_matrix is not None:
+        stars = reciprocal_axes(*_rows(crystal.real_space_matrix))
+    elif crystal.cell is not None and (crystal.mosflm_matrix is None or crystal.cell[0] > 0.0):
         stars, edges, volume, report = _axes_from_cell(crystal.cell, compat)
-    if crystal.mosflm_matrix is not None:
-        stars = _axes_from_matrix(crystal.mosflm_matrix, wavelength)
+    if crystal.mosflm_matrix is not None and crystal.real_space_matrix is None:
+        stars = axes_from_matrix(_rows(crystal.mosflm_matrix), wavelength)
     if crystal.misset_deg is not None:
         if crystal.misset_deg == "random":
             misset = random_missetting(state)
@@ -139,6 +173,9 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
             x, y, z = crystal.misset_deg
             misset = (x / RTD, y / RTD, z / RTD)
         stars = (rotate_xyz(stars[0], *misset), rotate_xyz(stars[1], *misset), rotate_xyz(stars[2], *misset))
+    if crystal.orientation is not None:
+        rows = _rows(crystal.orientation)
+        stars = (_product(rows, stars[0]), _product(rows, stars[1]), _product(rows, stars[2]))
     a_star, b_star, c_star = stars
     ab, bc, ca = cross(a_star, b_star), cross(b_star, c_star), cross(c_star, a_star)
     v_star = dot(a_star, bc)
@@ -174,7 +211,7 @@ def crystal_size(crystal: Crystal, lattice: Lattice, size: tuple[float, float, f
     cells, widths = [], []
     for axis, given, full in zip((lattice.a, lattice.b, lattice.c), crystal.n_cells, size, strict=True):
         length = magnitude(scale(axis, 1e-10))
-        n = float(math.ceil(full / length)) if full > 0 else float(given)
+        n = float(math.ceil(full / value_of(length))) if full > 0 else given * 1.0
         n = max(n, 1.0)
         cells.append(n)
         widths.append(length * n)

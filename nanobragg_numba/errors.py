@@ -1,4 +1,4 @@
-"""The one exception that means "the user's input is at fault"."""
+"""The exceptions: input at fault, and a trace that is not the image."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The commands print the sentence on standard error and exit with status 2.
     """
+
+
+class TraceMismatch(RuntimeError):
+    """A pixel's trace does not end with the value that the engine computes: a defect of this program."""

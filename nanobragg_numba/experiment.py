@@ -1,6 +1,7 @@
 """From parameters to an experiment: all that follows from them before the first pixel is computed."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,10 @@ from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .errors import InputError
 from .geometry import Geometry, derive_geometry, mask_of
 from .memory import require_memory
-from .mosaic import mosaic_rotations
+from .mosaic import domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
 from .random_numbers import RandomState, new_state, reseed
-from .sampling import Steps, effective_angles, mosaic_steps, phi_angles, phi_steps
+from .sampling import Steps, carries_over, effective_angles, phi_angles, phi_steps
 from .stored_code import run
 from .tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from .vectors import Vector, scale, unit
@@ -40,6 +41,10 @@ class Experiment:
     sources: Sources
     phi: Steps
     phi_start: float
+    angles: list[float]
+    """The angle that each phi step is turned by (radians), the carryover done."""
+    first_angles: list[float]
+    """The same in the first sweep of the run."""
     mosaic_spread: float
     mosaic_domains: int
     mosaic: np.ndarray
@@ -75,14 +80,14 @@ def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
     return np.array(rows), len(rows) - 1
 
 
-def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: list[float], rotations: np.ndarray) -> np.ndarray:
+def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: Sequence[float], rotations: np.ndarray) -> np.ndarray:
     """(phi steps x domains, 9): a, b, c turned by each angle (radians) about the spindle, then by each domain's rotation.
 
     ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9), or (0, 9) for one domain that is not turned.
     An angle of 0 is no operation.
     """
     orientations = np.empty((len(angles) * max(len(rotations), 1), 9))
-    run("turned_lattices", axes, spindle, np.array(angles), rotations, orientations)
+    run("turned_lattices", axes, spindle, np.asarray(angles), rotations, orientations)
     return orientations
 
 
@@ -110,7 +115,6 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     wavelength = beam.wavelength_A / 1.0e10
     phi = phi_steps(sampling)
     phi_start = sampling.phi_deg / RTD
-    spread, domains, mosaic_warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
     reseed(state, generator_seed(crystal.misset_seed))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
@@ -120,16 +124,15 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
         interpolate = False
     recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
     sources = derive_sources(beam, geometry, wavelength)
-    require_memory(domains * max(phi.count, 1) * 160, f"{domains} mosaic domains at {phi.count} phi steps")
-    reseed(state, c_negative(crystal.mosaic_seed))
-    # Drawn in any case: the noise can go on with the generator's state. Without a spread nothing is turned.
-    rotations = mosaic_rotations(spread, domains, state)[: domains if spread > 0.0 else 0]
-    carryover = sampling.carryover if sampling.carryover is not None else compat == "c"
+    asked = crystal.mosaic_domains or 1
+    require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
+    spread, domains, rotations, mosaic_warnings = domains_of(crystal, compat, state)
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
         raise InputError("-phisteps: no phi step is left to compute")
 
     angles = phi_angles(phi, phi_start)
+    carryover = carries_over(sampling, compat)
     effective, effective_first = effective_angles(angles) if carryover else (angles, angles)
     axes = np.array([scale(axis, 1e-10) for axis in (lattice.a, lattice.b, lattice.c)])
     orientations = lattice_orientations(axes, geometry.spindle_axis, effective, rotations)
@@ -139,8 +142,9 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     photons = fluence(beam)
     tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
     return Experiment(
-        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, spread, domains, rotations, wavelength, photons,
-        interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables, state, clip_warnings, mosaic_warnings,
+        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains,
+        rotations, wavelength, photons, interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables,
+        state, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 
 
@@ -155,6 +159,19 @@ def _oversampling(parameters: Parameters, geometry: Geometry, cells: CrystalSize
     if oversample > 10000:
         raise InputError(f"-oversample: {oversample}-fold oversampling is too much (a crystal of {max(cells.widths) * 1e6:g} micrometres?)")
     return recommended, oversample
+
+
+def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool) -> tuple[float, float]:
+    """r_e^2 times the fluence, and what a pixel's sum ("c") or each source's ("spec") starts with: the scattering of the water.
+
+    In "spec" each source's sum starts with the water of all its steps, so that the division by them leaves it once.
+    """
+    water = water_um / 1e6
+    scattering_water = WATER_F * WATER_F * THOMSON_CROSS_SECTION * photons * water * water * water * 1e6 * AVOGADRO / WATER_WEIGHT
+    photon_scale = THOMSON_CROSS_SECTION * photons
+    if not spec:
+        return photon_scale, scattering_water
+    return photon_scale, scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
 
 
 def _tables(
@@ -186,18 +203,10 @@ def _tables(
         orientations, first, np.array([*lattice.a_star, *lattice.b_star, *lattice.c_star]), *cells.cells, SHAPES.index(crystal.shape),
         float(crystal.fudge), table, h_min, k_min, l_min, float(crystal.default_F),
     )  # fmt: skip
-    water = crystal.water_um / 1e6
-    scattering_water = WATER_F * WATER_F * THOMSON_CROSS_SECTION * photons * water * water * water * 1e6 * AVOGADRO / WATER_WEIGHT
-    photon_scale = THOMSON_CROSS_SECTION * photons
-    background = scattering_water
-    divisor = float(steps)
-    if spec:
-        # Each source's sum starts with the water of all its steps, so that the division by them leaves it once.
-        sweep_steps = orientations.shape[0]
-        background = scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
-        divisor = float(sweep_steps * oversample * oversample)
+    photon_scale, background = photon_factors(photons, crystal.water_um, orientations.shape[0], spec)
+    divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)
     rules = Rules(
         spec, interpolate, sampling.oversample_thick and not spec, sampling.oversample_polar and not spec,
-        sampling.oversample_omega and not spec, background, water == 0.0, photon_scale, divisor,
+        sampling.oversample_omega and not spec, background, crystal.water_um == 0.0, photon_scale, divisor,
     )  # fmt: skip
     return Tables(detector, beam_table, crystal_table, rules)

@@ -1,12 +1,13 @@
 """Where the detector stands: beam-centre conventions, pivots, rotations, the first pixel's position."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
 from .angles import RTD
+from .elementary import value_of
 from .errors import InputError
 from .memory import require_memory
 from .parameters import Compat, Parameters
@@ -99,22 +100,22 @@ def _metres(millimetres: float | None) -> float:
 
 
 def _or(value: float, default: float) -> float:
-    return default if math.isnan(value) else value
+    return default if math.isnan(value_of(value)) else value
 
 
 def _image_size(parameters: Parameters) -> tuple[int, int, float, float, float]:
     """Pixels (fast, slow), pixel size and detector size (metres), checked."""
     detector = parameters.detector
     pixel = detector.pixel_size_mm / 1000.0
-    if not (pixel > 0.0 and math.isfinite(pixel)):
-        raise InputError(f"-pixel: the pixel size must be positive, not {detector.pixel_size_mm:g} mm")
+    if not (pixel > 0.0 and math.isfinite(value_of(pixel))):
+        raise InputError(f"-pixel: the pixel size must be positive, not {value_of(detector.pixel_size_mm):g} mm")
     sizes, counts = [], []
     for name, count, size_mm in zip(("fast", "slow"), detector.pixels, detector.size_mm, strict=True):
         size = pixel * count if count else size_mm / 1000.0
         if not (0.0 < size / pixel < 2.0**31):
             raise InputError(f"-detpixels/-detsize: {size / pixel:g} pixels along the {name} axis is no image size")
         sizes.append(size)
-        counts.append(math.ceil(size / pixel - 0.5))
+        counts.append(math.ceil(value_of(size / pixel) - 0.5))
     fast, slow = counts
     if min(counts) < 1:
         raise InputError(f"-detpixels/-detsize: an image of {fast}x{slow} pixels is empty")
@@ -131,8 +132,9 @@ def _check(parameters: Parameters) -> None:
         ("-close_distance", detector.close_distance_mm, "mm"),
         ("-lambda", parameters.beam.wavelength_A, "A"),
     ):
-        if value is not None and not (value > 0.0 and math.isfinite(value)):
-            raise InputError(f"{flag} must be positive, not {value:g} {unit_name}")
+        number = value_of(value)
+        if number is not None and not (number > 0.0 and math.isfinite(number)):
+            raise InputError(f"{flag} must be positive, not {number:g} {unit_name}")
 
 
 def starting_axes(parameters: Parameters) -> tuple[_Convention, tuple[str, ...]]:
@@ -148,9 +150,12 @@ def starting_axes(parameters: Parameters) -> tuple[_Convention, tuple[str, ...]]
         )  # fmt: skip
     else:
         v = CONVENTIONS[detector.convention]
+    normal_length = magnitude(v.normal)
+    given = {f.name: getattr(parameters.axes, f.name) for f in fields(parameters.axes)}
+    v = v._replace(**{name: vector for name, vector in given.items() if vector is not None})
     fast, slow, normal = unit(v.fast), unit(v.slow), unit(v.normal)
     warnings: tuple[str, ...] = ()
-    if magnitude(v.normal) != 1.0:
+    if normal_length != 1.0 and parameters.axes.normal is None:
         warnings = ("WARNING: auto-generating odet_vector",)
         normal = unit(cross(fast, slow))
     return v._replace(
@@ -172,6 +177,9 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     sclose = _or((org[1] - 0.5) * pixel, size_s / 2.0)
     xclose = _or(_metres(detector.close_point_mm[0]), fclose)
     yclose = _or(_metres(detector.close_point_mm[1]), sclose)
+    if compat == "spec":
+        # The reference takes the point nearest to the sample from ORGX and ORGY alone.
+        fclose, sclose = xclose, yclose
     xbeam, ybeam = _metres(detector.beam_center_mm[0]), _metres(detector.beam_center_mm[1])
     if detector.beam_center_y_m is not None:
         ybeam = detector.beam_center_y_m
@@ -209,7 +217,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     if ratio == 0.0:
         ratio = SMALLEST
     close_distance = _metres(detector.close_distance_mm)
-    if math.isnan(close_distance):
+    if math.isnan(value_of(close_distance)):
         close_distance = abs(ratio * (detector.distance_mm / 1000.0))
     distance = close_distance / ratio
 
@@ -222,6 +230,8 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     if compat == "spec" and detector.pix0_mm is not None:
         x, y, z = detector.pix0_mm
         pix0 = (x / 1000.0, y / 1000.0, z / 1000.0)
+    if compat == "spec":
+        # The reference forgets the two-theta swing in what it reports of distance and beam centre.
         ratio = dot(beam, normal) or SMALLEST
 
     fclose, sclose = -dot(pix0, fast), -dot(pix0, slow)
@@ -232,7 +242,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
     f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))
-    thickness, layer, layers, mu, sensor_warnings = _sensor(parameters)
+    thickness, layer, layers, mu, sensor_warnings = _sensor(parameters, compat)
     return Geometry(
         fast_pixels, slow_pixels, pixel, (size_f, size_s), beam, fast, slow, normal, pix0,
         start.polarization_axis, vertical, start.spindle_axis,
@@ -253,7 +263,7 @@ def _from_axes(x: float, fast: Vector, y: float, slow: Vector, z: float, normal:
     )
 
 
-def _sensor(parameters: Parameters) -> tuple[float, float, int, float, tuple[str, ...]]:
+def _sensor(parameters: Parameters, compat: Compat) -> tuple[float, float, int, float, tuple[str, ...]]:
     """Thickness, thickness of a layer (metres), layers, mu (1/m), and the reference's warning."""
     detector = parameters.detector
     thickness = detector.thickness_um * 1e-6
@@ -264,7 +274,9 @@ def _sensor(parameters: Parameters) -> tuple[float, float, int, float, tuple[str
         mu = 1.0 / thickness
         warnings = (f"WARNING: setting detector attenuation depth to {mu:g} m",)
     steps = even_steps("-detector_thicksteps", thickness, -1.0, detector.layers, 0.5e-6, ends_included=False)
-    return steps.range, steps.step, steps.count, mu, warnings
+    # The reference makes N layers of thickness / (N - 1).
+    layer = steps.step if compat == "c" else steps.range / steps.count
+    return steps.range, layer, steps.count, mu, warnings
 
 
 def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.ndarray | None:

@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 
-from .random_numbers import RandomState
+from .c_text import c_negative
+from .parameters import Compat, Crystal
+from .random_numbers import RandomState, new_state, reseed
+from .sampling import mosaic_steps
 from .stored_code import run
-from .vectors import Vector, magnitude
+from .vectors import Vector, magnitude, rotation_rows
 
 
 def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarray:
@@ -15,6 +18,40 @@ def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarra
     run("random_rotations", spread, state, rotations)
     rotations[0] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     return rotations
+
+
+def mosaic_turns(count: int, seed: int) -> np.ndarray:
+    """(domains, 4): axis of each mosaic domain's rotation, and its angle over the spread; the first is not turned."""
+    state = new_state()
+    reseed(state, c_negative(seed))
+    turns = np.empty((count, 4))
+    run("random_turns", 1.0, state, turns)
+    turns[0] = (1.0, 0.0, 0.0, 0.0)
+    return turns
+
+
+def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, rounded: bool = True) -> np.ndarray:
+    """(domains, 9): the rotation of each mosaic domain of a run; (0, 9) without a spread (radians), where nothing is turned.
+
+    ``state`` is seeded, and drawn from in any case: the noise can go on with it. ``rounded``: to the reference's single-precision
+    angles; otherwise the rotations are smooth functions of the spread.
+    """
+    reseed(state, c_negative(seed))
+    rotations = mosaic_rotations(spread, count, state)[: count if spread > 0.0 else 0]
+    if rounded or len(rotations) == 0:
+        return rotations
+    x, y, z, fraction = mosaic_turns(count, seed).T
+    return np.ascontiguousarray(np.array(rotation_rows((x, y, z), np.sin(spread * fraction), np.cos(spread * fraction))).T)
+
+
+def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
+    """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
+    spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
+    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=compat == "c")
+    if crystal.mosaic_rotations is not None:
+        rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
+        count = len(rotations)
+    return spread, count, rotations, warnings
 
 
 def random_missetting(state: RandomState) -> Vector:

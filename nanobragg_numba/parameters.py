@@ -5,14 +5,19 @@ chooses as the reference does, and the choice is found in the derived objects th
 """
 
 import math
+import sys
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .elementary import value_of
 from .errors import InputError
 from .structure_factors import StructureFactors
+
+if TYPE_CHECKING:
+    from .rotated_vectors import RotatedVectors
 
 Vector = tuple[float, float, float]
 Compat = Literal["c", "spec"]
@@ -30,8 +35,12 @@ class Crystal:
     """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90."""
     mosflm_matrix: np.ndarray | None = None
     """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength, as in MOSFLM's file."""
+    real_space_matrix: np.ndarray | None = None
+    """(3, 3): rows a, b, c along laboratory x, y, z (A), before missetting; in place of cell and MOSFLM matrix."""
     misset_deg: Vector | Literal["random"] | None = None
     """Rotation about laboratory x, then y, then z (degrees), or a random orientation."""
+    orientation: np.ndarray | None = None
+    """(3, 3): a rotation of the lattice after missetting."""
     misset_seed: int | None = None
     """Seed of the random orientation; None takes the clock."""
     n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -45,6 +54,8 @@ class Crystal:
     """Half-width of the cap of random misorientations (degrees)."""
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
+    mosaic_rotations: np.ndarray | None = None
+    """(domains, 3, 3): rotation of each mosaic domain, in place of random ones."""
     structure_factors: StructureFactors | None = None
     default_F: float = 0.0
     """Structure factor (electrons) of every reflection that is not listed."""
@@ -54,16 +65,61 @@ class Crystal:
     """Thickness of water in the beam (micrometres), for the background."""
 
     def __post_init__(self) -> None:
-        if self.misset_deg is not None and self.misset_deg != "random" and isinstance(self.misset_deg, str):
+        if isinstance(self.misset_deg, str) and self.misset_deg != "random":
             raise InputError(f"misset_deg must be three angles or 'random', not {self.misset_deg!r}")
-        if self.mosflm_matrix is None:
-            return
-        matrix = np.asarray(self.mosflm_matrix, dtype=np.float64)
+        for name in ("real_space_matrix", "orientation", "mosflm_matrix"):
+            if getattr(self, name) is not None:
+                self._check_matrix(getattr(self, name))
+
+    @staticmethod
+    def _check_matrix(matrix: Any) -> None:
+        if isinstance(matrix, tuple):
+            matrix = np.array([[value_of(x) for x in row] for row in matrix])
+        if not isinstance(matrix, np.ndarray):
+            from .tensors import values_of
+
+            values = values_of(matrix)
+            if values is None:
+                return
+            matrix = values
+        matrix = matrix.astype(np.float64)
         if matrix.shape != (3, 3):
             raise InputError(f"an orientation matrix has shape (3, 3), not {matrix.shape}")
         edges = np.linalg.norm(matrix, axis=0).prod()
         if not abs(np.linalg.det(matrix)) > 1e-9 * edges:
             raise InputError("the orientation matrix encloses no volume: its three axes lie in one plane")
+
+    def rotated_real_vectors(
+        self,
+        sampling: "Sampling",
+        *,
+        wavelength_A: Any = None,
+        compat: Compat = "spec",
+        sweep: Literal["first", "later"] = "later",
+        convention: str = "custom",
+    ) -> "RotatedVectors":
+        """a, b, c (A) and a*, b*, c* (1/A) at every phi step and mosaic domain, each of shape (phi, mosaic, 3).
+
+        ``(a, b, c), (a_star, b_star, c_star) = crystal.rotated_real_vectors(sampling)``. In "c", or with
+        ``sampling.carryover``, a step at phi = 0 has the vectors of the last other angle before it, cyclically (Q1); only the
+        ``sweep`` "first" of a run has none before it. ``wavelength_A`` is needed with a MOSFLM matrix. The spindle is
+        ``sampling.spindle_axis``, unless a ``convention`` other than "custom" (``Detector.convention``) has its own.
+
+        Where fields or arguments are torch tensors, so are the results, on their device, in the widest of their dtypes and
+        differentiable in each of them, the phi angles included; else they are numpy's, the very numbers that the
+        kernels sum over. Raises InputError where there is no lattice, and for tensors on different devices.
+        """
+        from .rotated_vectors import rotated_vectors
+
+        return rotated_vectors(self, sampling, wavelength_A, compat, sweep, convention)
+
+    get_rotated_real_vectors = rotated_real_vectors
+
+    def to(self, device: Any = None, dtype: Any = None) -> "Crystal":
+        """The same crystal with its tensors on ``device`` and, where they are floating point, in ``dtype``; gradients go through."""
+        from .tensors import moved
+
+        return moved(self, device, dtype)
 
 
 @dataclass(frozen=True)
@@ -196,6 +252,18 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Axes:
+    """Laboratory vectors that replace those of the detector's convention, "custom" included; None leaves its own. Made unit length."""
+
+    fast: Vector | None = None
+    """The detector's fast, slow and normal axis before its rotations."""
+    slow: Vector | None = None
+    normal: Vector | None = None
+    spindle_axis: Vector | None = None
+    polarization_axis: Vector | None = None
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Everything that determines the float image."""
 
@@ -203,13 +271,14 @@ class Parameters:
     beam: Beam = field(default_factory=Beam)
     detector: Detector = field(default_factory=Detector)
     sampling: Sampling = field(default_factory=Sampling)
+    axes: Axes = field(default_factory=Axes)
 
 
 _CHOICES = {"shape": SHAPES, "convention": CONVENTIONS, "pivot": ("beam", "sample")}
 _LENGTHS = {
     "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm":
     2, "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3,
-    "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3,
+    "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3, "fast": 3, "slow": 3, "normal": 3,
 }  # fmt: skip
 _WHOLE = (
     "misset_seed", "mosaic_domains", "mosaic_seed", "dispersion_steps", "hdivsteps", "vdivsteps", "pixels", "layers", "roi", "phisteps",
@@ -219,8 +288,13 @@ _NEEDED = ("wavelength_A", "pixel_size_mm", "distance_mm", "fluence", "default_F
 
 
 def validate(parameters: Parameters) -> None:
-    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan."""
-    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling):
+    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan, or a tensor."""
+    if "torch" in sys.modules:
+        from .tensors import tensors_of
+
+        for name in tensors_of(parameters=parameters):
+            raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
+    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling, parameters.axes):
         for f in fields(part):
             value = getattr(part, f.name)
             name = f"{type(part).__name__}.{f.name}"

@@ -7,6 +7,7 @@ import numpy as np
 from .array_types import Doubles2, Singles1
 from .compiled import compiled, entry, inlined
 from .random_numbers import RandomState
+from .vectors import rotation_rows
 
 _TABLE = 32
 _MODULUS = 2147483647
@@ -48,37 +49,29 @@ def uniform(state):
 
 
 @inlined
-def random_rotation(spread, state):
-    """A rotation matrix, nine numbers row by row, about a random axis by an angle within ``spread`` (radians).
-
-    The angle follows a cube-root law, in single precision; quaternion form as in the reference.
-    """
+def random_turn(spread, state):
+    """A random unit vector x, y, z, and an angle within ``spread`` (radians), by a cube-root law in single precision."""
     r1 = 2.0 * np.float64(uniform(state)) - 1.0
     r2 = 2.0 * np.float64(uniform(state)) - 1.0
     r3 = 2.0 * np.float64(uniform(state)) - 1.0
     xy_radius = math.sqrt(1.0 - r2 * r2)
     angle = np.float64(np.float32(spread) * np.float32(math.pow(np.float32(1.0 - r3 * r3), np.float32(1.0 / 3.0))))
-    x = xy_radius * math.sin(math.pi * r1)
-    y = xy_radius * math.cos(math.pi * r1)
-    z = r2
-    cosine = math.cos(angle)
-    sine = math.sin(angle)
-    versine = 1.0 - cosine
-    vx = versine * x
-    xy, xz, yz = vx * y, vx * z, versine * y * z
-    sx, sy, sz = sine * x, sine * y, sine * z
-    return (
-        cosine + versine * (x * x), xy - sz, xz + sy,
-        xy + sz, cosine + versine * (y * y), yz - sx,
-        xz - sy, yz + sx, cosine + versine * (z * z),
-    )  # fmt: skip
+    return xy_radius * math.sin(math.pi * r1), xy_radius * math.cos(math.pi * r1), r2, angle
+
+
+@entry
+def random_turns(spread: float, state: RandomState, turns: Doubles2) -> None:
+    """Draw an axis and an angle within ``spread`` (radians) into every row of ``turns`` (n, 4)."""
+    for row in range(turns.shape[0]):
+        turns[row, 0], turns[row, 1], turns[row, 2], turns[row, 3] = random_turn(spread, state)
 
 
 @entry
 def random_rotations(spread: float, state: RandomState, rotations: Doubles2) -> None:
-    """Draw a rotation within ``spread`` (radians) into every row of ``rotations`` (n, 9)."""
+    """Draw a rotation within ``spread`` (radians) into every row of ``rotations`` (n, 9); quaternion form as in the reference."""
     for row in range(rotations.shape[0]):
-        matrix = random_rotation(spread, state)
+        x, y, z, angle = random_turn(spread, state)
+        matrix = rotation_rows((x, y, z), math.sin(angle), math.cos(angle))
         for i in range(9):
             rotations[row, i] = matrix[i]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .angles import RTD
 from .errors import InputError
-from .parameters import Sampling
+from .parameters import Compat, Sampling
 
 MOST_STEPS = 10**8
 
@@ -103,6 +103,11 @@ def mosaic_steps(spread_deg: float | None, domains: int | None) -> tuple[float, 
 def phi_angles(steps: Steps, start: float) -> list[float]:
     """The angle of each phi step (radians)."""
     return [start + steps.step * tic for tic in range(steps.count)]
+
+
+def carries_over(sampling: Sampling, compat: Compat) -> bool:
+    """Whether a step at phi = 0 takes the rotation of the step before it (Q1)."""
+    return sampling.carryover if sampling.carryover is not None else compat == "c"
 
 
 def effective_angles(angles: list[float]) -> tuple[list[float], list[float]]:

@@ -112,7 +112,7 @@ class PixelEngine:
         self.solid_angle_sum = float(self._omega_sums.sum())
 
     def _compute_exact(self, slow: int, end: int, threads: int) -> None:
-        evaluations = self._census(slow, end, threads)
+        evaluations = self.census(slow, end, threads)
         self._exact_rows(slow, end, threads, 2**62 if self.out_of_table is None else self.out_of_table.pixel, evaluations)
         left = self._left[slow:end]
         if self.out_of_table is None and (left >= 0).any():
@@ -129,7 +129,7 @@ class PixelEngine:
         )  # fmt: skip
 
     def _compute_vectorised(self, slow: int, end: int, threads: int) -> None:
-        self._census(slow, end, threads)
+        self.census(slow, end, threads)
         tables = self.experiment.tables
         bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
         recomputed = np.zeros(len(self.image), np.int64)
@@ -139,7 +139,7 @@ class PixelEngine:
         )  # fmt: skip
         self.recomputed += int(recomputed.sum())
 
-    def _census(self, slow: int, end: int, threads: int) -> np.ndarray:
+    def census(self, slow: int, end: int, threads: int | None = None) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""
         looks_for_first = self.seeks_first and self.first_pixel < 0
         computed, width = self.computed[slow:end], self.image.shape[1]
@@ -151,7 +151,17 @@ class PixelEngine:
             return np.zeros((1, 1), np.int64)
         counts, sweeps = np.zeros(self.image.shape, np.int64), np.zeros(self.image.shape, np.int64)
         tables = _without_orientations(self.experiment.tables)
-        run_rows("count_rows", (slow, end), threads, (0, 0), self.window[:2], self.computed, tables, counts, sweeps)
+        run_rows(
+            "count_rows",
+            (slow, end),
+            self.threads if threads is None else threads,
+            (0, 0),
+            self.window[:2],
+            self.computed,
+            tables,
+            counts,
+            sweeps,
+        )
         if looks_for_first and sweeps.any():
             self.first_pixel = int(np.argmax(sweeps.ravel() > 0))
         if not self.counts_evaluations:

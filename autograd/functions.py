@@ -1,0 +1,292 @@
+"""The image as a torch function of its parameters: value, J^T g, J v, and the derivative of J^T g.
+
+Four functions, each computed on plain numbers and opaque to torch: ``Image``; ``Pullback`` (J^T g); ``Pushforward`` (J v for K directions
+at once); ``Curvature``, the gradient of <g, J v>. Each one's derivatives are the others, so ``torch.func`` may nest them: reverse over
+reverse, forward over reverse and reverse over forward; third derivatives are refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanobragg_numba import differentiate
+from nanobragg_numba.differentiate import Rendered
+from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.parameters import Compat, Parameters
+from nanobragg_numba.simulation import PixelEngine
+
+from .chain import flat_variables
+from .overrides import plain_values, replaced
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What stays the same: the parameters, the names of those that tensors replace, in order, mode and dtype of the image."""
+
+    parameters: Parameters
+    names: tuple[str, ...]
+    compat: Compat
+    dtype: torch.dtype
+
+    def experiment(self, tensors: Sequence[Tensor]) -> Any:
+        """The experiment at the tensors' values."""
+        values = plain_values(dict(zip(self.names, tensors, strict=True)))
+        return derive_experiment(replaced(self.parameters, values), self.compat)
+
+    def image(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
+        kind = np.float32 if self.dtype == torch.float32 else np.float64
+        engine = PixelEngine(self.experiment(tensors), kind, "double")
+        if engine.precision == "double":
+            # Doubles that round to the reference's floats, which is all that a float64 image promises here.
+            engine.precision = "guarded"
+        for _ in engine.blocks():
+            pass
+        run = differentiate.rendered(engine)
+        return torch.from_numpy(engine.image), torch.tensor([run.first_pixel, run.leaving_pixel])
+
+    def rendered(self, tensors: Sequence[Tensor], places: Tensor) -> Rendered:
+        """What the derivative kernels need."""
+        first, leaving = places.tolist()
+        experiment = self.experiment(tensors)
+        return differentiate.rendered(PixelEngine(experiment), first, leaving)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The way from tensors to the kernels' variables, at one point."""
+
+    leaves: list[Tensor]
+    flat: Tensor
+    factors: Tensor | None
+    run: Rendered
+
+    @property
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Variables and structure factors, as the forward image used them."""
+        return np.concatenate(self.run.variables), self.run.factors
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The tensors of the graph's end."""
+        return [self.flat] if self.factors is None else [self.flat, self.factors]
+
+    def back(self, flat_bar: Any, factors_bar: Any, create_graph: bool = False) -> list[Tensor]:
+        """Gradients with respect to the leaves."""
+        bars = [torch.as_tensor(bar) for bar in (flat_bar, factors_bar)][: len(self.outputs)]
+        return self._grad(self.outputs, self.leaves, bars, create_graph)
+
+    @staticmethod
+    def _grad(outputs: list[Tensor], inputs: list[Tensor], bars: list[Tensor], create_graph: bool) -> list[Tensor]:
+        reached = [(output, bar) for output, bar in zip(outputs, bars, strict=True) if output.requires_grad]
+        if not reached:
+            return [torch.zeros_like(leaf) for leaf in inputs]
+        ends, gradients = zip(*reached, strict=True)
+        grads = torch.autograd.grad(ends, inputs, gradients, retain_graph=True, create_graph=create_graph, allow_unused=True)
+        return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(inputs, grads, strict=True)]
+
+    def forth(self, tangents: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Changes of variables and structure factors along ``tangents`` of the leaves: the gradient's gradient, which is linear."""
+        bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
+        pulled = self._grad(self.outputs, self.leaves, bars, create_graph=True)
+        changes = self._grad(pulled, bars, list(tangents), create_graph=False)
+        factors = changes[1].numpy() if len(changes) > 1 else None
+        return changes[0].numpy(), factors
+
+
+def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor) -> Graph:
+    """The graph from fresh leaves with the tensors' values."""
+    with torch.enable_grad():
+        leaves = [tensor.detach().double().requires_grad_() for tensor in tensors]
+        run = scene.rendered(tensors, places)
+        flat, factors = flat_variables(scene.parameters, run.experiment, dict(zip(scene.names, leaves, strict=True)))
+    return Graph(leaves, flat, factors, run)
+
+
+def _doubles(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().double().numpy())
+
+
+def _one_by_one(function: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Batching rule: one call for each member, results stacked."""
+    results = []
+    for member in range(info.batch_size):
+        picked = [arg if dim is None else arg.select(dim, member) for arg, dim in zip(args, in_dims, strict=True)]
+        results.append(function.apply(*picked))
+    if isinstance(results[0], tuple):
+        return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0,) * len(results[0])
+    return torch.stack(results), 0
+
+
+class Image(torch.autograd.Function):
+    """(scene, *tensors) -> image (slow, fast), places (2,)."""
+
+    @staticmethod
+    def forward(scene: Scene, *tensors: Tensor) -> Any:
+        """The kernel's image."""
+        return scene.image(tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep the parameters: nothing of the image's size is stored."""
+        scene, *tensors = inputs
+        _, places = output
+        ctx.scene = scene
+        ctx.mark_non_differentiable(places)
+        ctx.save_for_backward(places, *tensors)
+        ctx.save_for_forward(places, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Any) -> Any:
+        """J^T g."""
+        places, *tensors = ctx.saved_tensors
+        return (None, *Pullback.apply(ctx.scene, grad, places, *tensors))
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, *tangents: Any) -> Any:
+        """J v."""
+        places, *tensors = ctx.saved_tensors
+        return _push(ctx.scene, places, tensors, tangents), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """One image for each member."""
+        return _one_by_one(Image, info, in_dims, args)
+
+
+def _push(scene: Scene, places: Tensor, tensors: Sequence[Tensor], tangents: Sequence[Any]) -> Tensor:
+    filled = [torch.zeros_like(t) if change is None else change for t, change in zip(tensors, tangents, strict=True)]
+    return Pushforward.apply(scene, places, *tensors, *(change.unsqueeze(0) for change in filled)).squeeze(0)  # type: ignore[no-any-return]
+
+
+def _filled(changes: Sequence[Any], tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(t) if change is None else change for change, t in zip(changes, tensors, strict=True)]
+
+
+class Pullback(torch.autograd.Function):
+    """(scene, g, places, *tensors) -> J^T g, one gradient for each tensor."""
+
+    @staticmethod
+    def forward(scene: Scene, grad: Tensor, places: Tensor, *tensors: Tensor) -> Any:
+        """The adjoint kernel, then back through the host formulas."""
+        graph = graph_at(scene, tensors, places)
+        bars = differentiate.adjoint(graph.run, *graph.values, _doubles(grad))
+        return tuple(bar.to(tensor.dtype) for bar, tensor in zip(graph.back(*bars), tensors, strict=True))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep the inputs."""
+        scene, *tensors = inputs
+        ctx.scene = scene
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *changes: Any) -> Any:
+        """Linear in g; the Hessian's product with the changes in the tensors."""
+        grad, places, *tensors = ctx.saved_tensors
+        changes = tuple(_filled(changes, tensors))
+        by_grad = _push(ctx.scene, places, tensors, changes) if ctx.needs_input_grad[1] else None
+        return (None, by_grad, None, *Curvature.apply(ctx.scene, grad, places, *tensors, *changes))
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, grad_dot: Any, __: Any, *changes: Any) -> Any:
+        """The same derivatives, forward."""
+        grad, places, *tensors = ctx.saved_tensors
+        total = list(Curvature.apply(ctx.scene, grad, places, *tensors, *_filled(changes, tensors)))
+        if grad_dot is not None:
+            total = [a + b for a, b in zip(total, Pullback.apply(ctx.scene, grad_dot, places, *tensors), strict=True)]
+        return tuple(total)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """One pass for each member."""
+        return _one_by_one(Pullback, info, in_dims, args)
+
+
+class Pushforward(torch.autograd.Function):
+    """(scene, places, *tensors, *tangents) -> J v (K, slow, fast); tangents have a leading axis for the K directions."""
+
+    @staticmethod
+    def forward(scene: Scene, places: Tensor, *args: Tensor) -> Any:
+        """Forward through the host formulas, then the tangent kernel, all directions in one pass."""
+        n = len(scene.names)
+        tensors, tangents = args[:n], args[n:]
+        graph = graph_at(scene, tensors, places)
+        changes = [graph.forth([t[k].detach().double() for t in tangents]) for k in range(len(tangents[0]))]
+        factors_dot = None if graph.factors is None else np.stack([factors for _, factors in changes])  # type: ignore[misc]
+        images = differentiate.tangent(graph.run, *graph.values, np.stack([flat for flat, _ in changes]), factors_dot)
+        return torch.from_numpy(images).to(scene.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep the inputs."""
+        scene, *tensors = inputs
+        ctx.scene = scene
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grads: Tensor) -> Any:
+        """Linear in the tangents; the Hessian's product with each in the tensors."""
+        places, *args = ctx.saved_tensors
+        n = len(ctx.scene.names)
+        tensors, tangents = args[:n], args[n:]
+        by_tensors: list[Tensor] = [torch.zeros_like(t) for t in tensors]
+        by_tangents = []
+        for k in range(len(grads)):
+            second = Curvature.apply(ctx.scene, grads[k], places, *tensors, *(t[k] for t in tangents))
+            by_tensors = [a + b for a, b in zip(by_tensors, second, strict=True)]
+            by_tangents.append(Pullback.apply(ctx.scene, grads[k], places, *tensors))
+        return (None, None, *by_tensors, *(torch.stack(parts) for parts in zip(*by_tangents, strict=True)))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, scene: Scene, *args: Any) -> Any:
+        """Tangents alone batched (as in ``jacfwd``): all in one pass; otherwise one by one."""
+        n = len(scene.names) + 1
+        dims = in_dims[1:]
+        if any(dim is not None for dim in dims[:n]):
+            return _one_by_one(Pushforward, info, in_dims, (scene, *args))
+        tangents = [
+            arg.unsqueeze(0).expand(info.batch_size, *arg.shape) if dim is None else arg.movedim(dim, 0)
+            for arg, dim in zip(args[n:], dims[n:], strict=True)
+        ]
+        images = Pushforward.apply(scene, *args[:n], *(t.flatten(0, 1) for t in tangents))
+        return images.unflatten(0, (info.batch_size, -1)), 0
+
+
+class Curvature(torch.autograd.Function):
+    """(scene, g, places, *tensors, *v) -> the gradient of <g, J v> with respect to each tensor."""
+
+    @staticmethod
+    def forward(scene: Scene, grad: Tensor, places: Tensor, *args: Tensor) -> Any:
+        """The kernel's second derivative by the complex step, and that of the host formulas by torch."""
+        n = len(scene.names)
+        tensors, changes = args[:n], [change.detach().double() for change in args[n:]]
+        graph = graph_at(scene, tensors, places)
+        g = _doubles(grad)
+        bars = differentiate.adjoint(graph.run, *graph.values, g)
+        second = differentiate.adjoint_tangent(graph.run, *graph.values, g, *graph.forth(changes))
+        total = graph.back(*second)
+        first = graph.back(*bars, create_graph=True)
+        # Through the host formulas at the kernel's gradient, which is held: the rest is in ``second``.
+        bent = Graph._grad(first, graph.leaves, changes, create_graph=False)
+        return tuple((a + b).to(tensor.dtype) for a, b, tensor in zip(total, bent, tensors, strict=True))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing to keep."""
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Not available."""
+        raise NotImplementedError("third derivatives of an image are not available")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """One pass for each member."""
+        return _one_by_one(Curvature, info, in_dims, args)

@@ -1,0 +1,183 @@
+"""The parameters that a caller may replace by tensors: where each belongs, and of what shape it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.parameters import Parameters, SourceList
+from nanobragg_numba.structure_factors import StructureFactors
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Override:
+    """One parameter: the part and the field of ``Parameters`` it replaces; its shapes, sizes None where they vary."""
+
+    part: str
+    field: str
+    shapes: tuple[tuple[int | None, ...], ...]
+    unit: str
+
+
+SCALAR, THREE, MATRIX = ((),), ((3,),), ((3, 3),)
+OVERRIDES: dict[str, Override] = {
+    "phi_deg": Override("sampling", "phi_deg", SCALAR, "degrees"),
+    "osc_deg": Override("sampling", "osc_deg", SCALAR, "degrees"),
+    "spindle_axis": Override("axes", "spindle_axis", THREE, "direction"),
+    "misset_deg": Override("crystal", "misset_deg", THREE, "degrees"),
+    "orientation": Override("crystal", "orientation", ((3, 3), (4,)), "rotation matrix, or quaternion w, x, y, z"),
+    "cell": Override("crystal", "cell", ((6,),), "A, degrees"),
+    "real_space_matrix": Override("crystal", "real_space_matrix", MATRIX, "A; rows a, b, c"),
+    "n_cells": Override("crystal", "n_cells", THREE, "cells"),
+    "mosaic_spread_deg": Override("crystal", "mosaic_spread_deg", SCALAR, "degrees"),
+    "mosaic_rotations": Override("crystal", "mosaic_rotations", ((None, 3, 3),), "rotation matrices"),
+    "wavelength_A": Override("beam", "wavelength_A", SCALAR, "A"),
+    "source_wavelengths_A": Override("sources", "wavelengths_m", ((None,),), "A"),
+    "source_directions": Override("sources", "positions", ((None, 3),), "direction from the sample to the source"),
+    "source_weights": Override("sources", "intensities", ((None,),), "relative"),
+    "distance_mm": Override("detector", "distance_mm", SCALAR, "mm"),
+    "close_distance_mm": Override("detector", "close_distance_mm", SCALAR, "mm"),
+    "beam_center_mm": Override("detector", "beam_center_mm", ((2,),), "mm; X, Y of the convention"),
+    "detector_rotations_deg": Override("detector", "rotations_deg", THREE, "degrees"),
+    "twotheta_deg": Override("detector", "twotheta_deg", SCALAR, "degrees"),
+    "pix0_mm": Override("detector", "pix0_mm", THREE, "mm"),
+    "detector_vectors": Override("axes", "fast slow normal", MATRIX, "directions; rows fast, slow, normal"),
+    "pixel_size_mm": Override("detector", "pixel_size_mm", SCALAR, "mm"),
+    "fluence": Override("beam", "fluence", SCALAR, "photons per square metre"),
+    "polarization": Override("beam", "polarization", SCALAR, "Kahn factor"),
+    "polarization_axis": Override("axes", "polarization_axis", THREE, "direction"),
+    "structure_factors": Override("crystal", "structure_factors", ((None, None, None),), "electrons; (h, k, l), padded or not"),
+    "default_F": Override("crystal", "default_F", SCALAR, "electrons"),
+    "water_um": Override("crystal", "water_um", SCALAR, "micrometres"),
+    "fudge": Override("crystal", "fudge", SCALAR, "1"),
+}
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(w is None or n == w for n, w in zip(shape, wanted, strict=True))
+
+
+def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The overrides as floating-point tensors, all on one device.
+
+    Raises InputError for a name or shape that is not in the table, mixed devices, and a replacement without effect.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, value in given.items():
+        if name not in OVERRIDES:
+            raise InputError(f"{name} is no parameter that a tensor can replace; these are: {', '.join(OVERRIDES)}")
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+        if not tensor.is_floating_point():
+            tensor = tensor.double()
+        if not any(_fits(tuple(tensor.shape), wanted) for wanted in OVERRIDES[name].shapes):
+            wanted_shapes = " or ".join(str(shape).replace("None", "n") for shape in OVERRIDES[name].shapes)
+            raise InputError(f"{name} has shape {wanted_shapes}, not {tuple(tensor.shape)}")
+        tensors[name] = tensor
+    devices = {name: tensor.device for name, tensor in tensors.items() if isinstance(given[name], Tensor)}
+    for name, device in devices.items():
+        first, other = next(iter(devices.items()))
+        if device != other:
+            raise InputError(f"{first} is on {other} and {name} on {device}: move them to one device")
+    _check_effect(parameters, compat, tensors)
+    return tensors
+
+
+def _check_effect(parameters: Parameters, compat: str, tensors: Mapping[str, Tensor]) -> None:
+    if "pix0_mm" in tensors and compat == "c":
+        raise InputError("pix0_mm has no effect in compat='c' (Q11); use compat='spec'")
+    if "source_weights" in tensors and compat == "c":
+        raise InputError("source_weights have no effect in compat='c', which weighs all sources alike; use compat='spec'")
+    crystal = parameters.crystal
+    if "cell" in tensors and (crystal.mosflm_matrix is not None or crystal.real_space_matrix is not None):
+        raise InputError("cell would leave the orientation of the parameters' matrix unused; replace real_space_matrix instead")
+    if "cell" in tensors and "real_space_matrix" in tensors:
+        raise InputError("cell and real_space_matrix both give the lattice; replace one of them")
+    if "distance_mm" in tensors and ("close_distance_mm" in tensors or parameters.detector.close_distance_mm is not None):
+        raise InputError("distance_mm has no effect where close_distance_mm is given")
+    if "mosaic_spread_deg" in tensors and ("mosaic_rotations" in tensors or crystal.mosaic_rotations is not None):
+        raise InputError("mosaic_spread_deg has no effect where mosaic_rotations are given")
+    if "osc_deg" in tensors and parameters.sampling.phistep_deg is not None:
+        raise InputError("osc_deg has no smooth effect where phistep_deg fixes the step; give phisteps instead")
+    if "fluence" in tensors and parameters.beam.flux != 0.0:
+        raise InputError("fluence has no effect where a flux is given")
+    if "structure_factors" in tensors:
+        factors = parameters.crystal.structure_factors
+        if factors is None:
+            raise InputError("structure_factors replaces the values of a table: the parameters must have one")
+        shape = tuple(tensors["structure_factors"].shape)
+        if shape not in (factors.table.shape, factors.ranges):
+            raise InputError(f"structure_factors has shape {factors.ranges} (or {factors.table.shape}, padded), not {shape}")
+
+
+def padded_table(tensor: Tensor, factors: StructureFactors) -> Tensor:
+    """The table with its padding; the padding is never looked up."""
+    return tensor if tuple(tensor.shape) == factors.table.shape else torch.nn.functional.pad(tensor, (0, 1, 0, 1, 0, 1))
+
+
+def _sources(parameters: Parameters, values: Mapping[str, np.ndarray]) -> SourceList:
+    given = parameters.beam.sources
+    n = max(len(value) for value in values.values()) if given is None else len(given.wavelengths_m)
+    old = given or SourceList(np.full((n, 3), np.nan), np.full(n, np.nan), np.full(n, parameters.beam.wavelength_A * 1e-10))
+    for name, value in values.items():
+        if len(value) != n:
+            raise InputError(f"{name} has {len(value)} sources, not {n}")
+    wavelengths = values["source_wavelengths_A"] / 1e10 if "source_wavelengths_A" in values else old.wavelengths_m
+    return SourceList(values.get("source_directions", old.positions), values.get("source_weights", old.intensities), wavelengths)
+
+
+def replaced(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
+    """``parameters`` with fields replaced: by plain numbers and arrays, or by Numbers, which sources and structure factors leave out."""
+    changes: dict[str, dict[str, Any]] = {}
+    sources = {name: value for name, value in values.items() if OVERRIDES[name].part == "sources"}
+    for name, value in values.items():
+        place = OVERRIDES[name]
+        if place.part == "sources":
+            continue
+        if name == "structure_factors":
+            factors = parameters.crystal.structure_factors
+            assert factors is not None
+            value = replace(factors, table=np.ascontiguousarray(padded_table(torch.as_tensor(value), factors).numpy()))
+        fields = place.field.split()
+        for field, part in zip(fields, value if len(fields) > 1 else (value,), strict=True):
+            changes.setdefault(place.part, {})[field] = part
+    if sources:
+        changes.setdefault("beam", {})["sources"] = _sources(parameters, sources)
+    if "real_space_matrix" in values:
+        changes["crystal"] |= {"mosflm_matrix": None, "cell": None}
+    parts = {part: replace(getattr(parameters, part), **fields) for part, fields in changes.items()}
+    return replace(parameters, **parts)
+
+
+def quaternion_matrix(q: Any) -> tuple[tuple[Any, Any, Any], ...]:
+    """The rotation matrix of a quaternion (w, x, y, z), which need not be of unit length."""
+    w, x, y, z = q
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    return (
+        (1.0 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)),
+        (s * (x * y + w * z), 1.0 - s * (x * x + z * z), s * (y * z - w * x)),
+        (s * (x * z - w * y), s * (y * z + w * x), 1.0 - s * (x * x + y * y)),
+    )
+
+
+def plain_values(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The overrides as plain numbers, tuples and arrays."""
+    values: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        array = tensor.detach().cpu().double().numpy()
+        if name == "orientation" and array.shape == (4,):
+            array = np.array(quaternion_matrix(array.tolist()))
+        matrix_like = (
+            name in ("orientation", "real_space_matrix", "mosaic_rotations", "structure_factors") or OVERRIDES[name].part == "sources"
+        )
+        if matrix_like:
+            values[name] = array
+        elif name == "detector_vectors":
+            values[name] = tuple(tuple(row) for row in array.tolist())
+        else:
+            values[name] = array.item() if array.ndim == 0 else tuple(array.tolist())
+    return values

@@ -1,0 +1,37 @@
+"""The differentiable counterpart of ``nanobragg_numba.simulate``."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.parameters import Compat, Parameters
+
+from .functions import Image, Scene
+from .overrides import check_overrides
+
+
+def simulate(
+    parameters: Parameters, *, dtype: torch.dtype = torch.float64, device: Any = None, compat: Compat = "spec", **overrides: Any
+) -> torch.Tensor:
+    """The image of ``parameters``, (slow, fast), photons per pixel, with fields replaced by tensors that may require gradients.
+
+    ``overrides``: see ``OVERRIDES`` for names, shapes and units. ``dtype``: torch.float32 is the command line's image bit for bit,
+    torch.float64 rounds to it. Derivatives of first and second order, forward and reverse; each uses memory for the image and the
+    parameters only. Raises InputError for names, shapes, devices and values that make no sense.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
+    tensors = check_overrides(parameters, compat, overrides)
+    asked = [torch.device(device)] if device is not None else []
+    for place in (*asked, *(tensor.device for tensor in tensors.values())):
+        if place.type != "cpu":
+            raise InputError(f"the torch bridge has no kernels for {place} yet: move the tensors to the CPU")
+    if parameters.crystal.misset_deg == "random" and parameters.crystal.misset_seed is None:
+        # One orientation for the image and its derivatives.
+        parameters = replace(parameters, crystal=replace(parameters.crystal, misset_seed=int(time.time())))
+    scene = Scene(parameters, tuple(tensors), compat, dtype)
+    image, _ = Image.apply(scene, *tensors.values())
+    return image  # type: ignore[no-any-return]

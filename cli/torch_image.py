@@ -1,0 +1,34 @@
+"""The image of a command line through the torch bridge, for nb-compare: leaves ``image.npy`` in the current folder."""
+
+import sys
+
+import numpy as np
+
+from nanobragg_numba.command_line import parameters_from_command_line
+from nanobragg_numba.errors import InputError
+
+from .own_options import take_own_options
+
+IMAGE_FILE = "image.npy"
+BAD_INPUT = 2
+
+
+def command() -> None:
+    """Make the image of the words on the command line; exits with 2 and a sentence where that fails."""
+    try:
+        import torch
+    except ImportError:
+        sys.exit(_failed("PyTorch is not installed; pip install 'nanobragg_numba[torch]'"))
+    from nanobragg_numba.autograd import simulate
+
+    try:
+        own, words = take_own_options(sys.argv[1:])
+        image = simulate(parameters_from_command_line(words, own.compat), dtype=torch.float32, compat=own.compat)
+    except InputError as error:
+        sys.exit(_failed(str(error)))
+    np.save(IMAGE_FILE, image.numpy())
+
+
+def _failed(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,384 @@
+"""The adjoint: from the gradient with respect to the image to those of all continuous variables, in one pass over the steps.
+
+Nothing of the forward pass is stored: each step is computed again. ``bars`` (Variables) accumulates the gradients; those with respect to
+the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from there to angles, spindle, mosaic rotations and cell
+axes at the end. All may be complex (complex_step.py).
+"""
+
+from .compiled import compiled, derivative
+from .formulas import GAUSS, SQUARE, capture_fraction, scattering_vector, solid_angle, subpixel_position
+from .partials import polarization_partials, rotation_adjoint
+from .pixel_factors import (
+    add_to,
+    capture_adjoint,
+    is_cut,
+    kept_factors,
+    kept_factors_adjoint,
+    ray_adjoint,
+    solid_angle_adjoint,
+    vector_of,
+)
+from .step_partials import (
+    BY_F,
+    BY_FUDGE,
+    BY_H,
+    BY_K,
+    BY_L,
+    BY_NA,
+    BY_NB,
+    BY_NC,
+    BY_STAR,
+    DEFAULT,
+    INDICES,
+    INTERPOLATED,
+    ROWS,
+    VALUE,
+    fill_partials,
+    multiply_structure_factors,
+    spread_over_table,
+    unravelled,
+)
+from .vectors import magnitude, rotate_about_axis, scale, unit
+
+CHUNK = 128
+# Rows of the work array behind those of ``fill_partials``.
+S, S_BAR, RAY, RAY_BAR, AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = (
+    0,
+    3,
+    6,
+    9,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+)
+WORK_ROWS = ROWS + POLAR_BY + 10
+
+
+@derivative
+def add_step(n, p, w, v, lattice_bar, bars):
+    """Add the gradients of one step: ``w`` holds S, S_BAR, STEP_WEIGHT and SUM, ``v`` (9,) the step's axes."""
+    v0, v1, v2, v3, v4, v5, v6, v7, v8 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
+    zero = w[STEP_WEIGHT, 0] - w[STEP_WEIGHT, 0]
+    g0 = g1 = g2 = g3 = g4 = g5 = g6 = g7 = g8 = na = nb = nc = zero
+    for i in range(n):
+        weight = w[STEP_WEIGHT, i]
+        a, b, c = weight * p[BY_H, i], weight * p[BY_K, i], weight * p[BY_L, i]
+        x, y, z = w[S, i], w[S + 1, i], w[S + 2, i]
+        g0, g1, g2 = g0 + a * x, g1 + a * y, g2 + a * z
+        g3, g4, g5 = g3 + b * x, g4 + b * y, g5 + b * z
+        g6, g7, g8 = g6 + c * x, g7 + c * y, g8 + c * z
+        w[S_BAR, i] += a * v0 + b * v3 + c * v6
+        w[S_BAR + 1, i] += a * v1 + b * v4 + c * v7
+        w[S_BAR + 2, i] += a * v2 + b * v5 + c * v8
+        w[SUM, i] += p[VALUE, i]
+        na, nb, nc = na + weight * p[BY_NA, i], nb + weight * p[BY_NB, i], nc + weight * p[BY_NC, i]
+    lattice_bar[0] += g0
+    lattice_bar[1] += g1
+    lattice_bar[2] += g2
+    lattice_bar[3] += g3
+    lattice_bar[4] += g4
+    lattice_bar[5] += g5
+    lattice_bar[6] += g6
+    lattice_bar[7] += g7
+    lattice_bar[8] += g8
+    bars.cells[0] += na
+    bars.cells[1] += nb
+    bars.cells[2] += nc
+
+
+@derivative
+def add_shape(n, p, w, shape, bars):
+    """Gradients that only round and Gaussian crystals have: fudge, and the reciprocal axes."""
+    for i in range(n):
+        bars.fudge[0] += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
+    if shape == GAUSS:
+        for row in range(9):
+            for i in range(n):
+                bars.star[row] += w[STEP_WEIGHT, i] * p[BY_STAR + row, i]
+
+
+@derivative
+def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
+    """Each structure factor's own gradient."""
+    corner = (crystal.h_min, crystal.k_min, crystal.l_min)
+    for i in range(n):
+        amount = w[STEP_WEIGHT, i] * p[BY_F, i]
+        if places[i] == DEFAULT:
+            bars.default_F[0] += amount
+        elif places[i] == INTERPOLATED:
+            spread_over_table(factors_bar, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
+        else:
+            factors_bar[unravelled(places[i], factors_bar.shape)] += amount
+
+
+@compiled(fastmath={"contract", "reassoc", "nsz"})
+def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, bars, factors_bar, places):
+    """All steps at the scattering vectors in ``w``, weighted with WEIGHT; SUM becomes their sum. Returns ``interpolate``."""
+    w[SUM, :n] = 0.0
+    listed = crystal.factors.size > 1
+    f = crystal.default_F
+    f_squared = f * f
+    for i in range(n):
+        w[STEP_WEIGHT, i] = w[WEIGHT, i] if listed else w[WEIGHT, i] * f_squared
+    for step in range(orientations.shape[0]):
+        v = orientations[step]
+        fill_partials(n, w, v, crystal, p)
+        if listed:
+            interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
+            add_structure_factors(n, p, w, places, crystal, bars, factors_bar)
+        add_step(n, p, w, v, lattice_bar[step], bars)
+        if crystal.shape != SQUARE:
+            add_shape(n, p, w, crystal.shape, bars)
+    if not listed:
+        for i in range(n):
+            bars.default_F[0] += w[WEIGHT, i] * 2.0 * f * w[SUM, i]
+            w[SUM, i] *= f_squared
+    return interpolate
+
+
+@derivative
+def rays(n, start, slow, sub_slow, sub_fast, layer, detector, w):
+    """Directions and lengths of n diffracted rays; no gradients yet."""
+    for i in range(n):
+        position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
+        w[AIR, i] = magnitude(position)
+        w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = unit(position)
+    w[RAY_BAR : RAY_BAR + 3, :n] = 0.0
+    w[AIR_BAR, :n] = 0.0
+
+
+@derivative
+def ray_at(w, i):
+    """The direction of ray i."""
+    return w[RAY, i], w[RAY + 1, i], w[RAY + 2, i]
+
+
+@derivative
+def pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars):
+    """Hand the gradients of the rays on to the detector."""
+    for i in range(n):
+        bar = (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i])
+        ray_adjoint(start + i, slow, sub_fast, sub_slow, layer, ray_at(w, i), w[AIR, i], bar, w[AIR_BAR, i], detector, bars)
+
+
+@derivative
+def scattering(n, incident, wavelength, dmin, w, keep):
+    """Scattering vectors of n rays for one source, and which of them the resolution limit keeps."""
+    for i in range(n):
+        s = scattering_vector(ray_at(w, i), incident, wavelength)
+        w[S, i], w[S + 1, i], w[S + 2, i] = s
+        keep[i] = 0.0 if dmin > 0.0 and is_cut(s, dmin) else 1.0
+    w[S_BAR : S_BAR + 3, :n] = 0.0
+
+
+@derivative
+def pull_scattering(n, source, wavelength, w, bars):
+    """Hand the gradients of the scattering vectors on to ray, source and wavelength."""
+    inverse = 1.0 / wavelength
+    for i in range(n):
+        x, y, z = w[S_BAR, i] * inverse, w[S_BAR + 1, i] * inverse, w[S_BAR + 2, i] * inverse
+        w[RAY_BAR, i] += x
+        w[RAY_BAR + 1, i] += y
+        w[RAY_BAR + 2, i] += z
+        add_to(bars.incident, 3 * source, (-x, -y, -z))
+        bars.wavelengths[source] -= x * w[S, i] + y * w[S + 1, i] + z * w[S + 2, i]
+
+
+@derivative
+def polarize(n, incident, beam, w):
+    """Polarization factors of n rays, and their derivatives with respect to kahn, ray, incident and axis behind POLAR_BY."""
+    axis = vector_of(beam.axes[0], 0)
+    for i in range(n):
+        value, by_kahn, by_incident, by_ray, by_axis = polarization_partials(beam.kahn, incident, ray_at(w, i), axis)
+        w[POLAR, i] = value
+        w[POLAR_BY, i] = by_kahn
+        w[POLAR_BY + 1, i], w[POLAR_BY + 2, i], w[POLAR_BY + 3, i] = by_ray
+        w[POLAR_BY + 4, i], w[POLAR_BY + 5, i], w[POLAR_BY + 6, i] = by_incident
+        w[POLAR_BY + 7, i], w[POLAR_BY + 8, i], w[POLAR_BY + 9, i] = by_axis
+
+
+@derivative
+def pull_polarization(i, bar, source, w, bars):
+    """Hand the gradient ``bar`` of one polarization factor on."""
+    bars.kahn[0] += bar * w[POLAR_BY, i]
+    for axis in range(3):
+        w[RAY_BAR + axis, i] += bar * w[POLAR_BY + 1 + axis, i]
+        bars.incident[3 * source + axis] += bar * w[POLAR_BY + 4 + axis, i]
+        bars.polarization_axis[axis] += bar * w[POLAR_BY + 7 + axis, i]
+
+
+@compiled
+def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factors_bar, p, w, keep, places):
+    """Gradients of n pixels of a row in "spec", where each source's sum has its own factors; ``g`` (n,): the image's."""
+    detector, beam, crystal, rules = tables
+    per_step = rules.scale / rules.steps
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                for i in range(n):
+                    w[OMEGA, i] = solid_angle(w[AIR, i], detector)
+                    w[CAPTURE, i] = 1.0
+                    w[POLAR, i] = 1.0
+                    if detector.thickness != 0.0:
+                        w[CAPTURE, i] = capture_fraction(layer, ray_at(w, i), detector)
+                for source in range(beam.wavelengths.shape[0]):
+                    wavelength, weight = beam.wavelengths[source], beam.weights[source]
+                    incident = vector_of(beam.incident[source], 0)
+                    scattering(n, incident, wavelength, beam.dmin, w, keep)
+                    if beam.polarized:
+                        polarize(n, incident, beam, w)
+                    for i in range(n):
+                        w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+                        bars.background[0] += w[WEIGHT, i]
+                    add_steps(n, p, w, crystal.orientations, lattice_bar, crystal, True, interpolate, bars, factors_bar, places)
+                    pull_scattering(n, source, wavelength, w, bars)
+                    for i in range(n):
+                        bar = g[i] * keep[i] * per_step * (w[SUM, i] + rules.background)
+                        capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
+                        bars.weights[source] += bar * capture * polar * omega
+                        bar *= weight
+                        bars.scale[0] += bar * capture * polar * omega / rules.scale
+                        w[AIR_BAR, i] += solid_angle_adjoint(omega, w[AIR, i], bar * capture * polar, detector, bars)
+                        if detector.thickness != 0.0:
+                            x, y, z = capture_adjoint(layer, ray_at(w, i), bar * polar * omega, detector, bars)
+                            w[RAY_BAR, i] += x
+                            w[RAY_BAR + 1, i] += y
+                            w[RAY_BAR + 2, i] += z
+                        if beam.polarized:
+                            pull_polarization(i, bar * capture * omega, source, w, bars)
+                pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
+
+
+@compiled
+def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places, total):
+    """Gradients of n pixels of a row in "c", where one solid angle, capture fraction and polarization factor holds for the whole pixel.
+
+    ``first``: the run's first sweep is in this pixel, which then stands alone, as does one that leaves the table (Q2).
+    """
+    detector, beam, crystal, rules = tables
+    per_step = rules.scale / rules.steps
+    for i in range(n):
+        w[OMEGA, i], w[CAPTURE, i], w[POLAR, i] = kept_factors(start + i, slow, tables)
+        total[i] = rules.background
+        bars.background[0] += g[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                for source in range(beam.wavelengths.shape[0]):
+                    wavelength = beam.wavelengths[source]
+                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+                    for i in range(n):
+                        w[WEIGHT, i] = g[i] * keep[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+                    if first and keep[0] != 0.0:
+                        interpolate = add_steps(
+                            n, p, w, crystal.first_orientations, first_bar, crystal, False, interpolate, bars, factors_bar, places
+                        )
+                        first = False
+                    elif n > 1 or keep[0] != 0.0:
+                        interpolate = add_steps(
+                            n, p, w, crystal.orientations, lattice_bar, crystal, False, interpolate, bars, factors_bar, places
+                        )
+                    else:
+                        continue
+                    pull_scattering(n, source, wavelength, w, bars)
+                    for i in range(n):
+                        total[i] += keep[i] * w[SUM, i]
+                pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
+    for i in range(n):
+        bar = g[i] * per_step * total[i]
+        capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
+        bars.scale[0] += bar * capture * polar * omega / rules.scale
+        kept_factors_adjoint(start + i, slow, bar * capture * polar, bar * polar * omega, bar * capture * omega, tables, bars)
+
+
+@compiled
+def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spindle_bar, angles_bar, rotations_bar):
+    """From the gradients of every step's axes to those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
+    domains = max(rotations.shape[0], 1)
+    spindle_vector = vector_of(spindle, 0)
+    for tic in range(angles.shape[0]):
+        for axis in range(3):
+            v = vector_of(axes, 3 * axis)
+            turned = rotate_about_axis(v, spindle_vector, angles[tic])
+            zero = turned[0] - turned[0]
+            x, y, z = zero, zero, zero
+            for domain in range(domains):
+                bar = vector_of(lattice_bar[tic * domains + domain], 3 * axis)
+                if rotations.shape[0] == 0:
+                    x, y, z = x + bar[0], y + bar[1], z + bar[2]
+                else:
+                    r = rotations[domain]
+                    x += r[0] * bar[0] + r[3] * bar[1] + r[6] * bar[2]
+                    y += r[1] * bar[0] + r[4] * bar[1] + r[7] * bar[2]
+                    z += r[2] * bar[0] + r[5] * bar[1] + r[8] * bar[2]
+                    for i in range(3):
+                        add_to(rotations_bar[domain], 3 * i, scale(turned, bar[i]))
+            v_bar, spindle_part, angle_part = rotation_adjoint(v, spindle_vector, angles[tic], turned, (x, y, z))
+            add_to(axes_bar, 3 * axis, v_bar)
+            add_to(spindle_bar, 0, spindle_part)
+            angles_bar[tic] += angle_part
+
+
+@compiled(nogil=True)
+def adjoint_rows(
+    rows, step, columns, mask, grad, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places,
+    total
+):  # fmt: skip
+    """Add up the gradients of every ``step``-th row of ``rows``, in ``columns``.
+
+    ``mask`` (slow, fast): pixels computed; ``grad`` (slow, fast): the image's gradient; ``first_pixel``, ``leaving_pixel``: index of the
+    pixel of the first sweep, and of the one that left the structure-factor table, or -1.
+    """
+    detector, _, _, rules = tables
+    width = detector.fast_pixels
+    for slow in range(rows[0], rows[1], step):
+        start = columns[0]
+        while start < columns[1]:
+            end = min(start + CHUNK, columns[1])
+            for special in (first_pixel, leaving_pixel):
+                at = special - slow * width
+                if start < at < end:
+                    end = at
+                elif at == start:
+                    end = start + 1
+            n = end - start
+            some = False
+            for i in range(n):
+                some |= mask[slow, start + i] and grad[slow, start + i] != 0.0
+            if some:
+                g = total[1]
+                for i in range(n):
+                    g[i] = grad[slow, start + i] if mask[slow, start + i] else 0.0
+                index = slow * width + start
+                if rules.spec:
+                    spec_chunk(start, n, slow, tables, g, rules.interpolate, lattice_bar, bars, factors_bar, p, w, keep, places)
+                else:
+                    interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
+                    first = index == first_pixel
+                    c_chunk(
+                        start,
+                        n,
+                        slow,
+                        tables,
+                        g,
+                        first,
+                        interpolate,
+                        lattice_bar,
+                        first_bar,
+                        bars,
+                        factors_bar,
+                        p,
+                        w,
+                        keep,
+                        places,
+                        total[0],
+                    )
+            start = end

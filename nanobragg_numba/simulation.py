@@ -139,7 +139,7 @@ class PixelEngine:
         )  # fmt: skip
         self.recomputed += int(recomputed.sum())
 
-    def census(self, slow: int, end: int, threads: int) -> np.ndarray:
+    def census(self, slow: int, end: int, threads: int | None = None) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""
         looks_for_first = self.seeks_first and self.first_pixel < 0
         computed, width = self.computed[slow:end], self.image.shape[1]
@@ -151,7 +151,17 @@ class PixelEngine:
             return np.zeros((1, 1), np.int64)
         counts, sweeps = np.zeros(self.image.shape, np.int64), np.zeros(self.image.shape, np.int64)
         tables = _without_orientations(self.experiment.tables)
-        run_rows("count_rows", (slow, end), threads, (0, 0), self.window[:2], self.computed, tables, counts, sweeps)
+        run_rows(
+            "count_rows",
+            (slow, end),
+            self.threads if threads is None else threads,
+            (0, 0),
+            self.window[:2],
+            self.computed,
+            tables,
+            counts,
+            sweeps,
+        )
         if looks_for_first and sweeps.any():
             self.first_pixel = int(np.argmax(sweeps.ravel() > 0))
         if not self.counts_evaluations:

@@ -137,26 +137,34 @@ class PixelEngine:
         self.solid_angle_sum += float(omega_sums.sum())
 
     def _compute_vectorised(self, slow: int, end: int) -> None:
-        from .vector_kernel import guarded_rows, relative_error_bound
+        from .guard import relative_error_bound
+        from .vector_kernel import guarded_rows
 
-        x = self.experiment
+        tables = self.experiment.tables
+        # Once a step has left the table, no later one is interpolated (Q2).
+        tables = tables._replace(rules=tables.rules._replace(interpolate=tables.rules.interpolate and self.out_of_table is None))
         mask = self.computed[slow:end]
         self._census(slow, end, mask)
         omega_sums = np.zeros(end - slow)
         recomputed = np.zeros(end - slow, np.int64)
-        bound = relative_error_bound(x.tables) if self.precision == "guarded" else 0.0
+        left = np.zeros(end - slow, np.bool_)
+        bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
         guarded_rows(
             (slow, end),
             self.window[:2],
             mask,
-            *x.tables,
+            *tables,
             self.first_pixel,
             bound,
             self.precision == "single",
             self.image[slow:end],
             omega_sums,
             recomputed,
+            left,
         )
+        if left.any():
+            self._compute_exact(slow, end)
+            return
         self.solid_angle_sum += float(omega_sums.sum())
         self.recomputed += int(recomputed.sum())
 
@@ -225,7 +233,7 @@ def _precision_in_force(experiment: Experiment, dtype: Any, precision: Precision
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision == "exact" or (precision == "guarded" and np.dtype(dtype) != np.float32):
         return "exact"
-    from .vector_kernel import is_supported
+    from .guard import is_supported
 
     return precision if is_supported(experiment.tables) else "exact"
 

@@ -1,0 +1,102 @@
+"""What the guarded engine covers, the bound on its error, and the test of each pixel's rounding (docs/error-bound.md)."""
+
+import math
+
+import numpy as np
+
+from .compiled import inlined
+from .formulas import ROUND, SQUARE
+from .tables import Tables
+from .vector_math import LARGEST_ARGUMENT, has_fused_multiply_add, has_known_libm
+
+# Units of 2^-53: of one step's intensity with all that is done once a pixel, of the sum's growth a step, and of its
+# growth where the switches multiply the running sum.
+STEP_UNITS = 160.0
+GROWTH_UNITS = 3.0
+PRODUCT_UNITS = 10.0
+POLAR_ERROR = 50.0 * 2.0**-53
+"""Bound on the difference of a polarization factor from the reference's."""
+SMALLEST_POLAR = 1e-6
+"""Below this, the exact engine decides."""
+LARGEST_PEAK = 1e100
+LARGEST_SUM = 1e200
+"""Limits that keep what under- and overflows far outside single precision."""
+SURE_ENOUGH = 1e-8
+"""A pixel whose value is known no better than this goes to the exact engine even without the guard."""
+
+
+def is_supported(tables: Tables) -> bool:
+    """Whether the vector loop covers all that ``tables`` ask for; what it does not, the exact engine computes."""
+    rules, beam, crystal = tables.rules, tables.beam, tables.crystal
+    cells = crystal.na * crystal.nb * crystal.nc
+    peak = (cells * max(float(np.abs(crystal.factors).max()), abs(crystal.default_F))) ** 2
+    return (
+        has_fused_multiply_add()
+        and has_known_libm()
+        and (len(beam.axes) == 1 or beam.kahn == 0.0 or rules.spec)
+        and not (rules.interpolate and min(crystal.factors.shape) < 6)
+        and abs(beam.kahn) <= 1.0
+        and rules.background >= 0.0
+        and crystal.fudge >= 0.0
+        and peak < LARGEST_PEAK
+        and 1.0 / LARGEST_PEAK < rules.scale < LARGEST_PEAK
+        and _largest_argument(tables) < LARGEST_ARGUMENT
+    )
+
+
+def _largest_argument(tables: Tables) -> float:
+    """An upper bound of the sines' arguments over all steps."""
+    crystal = tables.crystal
+    cells = np.array([crystal.na, crystal.nb, crystal.nc])
+    if crystal.shape == SQUARE:
+        # |N pi h|: |a| |s| with |s| at most 2 / lambda.
+        edges = np.linalg.norm(crystal.orientations.reshape(-1, 3, 3), axis=2).max(axis=0)
+        return float((edges * cells).max() * 2.01 / tables.beam.wavelengths.min() * math.pi)
+    if crystal.shape == ROUND:
+        return float(math.pi * np.linalg.norm(cells) * 0.51 * math.sqrt(crystal.fudge))
+    return 0.0
+
+
+def relative_error_bound(tables: Tables) -> float:
+    """Bound on the relative difference of a pixel's value from the reference's, the absolute part apart."""
+    detector, rules = tables.detector, tables.rules
+    growth = PRODUCT_UNITS if rules.each_thick or rules.each_polar or rules.each_omega else GROWTH_UNITS
+    steps = len(tables.crystal.orientations) * len(tables.beam.wavelengths) * detector.oversample**2 * detector.layers
+    return (STEP_UNITS + growth * steps) * 2.0**-53
+
+
+@inlined
+def values_and_margins(n, w, rules, bound):
+    """Turn the sums of n pixels into their values, in place, and bound these values' errors in ``margin``."""
+    factor = rules.scale / rules.steps
+    for i in range(n):
+        total = w.total[i]
+        value = total * factor
+        error = w.error[i] * factor
+        if not rules.spec:
+            capture = 1.0 if rules.each_thick else w.capture[i]
+            polar = 1.0 if rules.each_polar else w.polar[i]
+            omega = 1.0 if rules.each_omega else w.omega[i]
+            value *= capture * polar * omega
+            error *= abs(capture * polar * omega)
+            error += abs(value) * (0.0 if rules.each_polar else POLAR_ERROR / polar)
+            # A factor of zero makes the reference compute it again at the next sub-pixel or source.
+            error = np.inf if w.capture[i] == 0.0 or w.polar[i] < SMALLEST_POLAR or w.omega[i] == 0.0 else error
+        size = abs(value)
+        w.total[i] = value
+        # Not a number fails both comparisons.
+        known = abs(total) <= LARGEST_SUM and error <= SURE_ENOUGH * size
+        w.margin[i] = size * bound + error if known else np.inf
+
+
+@inlined
+def unsure_pixels(n, w, guarded):
+    """How many of n pixels the exact engine must decide; they are marked in ``unsure``."""
+    count = 0
+    for i in range(n):
+        value = w.total[i]
+        margin = w.margin[i] if guarded or w.margin[i] == np.inf else 0.0
+        in_doubt = w.live[i] != 0.0 and np.float32(value - margin) != np.float32(value + margin)
+        w.unsure[i] = 1.0 if in_doubt else 0.0
+        count += 1 if in_doubt else 0
+    return count

@@ -97,13 +97,17 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
 
 
 @inlined
-def cubic_at(x, below, y):
-    """Cubic Lagrange polynomial through four values ``y`` at below - 1 ... below + 2.
-
-    The denominators are products of whole numbers, so they are exact, and constant.
-    """
+def cubic_terms(x, below, y):
+    """Numerators of the cubic Lagrange polynomial through four values ``y`` at below - 1 ... below + 2."""
     d0, d1, d2, d3 = x - (below - 1.0), x - below, x - (below + 1.0), x - (below + 2.0)
-    return d1 * d2 * d3 * y[0] / -6.0 + d0 * d2 * d3 * y[1] / 2.0 + d0 * d1 * d3 * y[2] / -2.0 + d0 * d1 * d2 * y[3] / 6.0
+    return d1 * d2 * d3 * y[0], d0 * d2 * d3 * y[1], d0 * d1 * d3 * y[2], d0 * d1 * d2 * y[3]
+
+
+@inlined
+def cubic_at(x, below, y):
+    """That polynomial at x. The reference's denominators are products of whole numbers, so they are exact, and constant."""
+    t0, t1, t2, t3 = cubic_terms(x, below, y)
+    return t0 / -6.0 + t1 / 2.0 + t2 / -2.0 + t3 / 6.0
 
 
 @inlined

@@ -32,6 +32,7 @@ LN2_2 = float.fromhex("0x1.abc9e3b39803fp-56")
 """ln 2 = LN2_1 + LN2_2, to 2^-109."""
 # exp(r) = 1 + r + r^2 / 2 + ... to r^13: truncated below 2^-57 on |r| <= ln(2) / 2.
 E3, E4, E5, E6, E7, E8, E9, E10, E11, E12, E13 = (1.0 / math.factorial(n) for n in range(3, 14))
+SIXTH = 1.0 / 6.0
 LARGEST_ARGUMENT = 2.0**30
 """Up to here the argument reduction of ``sine_magnitude`` keeps its bound."""
 
@@ -57,6 +58,12 @@ def fma(typing_context, x, y, z):  # type: ignore[no-untyped-def]
 def nearest_whole(typing_context, x):  # type: ignore[no-untyped-def]
     """The whole number nearest to x; halves go to the even one."""
     return x(x), _calling("llvm.rint")
+
+
+@inlined
+def nearest_whole_index(h):
+    """``nearest_index`` as a double: halves go down."""
+    return np.ceil(h - 0.5)
 
 
 @intrinsic
@@ -86,6 +93,13 @@ def has_fused_multiply_add() -> bool:
 def has_known_libm() -> bool:
     """Whether sin and cos are glibc's, whose errors the bound builds on."""
     return platform.libc_ver()[0] == "glibc"
+
+
+@inlined
+def sixth(x):
+    """x / 6, correctly rounded unless it is below 2^-960 (docs/error-bound.md)."""
+    q = x * SIXTH
+    return fma(fma(-6.0, q, x), SIXTH, q)
 
 
 @inlined

@@ -10,16 +10,15 @@ from .formulas import (
     ROUND,
     SPHERE_HEIGHT,
     SQUARE,
-    can_interpolate,
     gaussian_exponent,
     miller_indices,
     scaled_radius_squared,
     sphere_argument,
     tophat,
-    tricubic_structure_factor,
 )
 from .guard import POLAR_ERROR, SMALLEST_POLAR
-from .vector_math import decay, fma, nearest_whole, sine_and_cosine, sine_magnitude, sine_of_turns
+from .vector_factors import nearest_factors, tricubic_factors
+from .vector_math import decay, fma, nearest_whole, nearest_whole_index, sine_and_cosine, sine_magnitude, sine_of_turns
 
 TRANSFORM_ERROR = 24.0 * 2.0**-53
 """Bound on the difference of sin(x)/x - cos(x) from the reference's (docs/error-bound.md)."""
@@ -80,12 +79,6 @@ def lattice_axes(orientations, step):
 
 
 @inlined
-def nearest_whole_index(h):
-    """``nearest_index`` as a double."""
-    return np.ceil(h - 0.5)
-
-
-@inlined
 def from_nearest(h):
     """Distance of h from the nearest index."""
     return h - nearest_whole_index(h)
@@ -142,53 +135,6 @@ def other_factors(n, w, axes, crystal, skip_zeros, exact_zeros):
             amplitude = na * nb * nc * tophat(scaled_radius_squared(dh, dk, dl, star, na, nb, nc), fudge)
             square[i] = amplitude * amplitude
             present[i] = 0.0 if skip_zeros and amplitude == 0.0 else 1.0
-
-
-@compiled
-def nearest_factors(n, w, crystal):
-    """Structure factors of the nearest reflections, into ``cell``; as ``nearest_structure_factor``, without a branch."""
-    hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
-    h_size, k_size, l_size = crystal.factors.shape
-    flat = crystal.factors.reshape(h_size * k_size * l_size)
-    for i in range(n):
-        h, k, l = (
-            nearest_whole_index(hs[i]) - crystal.h_min,
-            nearest_whole_index(ks[i]) - crystal.k_min,
-            nearest_whole_index(ls[i]) - crystal.l_min,
-        )
-        inside = (h >= 0.0) & (h < h_size - 1) & (k >= 0.0) & (k < k_size - 1) & (l >= 0.0) & (l < l_size - 1)
-        w.place[i] = (h * k_size + k) * l_size + l if inside else -1.0
-    for i in range(n):
-        place = int(w.place[i])
-        value = flat[max(place, 0)]
-        w.cell[i] = value if place >= 0 else crystal.default_F
-
-
-@compiled
-def tricubic_factors(n, w, crystal, spec):
-    """Structure factors between the reflections, into ``cell``; outside the table, those of the nearest reflections.
-
-    Returns whether a step that the reference takes is outside; in "c" that ends the run's interpolation (Q2).
-    """
-    hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
-    table, h_min, k_min, l_min = crystal.factors, crystal.h_min, crystal.k_min, crystal.l_min
-    outside = 0
-    for i in range(n):
-        h, k, l = hs[i], ks[i], ls[i]
-        inside = can_interpolate(table.shape, h_min, k_min, l_min, h, k, l)
-        outside += 0 if inside or w.keep[i] == 0.0 or w.present[i] == 0.0 else 1
-        w.inside[i] = 1.0 if inside else 0.0
-    if outside > 0 and not spec:
-        return True
-    if outside > 0:
-        nearest_factors(n, w, crystal)
-    # Any place inside does for the steps that are not: what is read there is not used.
-    for i in range(n):
-        inside = w.inside[i] != 0.0
-        h, k, l = (hs[i], ks[i], ls[i]) if inside else (h_min + 2.0, k_min + 2.0, l_min + 2.0)
-        value = tricubic_structure_factor(table, h_min, k_min, l_min, h, k, l)
-        w.cell[i] = value if inside else w.cell[i]
-    return False
 
 
 @compiled

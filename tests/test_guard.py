@@ -174,7 +174,8 @@ def test_largest_error_is_far_inside_the_bound(inputs, compat):
     if has_fused_multiply_add():
         modes = ("square", "round", "gauss", "tophat", "interpolated", *(["switched"] if compat == "c" else []))
         assert all(shares.runs[mode] > 5 for mode in modes)
-        assert shares.given_up < 0.001 * shares.pixels
+        # In "c" these are pixels beyond the resolution limit, which have no polarization factor.
+        assert shares.given_up < (0.01 if compat == "c" else 0.001) * shares.pixels
 
 
 def test_guarded_and_exact_give_the_same_bits_in_spec(inputs):

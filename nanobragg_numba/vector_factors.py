@@ -45,16 +45,16 @@ def interpolated_factors(n, w, crystal):
         h, k, l = np.floor(hs[i]) - crystal.h_min, np.floor(ks[i]) - crystal.k_min, np.floor(ls[i]) - crystal.l_min
         # Any place will do for the steps that are not inside: what is read there is not used.
         w.place[i] = ((h - 1) * k_size + (k - 1)) * l_size + (l - 1) if w.inside[i] != 0.0 else 0.0
-    corners, lines, planes = w.corners, w.lines, w.planes
+    lines, planes = w.lines, w.planes
+    y0, y1, y2, y3 = w.corners[0], w.corners[1], w.corners[2], w.corners[3]
     for plane in range(4):
-        # The table could overlap the rows for all that the compiler knows: reading it apart leaves vector loops below.
-        for i in range(n):
-            for line in range(4):
-                place = int(w.place[i]) + (plane * k_size + line) * l_size
-                for value in range(4):
-                    corners[4 * line + value, i] = flat[np.uint64(place + value)]
         for line in range(4):
-            y0, y1, y2, y3 = corners[4 * line], corners[4 * line + 1], corners[4 * line + 2], corners[4 * line + 3]
+            offset = (plane * k_size + line) * l_size
+            # The table could overlap the rows for all that the compiler knows: read apart, it leaves a vector loop below.
+            for i in range(n):
+                place = int(w.place[i]) + offset
+                y0[i], y1[i] = flat[np.uint64(place)], flat[np.uint64(place + 1)]
+                y2[i], y3[i] = flat[np.uint64(place + 2)], flat[np.uint64(place + 3)]
             for i in range(n):
                 lines[line, i] = cubic_between(ls[i], (y0[i], y1[i], y2[i], y3[i]))
         for i in range(n):

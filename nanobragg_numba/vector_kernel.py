@@ -105,6 +105,10 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, w):
     w.polar[:n] = 0.0 if beam.polarized else 1.0
     w.capture[:n] = 1.0
     w.omega_sum[:n] = 0.0
+    # What steps of this shape and without a table do not set.
+    w.slack[:n] = 0.0
+    w.present[:n] = 1.0
+    w.cell[:n] = crystal.default_F
     for i in range(n):
         w.keep[i] = w.live[i]
     # In "spec" each source's sum is weighted and corrected before it is added to the total.

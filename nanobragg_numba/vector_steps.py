@@ -85,27 +85,30 @@ def from_nearest(h):
 
 
 @compiled
-def square_factors(n, w, axes, na, nb, nc, single):
+def square_factors(n, w, axes, na, nb, nc, with_hkl, single):
     """Squared lattice factors of parallelepiped crystals."""
     sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     if single:
         for i in range(n):
-            hs[i], ks[i], ls[i] = miller_indices(axes, (sx[i], sy[i], sz[i]))
-            w.square[i] = squared_lattice_factor_single(hs[i], ks[i], ls[i], na, nb, nc)
+            h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
+            w.square[i] = squared_lattice_factor_single(h, k, l, na, nb, nc)
+            if with_hkl:
+                hs[i], ks[i], ls[i] = h, k, l
     else:
         for i in range(n):
             h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
-            hs[i], ks[i], ls[i] = h, k, l
             w.square[i] = squared_lattice_factor(h, k, l, na, nb, nc)
+            if with_hkl:
+                hs[i], ks[i], ls[i] = h, k, l
 
 
 @compiled
-def other_factors(n, w, axes, crystal, skip_zeros, exact_zeros):
-    """The same for the other shapes, with ``present`` and ``slack``.
+def other_factors(n, w, axes, crystal, zeros_matter):
+    """The same for the other shapes, with ``slack``.
 
-    ``exact_zeros``: a step left out for its zero must be told from a tiny one (see ``accumulate``); where the
-    reference's zero cannot be foretold, the slack is infinite.
+    ``zeros_matter``: what the reference leaves out as exactly zero must be told from what is tiny, in ``present``;
+    where that cannot be foretold, the slack is infinite.
     """
     sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
@@ -120,54 +123,48 @@ def other_factors(n, w, axes, crystal, skip_zeros, exact_zeros):
             dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
             value, error, difference = squared_sphere_factor(dh, dk, dl, na, nb, nc, fudge)
             square[i] = value
-            slack[i] = np.inf if exact_zeros and difference <= TRANSFORM_ERROR else error
+            slack[i] = np.inf if zeros_matter and difference <= TRANSFORM_ERROR else error
     elif crystal.shape == GAUSS:
         for i in range(n):
             dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
             exponent = gaussian_exponent(scaled_radius_squared(dh, dk, dl, star, na, nb, nc), fudge)
             amplitude = na * nb * nc * decay(exponent)
             square[i] = amplitude * amplitude
-            present[i] = 0.0 if skip_zeros and exponent >= FIRST_ZERO else 1.0
-            slack[i] = np.inf if exact_zeros and LAST_NONZERO < exponent < FIRST_ZERO else 0.0
+            if zeros_matter:
+                present[i] = 0.0 if exponent >= FIRST_ZERO else 1.0
+                slack[i] = np.inf if LAST_NONZERO < exponent < FIRST_ZERO else 0.0
     else:
         for i in range(n):
             dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
             amplitude = na * nb * nc * tophat(scaled_radius_squared(dh, dk, dl, star, na, nb, nc), fudge)
             square[i] = amplitude * amplitude
-            present[i] = 0.0 if skip_zeros and amplitude == 0.0 else 1.0
-
-
-@compiled
-def multiply_cells(n, w, with_slack):
-    """Squared lattice factors times squared structure factors."""
-    for i in range(n):
-        w.square[i] *= w.cell[i] * w.cell[i]
-    if with_slack:
-        for i in range(n):
-            w.slack[i] *= w.cell[i] * w.cell[i]
+            if zeros_matter:
+                present[i] = 0.0 if amplitude == 0.0 else 1.0
 
 
 @compiled
 def accumulate(n, w, total, error, rules, with_slack, largest_factor):
     """Add one step's intensities to the running sums, and multiply these where a switch asks for it (Q3)."""
     if rules.each_thick or rules.each_polar or rules.each_omega:
+        polar_error = POLAR_ERROR if rules.each_polar else 0.0
         for i in range(n):
             if w.keep[i] != 0.0 and w.present[i] != 0.0:
                 thick = w.capture[i] if rules.each_thick else 1.0
                 polar = w.polar[i] if rules.each_polar else 1.0
                 omega = w.omega[i] if rules.each_omega else 1.0
-                new = total[i] + w.square[i]
+                intensity = w.cell[i] * w.cell[i]
+                new = total[i] + w.square[i] * intensity
                 total[i] = new * thick * polar * omega
                 # A negative factor would make later terms cancel, and no relative bound would hold.
                 bounded = 0.0 <= thick <= largest_factor and polar >= SMALLEST_POLAR and 0.0 <= omega <= largest_factor
-                slack = w.slack[i] if bounded else np.inf
-                error[i] = (error[i] + slack) * thick * polar * omega + new * thick * omega * (POLAR_ERROR if rules.each_polar else 0.0)
+                slack = w.slack[i] * intensity if bounded else np.inf
+                error[i] = (error[i] + slack) * thick * polar * omega + new * thick * omega * polar_error
     else:
         for i in range(n):
-            total[i] += w.square[i] if w.keep[i] != 0.0 else 0.0
+            total[i] += w.square[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
         if with_slack:
             for i in range(n):
-                error[i] += w.slack[i] if w.keep[i] != 0.0 else 0.0
+                error[i] += w.slack[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
 
 
 @compiled
@@ -178,23 +175,20 @@ def add_steps(n, w, total, error, crystal, rules, single):
     """
     listed = crystal.factors.size > 1
     with_slack = crystal.shape == ROUND
-    switched = rules.each_thick or rules.each_polar or rules.each_omega
+    # Adding a zero is the same as leaving it out, but for the switches' products, and for Q2.
+    zeros_matter = rules.skip_zeros and (rules.each_thick or rules.each_polar or rules.each_omega or rules.interpolate)
     # What a Gaussian spot leaves out below the range of doubles must not grow.
     largest_factor = 1.0 if crystal.shape == GAUSS else np.inf
-    w.slack[:n] = 0.0
-    w.present[:n] = 1.0
-    w.cell[:n] = crystal.default_F
     for step in range(crystal.orientations.shape[0]):
         axes = lattice_axes(crystal.orientations, step)
         if crystal.shape == SQUARE:
-            square_factors(n, w, axes, crystal.na, crystal.nb, crystal.nc, single)
+            square_factors(n, w, axes, crystal.na, crystal.nb, crystal.nc, listed, single)
         else:
-            other_factors(n, w, axes, crystal, rules.skip_zeros, switched and rules.skip_zeros)
+            other_factors(n, w, axes, crystal, zeros_matter)
         if rules.interpolate:
             if tricubic_factors(n, w, crystal, rules.spec):
                 return True
         elif listed:
             nearest_factors(n, w, crystal)
-        multiply_cells(n, w, with_slack)
         accumulate(n, w, total, error, rules, with_slack, largest_factor)
     return False

@@ -73,6 +73,8 @@ def values_and_margins(n, w, rules, bound):
         total = w.total[i]
         value = total * factor
         error = w.error[i] * factor
+        # Not a number fails every comparison here, and is not known.
+        known = abs(total) <= LARGEST_SUM and abs(value) <= LARGEST_SUM
         if not rules.spec:
             capture = 1.0 if rules.each_thick else w.capture[i]
             polar = 1.0 if rules.each_polar else w.polar[i]
@@ -81,12 +83,10 @@ def values_and_margins(n, w, rules, bound):
             error *= abs(capture * polar * omega)
             error += abs(value) * (0.0 if rules.each_polar else POLAR_ERROR / polar)
             # A factor of zero makes the reference compute it again at the next sub-pixel or source.
-            error = np.inf if w.capture[i] == 0.0 or w.polar[i] < SMALLEST_POLAR or w.omega[i] == 0.0 else error
+            known = known and w.capture[i] != 0.0 and w.polar[i] >= SMALLEST_POLAR and 0.0 < abs(w.omega[i]) <= LARGEST_SUM
         size = abs(value)
         w.total[i] = value
-        # Not a number fails both comparisons.
-        known = abs(total) <= LARGEST_SUM and error <= SURE_ENOUGH * size
-        w.margin[i] = size * bound + error if known else np.inf
+        w.margin[i] = size * bound + error if known and error <= SURE_ENOUGH * size else np.inf
 
 
 @inlined

@@ -10,7 +10,7 @@ from numba import prange
 
 from .compiled import compiled, inlined
 from .formulas import capture_fraction, is_beyond, polarization_frame, scattering_vector, solid_angle, subpixel_position
-from .guard import POLAR_ERROR, unsure_pixels, values_and_margins
+from .guard import POLAR_ERROR, SMALLEST_POLAR, unsure_pixels, values_and_margins
 from .pixel_kernel import pixel_value, polarization_axis
 from .tables import DetectorTable
 from .vector_rows import CHUNK, WORK_SHAPE, rows_of
@@ -79,7 +79,8 @@ def polarize(n, w, incident, kahn, axis, renew, each):
     for i in range(n):
         polar = polarization_without_angle(kahn, incident, (dx[i], dy[i], dz[i]), frame)
         due = w.keep[i] != 0.0 and (each or w.polar[i] == 0.0)
-        w.polar[i] = polar if due else w.polar[i]
+        # A factor that could be zero in the reference alone, or here alone, must not be computed again: not a number stays.
+        w.polar[i] = (polar if polar >= SMALLEST_POLAR else np.nan) if due else w.polar[i]
 
 
 @compiled

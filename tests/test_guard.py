@@ -24,8 +24,9 @@ from nanobragg_numba.guard import is_supported, relative_error_bound
 from nanobragg_numba.parameters import SHAPES
 from nanobragg_numba.simulation import PixelEngine
 from nanobragg_numba.vector_kernel import chunk_values
-from nanobragg_numba.vector_math import decay, has_fused_multiply_add, sine_magnitude
+from nanobragg_numba.vector_math import decay, has_fused_multiply_add, sine_and_cosine, sine_magnitude, sixth
 from nanobragg_numba.vector_rows import CHUNK, WORK_SHAPE, rows_of
+from nanobragg_numba.vector_steps import FIRST_ZERO, LAST_NONZERO
 
 UNIT = 2.0**-53
 
@@ -67,6 +68,33 @@ def sines(x):
     return result
 
 
+def exact_cosine(x: float) -> Fraction:
+    """|cos(x)| likewise."""
+    r = Fraction(x) - round(Fraction(x) / PI) * PI
+    r = Fraction(round(r * 2**300), 2**300)
+    term = total = Fraction(1)
+    for n in range(1, 20):
+        term = Fraction(round(-term * r * r / ((2 * n - 1) * (2 * n)) * 2**300), 2**300)
+        total += term
+    return abs(total)
+
+
+@compiled
+def cosines(x):
+    result = np.empty_like(x)
+    for i in range(x.shape[0]):
+        result[i] = abs(sine_and_cosine(x[i])[1])
+    return result
+
+
+@compiled
+def sixths(x):
+    result = np.empty_like(x)
+    for i in range(x.shape[0]):
+        result[i] = sixth(x[i])
+    return result
+
+
 def arguments() -> list[float]:
     r = random.Random(5)
     spread = [r.uniform(0, 1) * 2.0 ** r.uniform(-20, 29.9) for _ in range(1500)]
@@ -84,6 +112,30 @@ def test_sine_is_within_its_share_of_the_bound():
     print(f"largest relative error of the sine: {float(worst) / UNIT:.2f} x 2^-53")
     assert worst < 3 * UNIT
     assert sines(np.array([0.0]))[0] == 0.0
+
+
+@pytest.mark.skipif(not has_fused_multiply_add(), reason="this processor has no fused multiply-add; the guarded engine is not used on it")
+def test_cosine_is_within_its_share_of_the_bound():
+    quarter_turns = [float((2 * k + 1) * PI / 2) for k in range(300)]
+    x = np.array(arguments() + quarter_turns)
+    worst = max(abs(Fraction(float(c)) - exact_cosine(float(v))) for v, c in zip(x, cosines(x), strict=True))
+    print(f"largest absolute error of the cosine: {float(worst) / UNIT:.2f} x 2^-53")
+    assert worst < 4 * UNIT
+
+
+@pytest.mark.skipif(not has_fused_multiply_add(), reason="this processor has no fused multiply-add; the guarded engine is not used on it")
+def test_a_sixth_is_correctly_rounded():
+    r = np.random.default_rng(7)
+    x = r.uniform(-1, 1, 200_000) * 2.0 ** r.integers(-900, 900, 200_000)
+    whole = np.arange(-20_000, 20_000) * (1.0 + 2.0**-40)
+    for values in (x, whole, 6 * x, np.nextafter(6 * x, np.inf), np.array([0.0, -0.0])):
+        assert np.array_equal(sixths(values), values / 6.0)
+
+
+def test_where_the_exponential_becomes_zero():
+    r = random.Random(8)
+    assert all(math.exp(-r.uniform(700, LAST_NONZERO)) > 0.0 for _ in range(2000)) and math.exp(-LAST_NONZERO) > 0.0
+    assert all(math.exp(-r.uniform(FIRST_ZERO, 1100)) == 0.0 for _ in range(2000)) and math.exp(-FIRST_ZERO) == 0.0
 
 
 @inlined

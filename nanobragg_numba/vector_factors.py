@@ -1,7 +1,5 @@
 """Structure factors of one step for the pixels of a chunk: of the nearest reflections, or interpolated between them."""
 
-import math
-
 import numpy as np
 
 from .compiled import compiled, inlined
@@ -30,7 +28,7 @@ def nearest_factors(n, w, crystal):
 @inlined
 def cubic_between(x, y):
     """``cubic_at`` from the nearest whole number below, with the same bits, without a division."""
-    t0, t1, t2, t3 = cubic_terms(x, math.floor(x), y)
+    t0, t1, t2, t3 = cubic_terms(x, np.floor(x), y)
     return sixth(-t0) + 0.5 * t1 + -0.5 * t2 + sixth(t3)
 
 
@@ -46,17 +44,19 @@ def interpolated_factors(n, w, crystal):
         # Any place will do for the steps that are not inside: what is read there is not used.
         w.place[i] = ((h - 1) * k_size + (k - 1)) * l_size + (l - 1) if w.inside[i] != 0.0 else 0.0
     lines, planes = w.lines, w.planes
-    y0, y1, y2, y3 = w.corners[0], w.corners[1], w.corners[2], w.corners[3]
+    corners = w.corners
     for plane in range(4):
         for line in range(4):
             offset = (plane * k_size + line) * l_size
             # The table could overlap the rows for all that the compiler knows: read apart, it leaves a vector loop below.
             for i in range(n):
                 place = int(w.place[i]) + offset
-                y0[i], y1[i] = flat[np.uint64(place)], flat[np.uint64(place + 1)]
-                y2[i], y3[i] = flat[np.uint64(place + 2)], flat[np.uint64(place + 3)]
+                y0, y1, y2, y3 = (
+                    flat[np.uint64(place)], flat[np.uint64(place + 1)], flat[np.uint64(place + 2)], flat[np.uint64(place + 3)],
+                )  # fmt: skip
+                corners[4 * i], corners[4 * i + 1], corners[4 * i + 2], corners[4 * i + 3] = y0, y1, y2, y3
             for i in range(n):
-                lines[line, i] = cubic_between(ls[i], (y0[i], y1[i], y2[i], y3[i]))
+                lines[line, i] = cubic_between(ls[i], (corners[4 * i], corners[4 * i + 1], corners[4 * i + 2], corners[4 * i + 3]))
         for i in range(n):
             planes[plane, i] = cubic_between(ks[i], (lines[0, i], lines[1, i], lines[2, i], lines[3, i]))
     for i in range(n):

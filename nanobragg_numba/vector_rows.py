@@ -53,7 +53,7 @@ class Rows(NamedTuple):
     inside: Any
     """1 where the step is far enough inside the table to interpolate, else 0."""
     corners: Any
-    """(4, pixels): the table's values around a step on one line of it."""
+    """(4 pixels,): the four values around a step on one line of the table, of one pixel after the other."""
     lines: Any
     """(4, pixels): values on four lines of a plane of the table."""
     planes: Any
@@ -86,5 +86,5 @@ def rows_of(work):
     w = of_work_shape(work)
     return Rows(
         w[0:3], w[3], w[4:7], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14], w[15], w[16], w[17:20], w[20], w[21], w[22], w[23],
-        w[24], w[25], w[26:30], w[30:34], w[34:38], w[38], w[39], w[40],
+        w[24], w[25], w[26:30].reshape(4 * CHUNK), w[30:34], w[34:38], w[38], w[39], w[40],
     )  # fmt: skip

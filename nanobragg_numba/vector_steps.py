@@ -142,23 +142,38 @@ def other_factors(n, w, axes, crystal, zeros_matter):
                 present[i] = 0.0 if amplitude == 0.0 else 1.0
 
 
+@inlined
+def switched_factors(w, i, rules):
+    """What the switches multiply the running sum of pixel i by at every step: capture, polarization, solid angle."""
+    return (
+        w.capture[i] if rules.each_thick else 1.0,
+        w.polar[i] if rules.each_polar else 1.0,
+        w.omega[i] if rules.each_omega else 1.0,
+    )
+
+
 @compiled
-def accumulate(n, w, total, error, rules, with_slack, largest_factor):
+def give_up_wild_factors(n, w, error, rules, largest_factor):
+    """Make ``error`` infinite where a switch's factor keeps the sum's error from being bounded."""
+    for i in range(n):
+        thick, polar, omega = switched_factors(w, i, rules)
+        # A negative factor would make later terms cancel, and no relative bound would hold.
+        bounded = 0.0 <= thick <= largest_factor and polar >= SMALLEST_POLAR and 0.0 <= omega <= largest_factor
+        error[i] = error[i] if bounded or w.keep[i] == 0.0 else np.inf
+
+
+@compiled
+def accumulate(n, w, total, error, rules, with_slack):
     """Add one step's intensities to the running sums, and multiply these where a switch asks for it (Q3)."""
     if rules.each_thick or rules.each_polar or rules.each_omega:
         polar_error = POLAR_ERROR if rules.each_polar else 0.0
         for i in range(n):
             if w.keep[i] != 0.0 and w.present[i] != 0.0:
-                thick = w.capture[i] if rules.each_thick else 1.0
-                polar = w.polar[i] if rules.each_polar else 1.0
-                omega = w.omega[i] if rules.each_omega else 1.0
+                thick, polar, omega = switched_factors(w, i, rules)
                 intensity = w.cell[i] * w.cell[i]
                 new = total[i] + w.square[i] * intensity
                 total[i] = new * thick * polar * omega
-                # A negative factor would make later terms cancel, and no relative bound would hold.
-                bounded = 0.0 <= thick <= largest_factor and polar >= SMALLEST_POLAR and 0.0 <= omega <= largest_factor
-                slack = w.slack[i] * intensity if bounded else np.inf
-                error[i] = (error[i] + slack) * thick * polar * omega + new * thick * omega * polar_error
+                error[i] = ((error[i] + w.slack[i] * intensity) * polar + new * polar_error) * (thick * omega)
     else:
         for i in range(n):
             total[i] += w.square[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
@@ -175,10 +190,12 @@ def add_steps(n, w, total, error, crystal, rules, single):
     """
     listed = crystal.factors.size > 1
     with_slack = crystal.shape == ROUND
+    switched = rules.each_thick or rules.each_polar or rules.each_omega
     # Adding a zero is the same as leaving it out, but for the switches' products, and for Q2.
-    zeros_matter = rules.skip_zeros and (rules.each_thick or rules.each_polar or rules.each_omega or rules.interpolate)
-    # What a Gaussian spot leaves out below the range of doubles must not grow.
-    largest_factor = 1.0 if crystal.shape == GAUSS else np.inf
+    zeros_matter = rules.skip_zeros and (switched or rules.interpolate)
+    if switched:
+        # What a Gaussian spot leaves out below the range of doubles must not grow.
+        give_up_wild_factors(n, w, error, rules, 1.0 if crystal.shape == GAUSS else np.inf)
     for step in range(crystal.orientations.shape[0]):
         axes = lattice_axes(crystal.orientations, step)
         if crystal.shape == SQUARE:
@@ -190,5 +207,5 @@ def add_steps(n, w, total, error, crystal, rules, single):
                 return True
         elif listed:
             nearest_factors(n, w, crystal)
-        accumulate(n, w, total, error, rules, with_slack, largest_factor)
+        accumulate(n, w, total, error, rules, with_slack)
     return False

@@ -259,6 +259,25 @@ def run(parameters, precision, dtype=np.float32):
     return engine
 
 
+@pytest.mark.parametrize("shape", ["", "-round_xtal", "-tophat_spots", "-gauss_xtal"])
+@pytest.mark.parametrize("compat", ["c", "spec"])
+def test_a_run_that_leaves_the_table_half_way(inputs, shape, compat):
+    line = (
+        "-cell 70 80 90 75 85 95 -misset 10 20 30 -hkl block.hkl -interpolate -N 7 -lambda 1 -distance 200 -pixel 0.3 -detpixels 64 "
+        "-xds -ORGX 32 -ORGY -8 -oversample 1 -phi 1 -osc 1 -phisteps 3 -mosaic 0.3 -mosaic_dom 2"
+    )
+    x = derive_experiment(parameters_from_command_line(f"{line} {shape}", compat), compat)
+    guarded, exact = PixelEngine(x), PixelEngine(x, precision="exact")
+    for engine in (guarded, exact):
+        for _ in engine.blocks():
+            pass
+    assert guarded.precision == "guarded" or not has_fused_multiply_add()
+    assert np.array_equal(guarded.image.view(np.uint32), exact.image.view(np.uint32))
+    assert guarded.out_of_table == exact.out_of_table
+    if compat == "c":
+        assert 5 * 64 < exact.out_of_table.pixel < 60 * 64
+
+
 def test_a_value_on_a_rounding_boundary_is_recomputed():
     parameters = parameters_from_command_line(LINE, "c")
     doubles = run(parameters, "exact", np.float64).image

@@ -19,7 +19,8 @@ LINES = {
     "N 5, on a pixel centre": f"{CUBIC} -N 5 {CENTRED}",
     "N 1000, on a pixel centre": f"{CUBIC} -N 1000 {CENTRED}",
     "N 37, triclinic, polarized, sources": (
-        "-default_F 50 -cell 70 80 90 75 85 95 -misset 10 20 30 -N 37 -oversample 1 -lambda 1.2 -distance 150 -polar 0.9 -dispersion 2 -dispsteps 3"
+        "-default_F 50 -cell 70 80 90 75 85 95 -misset 10 20 30 -N 37 -oversample 1 -lambda 1.2 -distance 150 "
+        "-polar 0.9 -dispersion 2 -dispsteps 3"
     ),
     "N 300, listed": f"{ERL} -hkl erl.hkl -N 300 -distance 75 -polar 0.8",
     "N 20, listed over default_F": (

@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from .compiled import inlined
 
 CHUNK = 256
-"""Pixels computed together: few enough that all rows stay in the cache nearest to the core."""
+"""Pixels computed together: few enough that the rows one loop reads and writes stay in the nearest cache (measured: 128 is slower)."""
 WORK_SHAPE = (41, CHUNK)
 """Shape of the array, float64, that each row of the image needs while it is computed."""
 

@@ -13,6 +13,7 @@ from .functions import Image, Scene
 from .overrides import check_overrides
 
 
+@torch.compiler.disable
 def simulate(
     parameters: Parameters, *, dtype: torch.dtype = torch.float64, device: Any = None, compat: Compat = "spec", **overrides: Any
 ) -> torch.Tensor:

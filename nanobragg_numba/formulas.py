@@ -10,6 +10,8 @@ from .compiled import inlined
 from .vectors import cross, dot, magnitude, rotate_about_axis, scale, unit
 
 SQUARE, ROUND, GAUSS, TOPHAT = 0, 1, 2, 3
+SPHERE_HEIGHT = 0.723601254558268
+"""The square root of the volume ratio of the ellipsoid to the parallelepiped around it."""
 
 
 @inlined
@@ -29,9 +31,27 @@ def sphere_transform(x):
 
 
 @inlined
+def miller_indices(axes, scattering):
+    """Fractional h, k, l: the products of a, b, c (``axes``, nine numbers in metres) with the scattering vector."""
+    x, y, z = scattering
+    return (
+        axes[0] * x + axes[1] * y + axes[2] * z,
+        axes[3] * x + axes[4] * y + axes[5] * z,
+        axes[6] * x + axes[7] * y + axes[8] * z,
+    )
+
+
+@inlined
 def nearest_index(h):
     """The whole index nearest to h; halves go down."""
     return math.ceil(h - 0.5)
+
+
+@inlined
+def sphere_argument(dh, dk, dl, na, nb, nc, fudge):
+    """Argument of the sphere's transform at a distance (dh, dk, dl) from the reflection."""
+    radius_squared = dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
+    return math.pi * math.sqrt(radius_squared * fudge)
 
 
 @inlined
@@ -69,9 +89,7 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
         return amplitude
     dh, dk, dl = h - h0, k - k0, l - l0
     if shape == ROUND:
-        radius_squared = dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
-        # The constant is the square root of the volume ratio of sphere and cube.
-        return na * nb * nc * 0.723601254558268 * sphere_transform(math.pi * math.sqrt(radius_squared * fudge))
+        return na * nb * nc * SPHERE_HEIGHT * sphere_transform(sphere_argument(dh, dk, dl, na, nb, nc, fudge))
     radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
     if shape == GAUSS:
         return na * nb * nc * math.exp(-gaussian_exponent(radius_squared, fudge))
@@ -79,19 +97,17 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
 
 
 @inlined
-def cubic(x, x0, x1, x2, x3, y0, y1, y2, y3):
-    """Cubic Lagrange polynomial through four points, at x."""
-    t0 = (x - x1) * (x - x2) * (x - x3) * y0 / ((x0 - x1) * (x0 - x2) * (x0 - x3))
-    t1 = (x - x0) * (x - x2) * (x - x3) * y1 / ((x1 - x0) * (x1 - x2) * (x1 - x3))
-    t2 = (x - x0) * (x - x1) * (x - x3) * y2 / ((x2 - x0) * (x2 - x1) * (x2 - x3))
-    t3 = (x - x0) * (x - x1) * (x - x2) * y3 / ((x3 - x0) * (x3 - x1) * (x3 - x2))
-    return t0 + t1 + t2 + t3
+def cubic_terms(x, below, y):
+    """Numerators of the cubic Lagrange polynomial through four values ``y`` at below - 1 ... below + 2."""
+    d0, d1, d2, d3 = x - (below - 1.0), x - below, x - (below + 1.0), x - (below + 2.0)
+    return d1 * d2 * d3 * y[0], d0 * d2 * d3 * y[1], d0 * d1 * d3 * y[2], d0 * d1 * d2 * y[3]
 
 
 @inlined
 def cubic_at(x, below, y):
-    """The cubic through four values ``y`` at below - 1 ... below + 2."""
-    return cubic(x, below - 1.0, float(below), below + 1.0, below + 2.0, y[0], y[1], y[2], y[3])
+    """That polynomial at x. The reference's denominators are products of whole numbers, so they are exact, and constant."""
+    t0, t1, t2, t3 = cubic_terms(x, below, y)
+    return t0 / -6.0 + t1 / 2.0 + t2 / -2.0 + t3 / 6.0
 
 
 @inlined
@@ -129,10 +145,10 @@ def tricubic_structure_factor(table, h_min, k_min, l_min, h, k, l):
 @inlined
 def can_interpolate(shape, h_min, k_min, l_min, h, k, l):
     """Whether the four reflections around h, k and l are all in a table of that shape (padding included)."""
-    return not (
-        h - h_min + 3 > shape[0] - 1 or h - 2 < h_min
-        or k - k_min + 3 > shape[1] - 1 or k - 2 < k_min
-        or l - l_min + 3 > shape[2] - 1 or l - 2 < l_min
+    return (
+        h - h_min + 3 <= shape[0] - 1 and h - 2 >= h_min
+        and k - k_min + 3 <= shape[1] - 1 and k - 2 >= k_min
+        and l - l_min + 3 <= shape[2] - 1 and l - 2 >= l_min
     )  # fmt: skip
 
 
@@ -214,6 +230,13 @@ def capture_fraction(layer, diffracted, detector):
 
 
 @inlined
+def polarization_frame(incident, axis):
+    """Unit vectors across the beam, along B and along E, for that polarization axis."""
+    b_in = unit(cross(axis, incident))
+    return b_in, unit(cross(incident, b_in))
+
+
+@inlined
 def polarization_factor(kahn, incident, diffracted, axis):
     """Polarization factor after Kahn et al. (1982) for unit vectors."""
     cos_two_theta = dot(incident, diffracted)
@@ -221,7 +244,6 @@ def polarization_factor(kahn, incident, diffracted, axis):
     sin_squared = 1.0 - cos_squared
     psi = 0.0
     if kahn != 0.0:
-        b_in = unit(cross(axis, incident))
-        e_in = unit(cross(incident, b_in))
+        b_in, e_in = polarization_frame(incident, axis)
         psi = -math.atan2(dot(diffracted, b_in), dot(diffracted, e_in))
     return 0.5 * (1.0 + cos_squared - kahn * math.cos(2.0 * psi) * sin_squared)

@@ -8,6 +8,7 @@ from .formulas import (
     half_length,
     is_beyond,
     lattice_factor,
+    miller_indices,
     nearest_index,
     nearest_structure_factor,
     polarization_factor,
@@ -29,12 +30,9 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
     """
     na, nb, nc, star = crystal.na, crystal.nb, crystal.nc, crystal.star
     table, h_min, k_min, l_min = crystal.factors, crystal.h_min, crystal.k_min, crystal.l_min
-    sx, sy, sz = scattering
     for step in range(orientations.shape[0]):
         v = orientations[step]
-        h = v[0] * sx + v[1] * sy + v[2] * sz
-        k = v[3] * sx + v[4] * sy + v[5] * sz
-        l = v[6] * sx + v[7] * sy + v[8] * sz
+        h, k, l = miller_indices(v, scattering)
         h0, k0, l0 = nearest_index(h), nearest_index(k), nearest_index(l)
         f_latt = lattice_factor(crystal.shape, h, k, l, h0, k0, l0, na, nb, nc, star, crystal.fudge)
         if record is not None:

@@ -131,12 +131,17 @@ class PixelEngine:
     def _compute_vectorised(self, slow: int, end: int, threads: int) -> None:
         self.census(slow, end, threads)
         tables = self.experiment.tables
+        # Once a step has left the table, no later one is interpolated (Q2).
+        tables = tables._replace(rules=tables.rules._replace(interpolate=tables.rules.interpolate and self.out_of_table is None))
         bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
-        recomputed = np.zeros(len(self.image), np.int64)
+        recomputed, left = np.zeros(len(self.image), np.int64), np.zeros(len(self.image), np.int64)
         run_rows(
             "guarded_rows", (slow, end), threads, WORK_SHAPE, self.window[:2], self.computed, tables, self.first_pixel, bound,
-            self.precision == "single", *self._images, self._omega_sums, recomputed,
+            self.precision == "single", *self._images, self._omega_sums, recomputed, left,
         )  # fmt: skip
+        if left.any():
+            self._compute_exact(slow, end, threads)
+            return
         self.recomputed += int(recomputed.sum())
 
     def census(self, slow: int, end: int, threads: int | None = None) -> np.ndarray:

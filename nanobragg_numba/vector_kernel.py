@@ -5,146 +5,18 @@ reference's by less than the bound of docs/error-bound.md; where that could chan
 reference's state leaks into a pixel, ``pixel_value`` of the exact engine computes it anew.
 """
 
-import math
-
 import numpy as np
 
 from .array_types import Doubles1, Doubles2, Flags2, Singles2, Whole1
 from .compiled import compiled, entry, inlined
-from .formulas import (
-    GAUSS,
-    SQUARE,
-    capture_fraction,
-    gaussian_exponent,
-    is_beyond,
-    nearest_index,
-    nearest_structure_factor,
-    polarization_factor,
-    scaled_radius_squared,
-    scattering_vector,
-    solid_angle,
-    subpixel_position,
-    tophat,
-)
-from .guard import CHUNK
+from .formulas import capture_fraction, is_beyond, polarization_frame, scattering_vector, solid_angle, subpixel_position
+from .guard import CHUNK, POLAR_ERROR, SMALLEST_POLAR
 from .pixel_kernel import pixel_value, polarization_axis, store
+from .rounding import unsure_pixels, values_and_margins
 from .tables import DetectorTable, Tables
-from .vector_math import decay, nearest_whole, sine_magnitude, sine_of_turns
-from .vectors import magnitude, unit
-
-
-@inlined
-def squared_lattice_factor(h, k, l, na, nb, nc):
-    """The square of the parallelepiped's lattice factor; the sines' arguments are rounded as in the reference."""
-    x, y, z = math.pi * h, math.pi * k, math.pi * l
-    top_x, top_y, top_z = sine_magnitude(x * na), sine_magnitude(y * nb), sine_magnitude(z * nc)
-    low_x, low_y, low_z = sine_magnitude(x), sine_magnitude(y), sine_magnitude(z)
-    top_x, low_x = (na, 1.0) if low_x == 0.0 else (top_x, low_x)
-    top_y, low_y = (nb, 1.0) if low_y == 0.0 else (top_y, low_y)
-    top_z, low_z = (nc, 1.0) if low_z == 0.0 else (top_z, low_z)
-    amplitude = (top_x * top_y * top_z) / (low_x * low_y * low_z)
-    return amplitude * amplitude
-
-
-@inlined
-def squared_grating_single(h, n):
-    """(sin(n pi h) / sin(pi h))^2 in single precision; whole turns are taken off in double, or large n would lose digits."""
-    below = h - nearest_whole(h)
-    turns = below * n
-    top = sine_of_turns(np.float32(turns - nearest_whole(turns)))
-    low = sine_of_turns(np.float32(below))
-    quotient = np.float32(n) if low == np.float32(0.0) else top / low
-    return quotient * quotient
-
-
-@inlined
-def squared_lattice_factor_single(h, k, l, na, nb, nc):
-    """The square of the parallelepiped's lattice factor in single precision, for previews."""
-    return np.float64(squared_grating_single(h, na) * squared_grating_single(k, nb)) * np.float64(squared_grating_single(l, nc))
-
-
-@inlined
-def lattice_axes(orientations, step):
-    """a, b, c of one step, as nine numbers."""
-    v = orientations[step]
-    return v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
-
-
-@compiled
-def add_steps(s, total, n, orientations, na, nb, nc, intensity, single):
-    """Add ``intensity`` times the squared lattice factor of every orientation to ``total``, for n pixels.
-
-    ``s`` (3, pixels): scattering vectors; likewise below.
-    """
-    sx, sy, sz = s[0], s[1], s[2]
-    for step in range(orientations.shape[0]):
-        a0, a1, a2, b0, b1, b2, c0, c1, c2 = lattice_axes(orientations, step)
-        if single:
-            for i in range(n):
-                x, y, z = sx[i], sy[i], sz[i]
-                total[i] += intensity * squared_lattice_factor_single(
-                    a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
-                )
-        else:
-            for i in range(n):
-                x, y, z = sx[i], sy[i], sz[i]
-                total[i] += intensity * squared_lattice_factor(
-                    a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z, na, nb, nc
-                )
-
-
-@compiled
-def add_general_steps(s, total, n, orientations, crystal, listed, keep, products, hkl, squares, single):
-    """The same where steps have structure factors of their own (``listed``), some pixels are cut (``keep`` is 0), or
-    every step multiplies the running sum by ``products`` (3, pixels): lattice factors as vectors first, then the rest.
-    """
-    sx, sy, sz = s[0], s[1], s[2]
-    hs, ks, ls = hkl[0], hkl[1], hkl[2]
-    thick, polar, omega = products[0], products[1], products[2]
-    na, nb, nc = crystal.na, crystal.nb, crystal.nc
-    c = crystal.star
-    star = (c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
-    intensity = crystal.default_F * crystal.default_F
-    for step in range(orientations.shape[0]):
-        a0, a1, a2, b0, b1, b2, c0, c1, c2 = lattice_axes(orientations, step)
-        for i in range(n):
-            x, y, z = sx[i], sy[i], sz[i]
-            hs[i], ks[i], ls[i] = a0 * x + a1 * y + a2 * z, b0 * x + b1 * y + b2 * z, c0 * x + c1 * y + c2 * z
-        if crystal.shape == SQUARE and single:
-            for i in range(n):
-                squares[i] = squared_lattice_factor_single(hs[i], ks[i], ls[i], na, nb, nc)
-        elif crystal.shape == SQUARE:
-            for i in range(n):
-                squares[i] = squared_lattice_factor(hs[i], ks[i], ls[i], na, nb, nc)
-        else:
-            for i in range(n):
-                h, k, l = hs[i], ks[i], ls[i]
-                dh, dk, dl = h - np.ceil(h - 0.5), k - np.ceil(k - 0.5), l - np.ceil(l - 0.5)
-                radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
-                if crystal.shape == GAUSS:
-                    amplitude = na * nb * nc * decay(gaussian_exponent(radius_squared, crystal.fudge))
-                else:
-                    amplitude = na * nb * nc * tophat(radius_squared, crystal.fudge)
-                squares[i] = amplitude * amplitude
-        if listed:
-            for i in range(n):
-                f_cell = nearest_structure_factor(
-                    crystal.factors,
-                    crystal.h_min,
-                    crystal.k_min,
-                    crystal.l_min,
-                    nearest_index(hs[i]),
-                    nearest_index(ks[i]),
-                    nearest_index(ls[i]),
-                    crystal.default_F,
-                )
-                squares[i] *= f_cell * f_cell
-        else:
-            for i in range(n):
-                squares[i] *= intensity
-        for i in range(n):
-            if keep[i] != 0.0:
-                total[i] = (total[i] + squares[i]) * thick[i] * polar[i] * omega[i]
+from .vector_rows import rows_of
+from .vector_steps import add_steps
+from .vectors import dot, magnitude, unit
 
 
 @inlined
@@ -154,169 +26,210 @@ def three(v):
 
 
 @compiled
-def chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, dz, air):
+def subpixel_geometry(n, w, start, slow, sub_slow, sub_fast, layer, detector):
     """Unit vectors to n sub-pixels of a row, and their distances."""
+    dx, dy, dz = w.direction[0], w.direction[1], w.direction[2]
     for i in range(n):
         position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
-        air[i] = magnitude(position)
+        w.airpath[i] = magnitude(position)
         dx[i], dy[i], dz[i] = unit(position)
 
 
 @compiled
-def scattering_vectors(n, dx, dy, dz, incident, wavelength, s):
+def scattering_vectors(n, w, incident, wavelength):
     """Scattering vectors of n pixels for one source."""
-    sx, sy, sz = s[0], s[1], s[2]
+    dx, dy, dz = w.direction[0], w.direction[1], w.direction[2]
+    sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     for i in range(n):
         sx[i], sy[i], sz[i] = scattering_vector((dx[i], dy[i], dz[i]), incident, wavelength)
 
 
 @compiled
-def cut_by_resolution(n, s, dmin, keep):
-    """Set ``keep`` to 0 for the pixels beyond the resolution limit, to 1 for the others."""
+def keep_within_resolution(n, w, dmin):
+    """Set ``keep``: which pixels are within the resolution limit and not masked."""
+    sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     for i in range(n):
-        keep[i] = 0.0 if is_beyond((s[0, i], s[1, i], s[2, i]), dmin) else 1.0
+        w.keep[i] = 0.0 if is_beyond((sx[i], sy[i], sz[i]), dmin) else w.live[i]
+
+
+@inlined
+def polarization_without_angle(kahn, incident, diffracted, frame):
+    """Polarization factor with cos(2 psi) from the components across the beam; within POLAR_ERROR of the reference's."""
+    cos_two_theta = dot(incident, diffracted)
+    cos_squared = cos_two_theta * cos_two_theta
+    along_b, along_e = dot(diffracted, frame[0]), dot(diffracted, frame[1])
+    b_squared, e_squared = along_b * along_b, along_e * along_e
+    across = b_squared + e_squared
+    cos_two_psi = (e_squared - b_squared) / across if across > 0.0 else 1.0
+    return 0.5 * (1.0 + cos_squared - kahn * cos_two_psi * (1.0 - cos_squared))
 
 
 @compiled
-def chunk_polarization(n, dx, dy, dz, incident, kahn, axis, polar):
-    """Polarization factors of n pixels; the directions become unit vectors again, in place, as in the reference (Q4)."""
-    beam = unit(incident)
+def polarize(n, w, incident, kahn, axis, renew, each):
+    """Polarization factors of the kept pixels that have none yet, or need one at ``each`` source.
+
+    ``renew``: make the diffracted vectors unit vectors again, in place, as the reference does (Q4).
+    """
+    dx, dy, dz = w.direction[0], w.direction[1], w.direction[2]
+    frame = polarization_frame(incident, axis)
+    if renew:
+        for i in range(n):
+            x, y, z = unit((dx[i], dy[i], dz[i]))
+            due = w.keep[i] != 0.0 and (each or w.polar[i] == 0.0)
+            dx[i], dy[i], dz[i] = x if due else dx[i], y if due else dy[i], z if due else dz[i]
     for i in range(n):
-        direction = unit((dx[i], dy[i], dz[i]))
-        dx[i], dy[i], dz[i] = direction
-        polar[i] = polarization_factor(kahn, beam, direction, axis)
+        polar = polarization_without_angle(kahn, incident, (dx[i], dy[i], dz[i]), frame)
+        due = w.keep[i] != 0.0 and (each or w.polar[i] == 0.0)
+        # A factor that could be zero in the reference alone, or here alone, must not be computed again: not a number stays.
+        w.polar[i] = (polar if polar >= SMALLEST_POLAR else np.nan) if due else w.polar[i]
 
 
 @compiled
-def plain_polarization(n, dx, dy, dz, incident, kahn, axis, polar):
-    """Polarization factors of n pixels, and nothing else."""
+def add_weighted(n, w, weight):
+    """Add one source's sum, corrected, to the total ("spec")."""
     for i in range(n):
-        polar[i] = polarization_factor(kahn, incident, (dx[i], dy[i], dz[i]), axis)
+        if w.keep[i] != 0.0:
+            factor = weight * (w.capture[i] * w.polar[i] * w.omega[i])
+            w.total[i] += factor * w.part[i]
+            error = factor * w.part_error[i] + weight * (w.capture[i] * w.omega[i] * POLAR_ERROR) * w.part[i]
+            # Terms of both signs would cancel, and no relative bound would hold.
+            w.error[i] += error if factor >= 0.0 else np.inf
 
 
-@compiled
-def late_polarization(n, dx, dy, dz, incident, kahn, axis, keep, each, polar):
-    """The same for the pixels that are not cut at this source and have no factor yet, or need one at ``each`` source."""
-    beam = unit(incident)
+@inlined
+def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, w):
+    """Sums over all steps for n pixels of a row, in ``total`` and ``error``, and the factors that multiply them.
+
+    Returns whether a step left the table of structure factors in "c" (Q2); then the sums are of no use.
+    """
+    w.total[:n] = 0.0 if rules.spec else rules.background
+    w.error[:n] = 0.0
+    w.polar[:n] = 0.0 if beam.polarized else 1.0
+    w.capture[:n] = 1.0
+    w.omega_sum[:n] = 0.0
+    # What steps of this shape and without a table do not set.
+    w.slack[:n] = 0.0
+    w.present[:n] = 1.0
+    w.cell[:n] = crystal.default_F
     for i in range(n):
-        if keep[i] != 0.0 and (each or polar[i] == 0.0):
-            direction = unit((dx[i], dy[i], dz[i]))
-            dx[i], dy[i], dz[i] = direction
-            polar[i] = polarization_factor(kahn, beam, direction, axis)
+        w.keep[i] = w.live[i]
+    # In "spec" each source's sum is weighted and corrected before it is added to the total.
+    total, error = (w.part, w.part_error) if rules.spec else (w.total, w.error)
+    each_polar = rules.spec or rules.each_polar
+    # Only other sources of the same sub-pixel see the renewed vectors.
+    renew = not rules.spec and beam.wavelengths.shape[0] > 1
+    unpolarized = beam.polarized or rules.each_polar
+    axis = polarization_axis(beam, 0)
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                subpixel_geometry(n, w, start, slow, sub_slow, sub_fast, layer, detector)
+                at_corner = sub_slow == 0 and sub_fast == 0
+                if rules.spec or rules.each_omega or (at_corner and layer == 0):
+                    for i in range(n):
+                        w.omega[i] = solid_angle(w.airpath[i], detector)
+                for i in range(n):
+                    w.omega_sum[i] += w.omega[i]
+                if rules.each_thick or ((rules.spec or at_corner) and detector.thickness != 0.0):
+                    for i in range(n):
+                        w.capture[i] = capture_fraction(layer, (w.direction[0, i], w.direction[1, i], w.direction[2, i]), detector)
+                for source in range(beam.wavelengths.shape[0]):
+                    incident = three(beam.incident[source])
+                    scattering_vectors(n, w, incident, beam.wavelengths[source])
+                    if beam.dmin > 0.0:
+                        keep_within_resolution(n, w, beam.dmin)
+                    if unpolarized:
+                        beam_again = incident if rules.spec else unit(incident)
+                        polarize(n, w, beam_again, beam.kahn, axis, renew, each_polar)
+                        unpolarized = each_polar or beam.dmin > 0.0
+                    if rules.spec:
+                        w.part[:n] = rules.background
+                        w.part_error[:n] = 0.0
+                    if add_steps(n, w, total, error, crystal, rules, single):
+                        return True
+                    if rules.spec:
+                        add_weighted(n, w, beam.weights[source])
+    return False
+
+
+@inlined
+def chunk_values(start, n, slow, wanted, tables, bound, single, w):
+    """Values of n pixels in ``total``, and bounds on their errors in ``margin``; ``wanted`` (n,): which to compute.
+
+    Returns whether a step left the table of structure factors in "c" (Q2); then the values are of no use.
+    """
+    detector, beam, crystal, rules = tables
+    for i in range(n):
+        w.live[i] = 1.0 if wanted[i] else 0.0
+    left = chunk_sums(start, n, slow, detector, beam, crystal, rules, single, w)
+    values_and_margins(n, w, rules, bound)
+    return left
+
+
+@inlined
+def guarded_row(slow, columns, mask, tables, first_pixel, bound, single, out, doubles, work):
+    """Compute one row; see ``guarded_rows``.
+
+    Returns the sum of solid angles, how many pixels the exact engine computed, and whether a step left the table.
+    """
+    arrays, beam, crystal, rules = tables
+    detector = DetectorTable(
+        three(arrays.fast), three(arrays.slow), three(arrays.normal), three(arrays.beam), three(arrays.pix0), arrays.pixel_size,
+        arrays.subpixel_size, arrays.oversample, arrays.distance, arrays.close_distance, arrays.curved, arrays.point_pixel,
+        arrays.thickness, arrays.layer_thickness, arrays.layers, arrays.mu, arrays.fast_pixels,
+    )  # fmt: skip
+    tables = (detector, beam, crystal, rules)
+    w = rows_of(work)
+    w.row_omega[:] = 0.0
+    recomputed = 0
+    for start in range(columns[0], columns[1], CHUNK):
+        n = min(CHUNK, columns[1] - start)
+        wanted = mask[slow, start : start + n]
+        live = 0
+        for i in range(n):
+            live += 1 if wanted[i] else 0
+        if live == 0:
+            continue
+        if chunk_values(start, n, slow, wanted, tables, bound, single, w):
+            return 0.0, recomputed, True
+        if out.size > 0:
+            pixels = out[slow, start : start + n]
+            for i in range(n):
+                # The reference adds to a single-precision zero: -0 becomes +0.
+                pixels[i] = w.total[i] + 0.0 if w.live[i] != 0.0 else 0.0
+        else:
+            for i in range(n):
+                doubles[slow, start + i] = w.total[i] + 0.0 if w.live[i] != 0.0 else 0.0
+        for i in range(n):
+            w.row_omega[i] += w.omega_sum[i] if w.live[i] != 0.0 else 0.0
+        first = first_pixel - slow * detector.fast_pixels - start
+        if unsure_pixels(n, w, bound > 0.0) == 0 and not 0 <= first < n:
+            continue
+        for i in range(n):
+            if w.unsure[i] != 0.0 or (i == first and wanted[i]):
+                value, _, still_on, _, _ = pixel_value(start + i, slow, tables, i == first, rules.interpolate, 0, None)
+                if rules.interpolate and not still_on and not rules.spec:
+                    return 0.0, recomputed, True
+                store(out, doubles, slow, start + i, value)
+                recomputed += 1
+    omega_total = 0.0
+    for i in range(CHUNK):
+        omega_total += w.row_omega[i]
+    return omega_total, recomputed, False
 
 
 @entry
 def guarded_rows(
     rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, first_pixel: int, bound: float,
-    single: bool, out: Singles2, doubles: Doubles2, omega_sums: Doubles1, recomputed: Whole1,
+    single: bool, out: Singles2, doubles: Doubles2, omega_sums: Doubles1, recomputed: Whole1, left: Whole1,
 ) -> None:  # fmt: skip
     """Compute the pixels of ``rows`` and ``columns`` into ``out`` or ``doubles``, as ``exact_rows`` does; ``work``: guard.WORK_SHAPE.
 
     Each value rounds to the reference's float32, but for single-precision ties that the exact engine resolves;
     ``recomputed`` (slow,) counts the pixels that it computed. ``bound``: see ``relative_error_bound``; with 0 the guard is off.
-    ``single``: sines in single precision, for previews.
+    ``single``: sines in single precision, for previews. ``left`` (slow,): 1 where a step in the row left the table of
+    structure factors in "c" (Q2); if any did, the exact engine must compute all of these rows.
     """
-    arrays, beam, crystal, rules = tables
-    chunks = (columns[1] - columns[0] + CHUNK - 1) // CHUNK
     for slow in range(rows[0], rows[1]):
-        detector = DetectorTable(
-            three(arrays.fast), three(arrays.slow), three(arrays.normal), three(arrays.beam), three(arrays.pix0), arrays.pixel_size,
-            arrays.subpixel_size, arrays.oversample, arrays.distance, arrays.close_distance, arrays.curved, arrays.point_pixel,
-            arrays.thickness, arrays.layer_thickness, arrays.layers, arrays.mu, arrays.fast_pixels,
-        )  # fmt: skip
-        omega_total = 0.0
-        again = 0
-        for chunk in range(chunks):
-            start = columns[0] + chunk * CHUNK
-            n = min(CHUNK, columns[1] - start)
-            any_pixel = False
-            for i in range(n):
-                any_pixel |= mask[slow, start + i]
-            if not any_pixel:
-                continue
-            chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work)
-            total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
-            for i in range(n):
-                value = rules.scale * total[i] / rules.steps
-                if not rules.spec:
-                    value *= 1.0 if rules.each_thick else capture[i]
-                    value *= 1.0 if rules.each_polar else polar[i]
-                    value *= 1.0 if rules.each_omega else omega[i]
-                total[i] = value
-            for i in range(n):
-                fast = start + i
-                if not mask[slow, fast]:
-                    continue
-                value = total[i]
-                low, high = np.float32(value * (1.0 - bound)), np.float32(value * (1.0 + bound))
-                first = slow * detector.fast_pixels + fast == first_pixel
-                # A factor of zero makes the reference compute it again at the next sub-pixel or source.
-                again_here = not rules.spec and (capture[i] == 0.0 or polar[i] == 0.0 or omega[i] == 0.0)
-                if low != high or first or value != value or again_here:
-                    value, _, _, _, _ = pixel_value(fast, slow, (detector, beam, crystal, rules), first, False, 0, None)
-                    again += 1
-                store(out, doubles, slow, fast, value)
-                omega_total += omega_sum[i]
-        omega_sums[slow] = omega_total
-        recomputed[slow] = again
-
-
-@compiled
-def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
-    """Sums over all steps for n pixels of a row, left in row 7 of ``work``; omega, polar, capture and the sum of the
-    solid angles in rows 8 to 11."""
-    dx, dy, dz, air = work[0], work[1], work[2], work[3]
-    s = work[4:7]
-    total, omega, polar, capture, omega_sum = work[7], work[8], work[9], work[10], work[11]
-    keep, squares, hkl, products = work[12], work[13], work[14:17], work[18:21]
-    # In "spec" each source's sum is weighted and corrected before it is added to the total.
-    part = work[17] if rules.spec else total
-    total[:n] = 0.0 if rules.spec else rules.background
-    polar[:n] = 0.0 if beam.polarized else 1.0
-    omega_sum[:n] = 0.0
-    keep[:n] = 1.0
-    listed = crystal.factors.size > 1
-    general = crystal.shape != SQUARE or listed or beam.dmin > 0.0 or rules.each_thick or rules.each_polar or rules.each_omega
-    pending = beam.polarized
-    for layer in range(detector.layers):
-        if detector.thickness == 0.0:
-            capture[:n] = 1.0
-        for sub_slow in range(detector.oversample):
-            for sub_fast in range(detector.oversample):
-                chunk_geometry(start, n, slow, sub_slow, sub_fast, layer, detector, dx, dy, dz, air)
-                at_corner = sub_slow == 0 and sub_fast == 0
-                if rules.spec or rules.each_omega or (at_corner and layer == 0):
-                    for i in range(n):
-                        omega[i] = solid_angle(air[i], detector)
-                for i in range(n):
-                    omega_sum[i] += omega[i]
-                if rules.each_thick or ((rules.spec or at_corner) and detector.thickness != 0.0):
-                    for i in range(n):
-                        capture[i] = capture_fraction(layer, (dx[i], dy[i], dz[i]), detector)
-                for source in range(beam.wavelengths.shape[0]):
-                    incident = three(beam.incident[source])
-                    scattering_vectors(n, dx, dy, dz, incident, beam.wavelengths[source], s)
-                    if beam.dmin > 0.0:
-                        cut_by_resolution(n, s, beam.dmin, keep)
-                    if rules.spec:
-                        part[:n] = rules.background
-                        if beam.polarized:
-                            plain_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
-                    elif beam.dmin > 0.0 or rules.each_polar:
-                        late_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), keep, rules.each_polar, polar)
-                    elif pending:
-                        chunk_polarization(n, dx, dy, dz, incident, beam.kahn, polarization_axis(beam, 0), polar)
-                        pending = False
-                    if general:
-                        for i in range(n):
-                            products[0, i] = capture[i] if rules.each_thick else 1.0
-                            products[1, i] = polar[i] if rules.each_polar else 1.0
-                            products[2, i] = omega[i] if rules.each_omega else 1.0
-                        add_general_steps(s, part, n, crystal.orientations, crystal, listed, keep, products, hkl, squares, single)
-                    else:
-                        intensity = crystal.default_F * crystal.default_F
-                        add_steps(s, part, n, crystal.orientations, crystal.na, crystal.nb, crystal.nc, intensity, single)
-                    if rules.spec:
-                        weight = beam.weights[source]
-                        for i in range(n):
-                            total[i] += keep[i] * weight * (part[i] * (capture[i] * polar[i] * omega[i]))
+        omega_sums[slow], recomputed[slow], gone = guarded_row(slow, columns, mask, tables, first_pixel, bound, single, out, doubles, work)
+        left[slow] = 1 if gone else 0

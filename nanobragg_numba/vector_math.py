@@ -18,12 +18,18 @@ S0, S1, S2, S3, S4, S5, S6, S7 = (
     -0.16666666666666666, 0.008333333333333316, -0.00019841269841254966, 2.7557319219160833e-06,
     -2.505210761669045e-08, 1.6058977292642743e-10, -7.643969663988074e-13, 2.7314368769379893e-15,
 )  # fmt: skip
+# cos(r) = 1 - r^2 / 2 + r^4 (C2 + C3 r^2 + ...) on the same range: absolute error below 2^-55.
+C2, C3, C4, C5, C6, C7, C8, C9 = (
+    0.041666666666666664, -0.001388888888888888, 2.480158730157983e-05, -2.75573192215642e-07,
+    2.0876756602192588e-09, -1.1470712228484135e-11, 4.777876512270728e-14, -1.521846222437237e-16,
+)  # fmt: skip
 INVERSE_LN2 = 1.0 / math.log(2.0)
 LN2_1 = float.fromhex("0x1.62e42fefa39efp-1")
 LN2_2 = float.fromhex("0x1.abc9e3b39803fp-56")
 """ln 2 = LN2_1 + LN2_2, to 2^-109."""
 # exp(r) = 1 + r + r^2 / 2 + ... to r^13: truncated below 2^-57 on |r| <= ln(2) / 2.
 E3, E4, E5, E6, E7, E8, E9, E10, E11, E12, E13 = (1.0 / math.factorial(n) for n in range(3, 14))
+SIXTH = 1.0 / 6.0
 
 
 def _calling(name: str) -> Any:
@@ -49,6 +55,12 @@ def nearest_whole(typing_context, x):  # type: ignore[no-untyped-def]
     return x(x), _calling("llvm.rint")
 
 
+@inlined
+def nearest_whole_index(h):
+    """``nearest_index`` as a double: halves go down."""
+    return np.ceil(h - 0.5)
+
+
 @intrinsic
 def power_of_two(typing_context, k):  # type: ignore[no-untyped-def]
     """2^k for a whole double k in the range of normal exponents, by setting the exponent's bits."""
@@ -62,10 +74,22 @@ def power_of_two(typing_context, k):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def sine_magnitude(x):
-    """sin(x) up to its sign, for |x| < 2^30 (guard.LARGEST_ARGUMENT); relative error below 6 x 2^-53 (docs/error-bound.md)."""
+def sixth(x):
+    """x / 6, correctly rounded unless it is below 2^-960 (docs/error-bound.md)."""
+    q = x * SIXTH
+    return fma(fma(-6.0, q, x), SIXTH, q)
+
+
+@inlined
+def from_nearest_multiple_of_pi(x):
+    """x less the nearest multiple of pi, |x| < 2^30."""
     k = nearest_whole(x * INVERSE_PI)
-    r = fma(-k, PI_3, fma(-k, PI_2, fma(-k, math.pi, x)))
+    return fma(-k, PI_3, fma(-k, PI_2, fma(-k, math.pi, x)))
+
+
+@inlined
+def sine_within_quarter_turn(r):
+    """sin(r) for |r| <= pi / 2."""
     u = r * r
     p = fma(u, S7, S6)
     p = fma(u, p, S5)
@@ -75,6 +99,34 @@ def sine_magnitude(x):
     p = fma(u, p, S1)
     p = fma(u, p, S0)
     return fma(r * u, p, r)
+
+
+@inlined
+def cosine_within_quarter_turn(r):
+    """cos(r) for |r| <= pi / 2."""
+    u = r * r
+    p = fma(u, C9, C8)
+    p = fma(u, p, C7)
+    p = fma(u, p, C6)
+    p = fma(u, p, C5)
+    p = fma(u, p, C4)
+    p = fma(u, p, C3)
+    p = fma(u, p, C2)
+    p = fma(u, p, -0.5)
+    return fma(u, p, 1.0)
+
+
+@inlined
+def sine_magnitude(x):
+    """sin(x) up to its sign, for |x| < 2^30 (guard.LARGEST_ARGUMENT); relative error below 6 x 2^-53 (docs/error-bound.md)."""
+    return sine_within_quarter_turn(from_nearest_multiple_of_pi(x))
+
+
+@inlined
+def sine_and_cosine(x):
+    """sin(x) and cos(x) up to a sign common to both; the cosine's absolute error is below 7 x 2^-53."""
+    r = from_nearest_multiple_of_pi(x)
+    return sine_within_quarter_turn(r), cosine_within_quarter_turn(r)
 
 
 # sin(pi r) = r (T0 + T1 r^2 + ...), in single precision, on |r| <= 1/2.

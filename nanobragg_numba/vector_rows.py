@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from .compiled import inlined
-from .guard import CHUNK, WORK_SHAPE
+from .guard import WORK_SHAPE
 
 
 class Rows(NamedTuple):

@@ -24,7 +24,7 @@ from nanobragg_numba.autograd import simulate
 
 from nanobragg_numba import Crystal, Sampling, parameters_from_command_line, poisson_image
 
-# A long wavelength and a close detector: scattering out to 40 degrees, where a change of distance no longer looks like one of the cell.
+# A long wavelength and a close detector: scattering out to 45 degrees, where a change of distance no longer looks like one of the cell.
 LINE = (
     f"-hkl {Path(__file__).parent / 'erl.hkl'} -cell 53.91 23.1 23.1 90 110.4 90 -misset 20 40 60 -Na 10 -Nb 20 -Nc 20 -lambda 2.5 "
     "-fluence 3e27 -water 3e-6 -distance 50 -detpixels {pixels} -pixel {size} -oversample 1 -phi 0 -osc 1 -phisteps {steps} "

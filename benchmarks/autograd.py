@@ -30,6 +30,8 @@ from nanobragg_numba import parameters_from_command_line
 
 REPEATS = 5
 PORT_REPEATS = 3
+LIMIT = 600
+"""Seconds that one process may take."""
 COMMON = "-cell 100 100 100 90 90 90 -default_F 100 -lambda 1 -N 5 -distance 100 -detpixels {} -oversample {} "
 SWEEP = "-mosaic 0.5 -mosaic_domains {} -phi 0 -osc 1 -phisteps 10"
 SCALARS: dict[str, Any] = {
@@ -164,7 +166,10 @@ def in_a_process(side: str, name: str, repeats: int) -> tuple[float, float] | st
     baseline = float(subprocess.run(torch_alone, capture_output=True, text=True, check=True).stdout) / 1024
     command = [sys.executable, __file__, "--child", side, name, str(repeats)]
     environment = {"NANOBRAGG_DISABLE_COMPILE": "1", "KMP_DUPLICATE_LIB_OK": "TRUE", **os.environ}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"no result within {LIMIT} s"
     if done.returncode:
         return f"status {done.returncode}: {(done.stderr.strip().splitlines() or ['killed'])[-1]}"
     elapsed, memory = json.loads(done.stdout.splitlines()[-1])
@@ -197,7 +202,7 @@ def beside_the_port(folder: Path) -> None:
                     print(f"{name}: {'ours' if side == 'ours' else 'the port'} cannot be run here ({result})")
                     return
                 results.append(result)
-        (t, m), (tp, mp) = ((statistics.median(x for x, _ in r), max(y for _, y in r)) for r in got.values())
+        (t, m), (tp, mp) = ((statistics.median(x for x, _ in r), statistics.median(y for _, y in r)) for r in got.values())
         print(f"| {name} | {t:.2f} | {tp:.2f} | {tp / t:.0f} | {m:.0f} | {mp:.0f} | {mp / m:.0f} |", flush=True)
 
 

@@ -6,16 +6,18 @@ axes at the end. All may be complex (complex_step.py).
 """
 
 from .compiled import compiled, derivative
-from .formulas import GAUSS, SQUARE, capture_fraction, scattering_vector, solid_angle, subpixel_position
-from .partials import polarization_partials, rotation_adjoint
+from .formulas import GAUSS, SQUARE, capture_fraction, plane_position, scattering_vector, solid_angle, subpixel_position
+from .partials import polarization_partials, rotation_adjoint, solid_angle_partials
 from .pixel_factors import (
     add_to,
     capture_adjoint,
+    flat_adjoint,
     is_cut,
     kept_factors,
     kept_factors_adjoint,
+    places_on_pixel,
+    position_bar,
     ray_adjoint,
-    solid_angle_adjoint,
     vector_of,
 )
 from .step_partials import (
@@ -42,22 +44,16 @@ from .vectors import magnitude, rotate_about_axis, scale, unit
 
 CHUNK = 128
 # Rows of the work array behind those of ``fill_partials``.
-S, S_BAR, RAY, RAY_BAR, AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = (
-    0,
-    3,
-    6,
-    9,
-    12,
-    13,
-    14,
-    15,
-    16,
-    17,
-    18,
-    19,
-    20,
-)
-WORK_ROWS = ROWS + POLAR_BY + 10
+S, S_BAR, RAY, RAY_BAR = 0, 3, 6, 9
+AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = 12, 13, 14, 15, 16, 17, 18, 19, 20
+BAR = POLAR_BY + 10
+WORK_ROWS = ROWS + BAR + 1
+
+
+@derivative
+def zero_of(w):
+    """A zero of the work array's kind, to start the sums over a chunk: only in local variables do they become vector instructions."""
+    return w[S, 0] - w[S, 0]
 
 
 @derivative
@@ -136,19 +132,32 @@ def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, ba
         if crystal.shape != SQUARE:
             add_shape(n, p, w, crystal.shape, bars)
     if not listed:
+        total = f - f
         for i in range(n):
-            bars.default_F[0] += w[WEIGHT, i] * 2.0 * f * w[SUM, i]
+            total += w[WEIGHT, i] * w[SUM, i]
             w[SUM, i] *= f_squared
+        bars.default_F[0] += 2.0 * f * total
     return interpolate
 
 
 @derivative
 def rays(n, start, slow, sub_slow, sub_fast, layer, detector, w):
     """Directions and lengths of n diffracted rays; no gradients yet."""
-    for i in range(n):
-        position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
-        w[AIR, i] = magnitude(position)
-        w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = unit(position)
+    if detector.curved:
+        for i in range(n):
+            position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
+            w[AIR, i] = magnitude(position)
+            w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = unit(position)
+    else:
+        # The same without a branch in the loop, so that it becomes vector instructions.
+        pixel, depth = detector.pixel_size, layer * detector.layer_thickness
+        for i in range(n):
+            f, s = places_on_pixel(start + i, slow, sub_fast, sub_slow, detector)
+            position = plane_position(f * pixel, s * pixel, depth, detector)
+            length = magnitude(position)
+            w[AIR, i] = length
+            inverse = 1.0 / (1.0 + length if length.real == 0.0 else length)
+            w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = scale(position, inverse)
     w[RAY_BAR : RAY_BAR + 3, :n] = 0.0
     w[AIR_BAR, :n] = 0.0
 
@@ -162,9 +171,19 @@ def ray_at(w, i):
 @derivative
 def pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars):
     """Hand the gradients of the rays on to the detector."""
+    if detector.curved:
+        for i in range(n):
+            bar = (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i])
+            ray_adjoint(start + i, slow, sub_fast, sub_slow, layer, ray_at(w, i), w[AIR, i], bar, w[AIR_BAR, i], detector, bars)
+        return
+    x = y = z = by_x = by_y = by_z = zero_of(w)
     for i in range(n):
-        bar = (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i])
-        ray_adjoint(start + i, slow, sub_fast, sub_slow, layer, ray_at(w, i), w[AIR, i], bar, w[AIR_BAR, i], detector, bars)
+        bar = position_bar(ray_at(w, i), w[AIR, i], (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i]), w[AIR_BAR, i])
+        f, _ = places_on_pixel(start + i, slow, sub_fast, sub_slow, detector)
+        x, y, z = x + bar[0], y + bar[1], z + bar[2]
+        by_x, by_y, by_z = by_x + f * bar[0], by_y + f * bar[1], by_z + f * bar[2]
+    _, s = places_on_pixel(start, slow, sub_fast, sub_slow, detector)
+    flat_adjoint((x, y, z), (by_x, by_y, by_z), s, layer, detector, bars)
 
 
 @derivative
@@ -181,13 +200,16 @@ def scattering(n, incident, wavelength, dmin, w, keep):
 def pull_scattering(n, source, wavelength, w, bars):
     """Hand the gradients of the scattering vectors on to ray, source and wavelength."""
     inverse = 1.0 / wavelength
+    a = b = c = along = zero_of(w)
     for i in range(n):
         x, y, z = w[S_BAR, i] * inverse, w[S_BAR + 1, i] * inverse, w[S_BAR + 2, i] * inverse
         w[RAY_BAR, i] += x
         w[RAY_BAR + 1, i] += y
         w[RAY_BAR + 2, i] += z
-        add_to(bars.incident, 3 * source, (-x, -y, -z))
-        bars.wavelengths[source] -= x * w[S, i] + y * w[S + 1, i] + z * w[S + 2, i]
+        a, b, c = a - x, b - y, c - z
+        along += x * w[S, i] + y * w[S + 1, i] + z * w[S + 2, i]
+    add_to(bars.incident, 3 * source, (a, b, c))
+    bars.wavelengths[source] -= along
 
 
 @derivative
@@ -204,16 +226,44 @@ def polarize(n, incident, beam, w):
 
 
 @derivative
-def pull_polarization(i, bar, source, w, bars):
-    """Hand the gradient ``bar`` of one polarization factor on."""
-    bars.kahn[0] += bar * w[POLAR_BY, i]
-    for axis in range(3):
-        w[RAY_BAR + axis, i] += bar * w[POLAR_BY + 1 + axis, i]
-        bars.incident[3 * source + axis] += bar * w[POLAR_BY + 4 + axis, i]
-        bars.polarization_axis[axis] += bar * w[POLAR_BY + 7 + axis, i]
+def pull_polarization(n, source, w, bars):
+    """Hand the gradients of the polarization factors on; BAR: those of the product of the three factors."""
+    kahn = x = y = z = a = b = c = zero_of(w)
+    for i in range(n):
+        bar = w[BAR, i] * w[CAPTURE, i] * w[OMEGA, i]
+        kahn += bar * w[POLAR_BY, i]
+        w[RAY_BAR, i] += bar * w[POLAR_BY + 1, i]
+        w[RAY_BAR + 1, i] += bar * w[POLAR_BY + 2, i]
+        w[RAY_BAR + 2, i] += bar * w[POLAR_BY + 3, i]
+        x, y, z = x + bar * w[POLAR_BY + 4, i], y + bar * w[POLAR_BY + 5, i], z + bar * w[POLAR_BY + 6, i]
+        a, b, c = a + bar * w[POLAR_BY + 7, i], b + bar * w[POLAR_BY + 8, i], c + bar * w[POLAR_BY + 9, i]
+    bars.kahn[0] += kahn
+    add_to(bars.incident, 3 * source, (x, y, z))
+    add_to(bars.polarization_axis, 0, (a, b, c))
 
 
-@compiled
+@derivative
+def pull_sums(n, g, keep, source, per_step, tables, w, bars):
+    """From the image's gradient to the source's weight, the scale and the solid angles; BAR becomes that of the product of the factors."""
+    detector, beam, _, rules = tables
+    weight = beam.weights[source]
+    by_weight = by_pixel = by_distance = zero_of(w)
+    for i in range(n):
+        bar = g[i] * keep[i] * per_step * (w[SUM, i] + rules.background)
+        w[BAR, i] = bar * weight
+        others = bar * w[CAPTURE, i] * w[POLAR, i]
+        airpath_part, pixel_part, distance_part = solid_angle_partials(w[OMEGA, i], w[AIR, i], detector)
+        by_weight += others * w[OMEGA, i]
+        by_pixel += others * pixel_part
+        by_distance += others * distance_part
+        w[AIR_BAR, i] += others * weight * airpath_part
+    bars.weights[source] += by_weight
+    bars.scale[0] += by_weight * weight / rules.scale
+    bars.pixel_size[0] += by_pixel * weight
+    bars.close_distance[0] += by_distance * weight
+
+
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factors_bar, p, w, keep, places):
     """Gradients of n pixels of a row in "spec", where each source's sum has its own factors; ``g`` (n,): the image's."""
     detector, beam, crystal, rules = tables
@@ -226,7 +276,8 @@ def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factor
                     w[OMEGA, i] = solid_angle(w[AIR, i], detector)
                     w[CAPTURE, i] = 1.0
                     w[POLAR, i] = 1.0
-                    if detector.thickness != 0.0:
+                if detector.thickness != 0.0:
+                    for i in range(n):
                         w[CAPTURE, i] = capture_fraction(layer, ray_at(w, i), detector)
                 for source in range(beam.wavelengths.shape[0]):
                     wavelength, weight = beam.wavelengths[source], beam.weights[source]
@@ -234,25 +285,22 @@ def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factor
                     scattering(n, incident, wavelength, beam.dmin, w, keep)
                     if beam.polarized:
                         polarize(n, incident, beam, w)
+                    background = zero_of(w)
                     for i in range(n):
                         w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
-                        bars.background[0] += w[WEIGHT, i]
+                        background += w[WEIGHT, i]
+                    bars.background[0] += background
                     add_steps(n, p, w, crystal.orientations, lattice_bar, crystal, True, interpolate, bars, factors_bar, places)
                     pull_scattering(n, source, wavelength, w, bars)
-                    for i in range(n):
-                        bar = g[i] * keep[i] * per_step * (w[SUM, i] + rules.background)
-                        capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
-                        bars.weights[source] += bar * capture * polar * omega
-                        bar *= weight
-                        bars.scale[0] += bar * capture * polar * omega / rules.scale
-                        w[AIR_BAR, i] += solid_angle_adjoint(omega, w[AIR, i], bar * capture * polar, detector, bars)
-                        if detector.thickness != 0.0:
-                            x, y, z = capture_adjoint(layer, ray_at(w, i), bar * polar * omega, detector, bars)
+                    pull_sums(n, g, keep, source, per_step, tables, w, bars)
+                    if detector.thickness != 0.0:
+                        for i in range(n):
+                            x, y, z = capture_adjoint(layer, ray_at(w, i), w[BAR, i] * w[POLAR, i] * w[OMEGA, i], detector, bars)
                             w[RAY_BAR, i] += x
                             w[RAY_BAR + 1, i] += y
                             w[RAY_BAR + 2, i] += z
-                        if beam.polarized:
-                            pull_polarization(i, bar * capture * omega, source, w, bars)
+                    if beam.polarized:
+                        pull_polarization(n, source, w, bars)
                 pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
 
 

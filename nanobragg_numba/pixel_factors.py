@@ -49,14 +49,25 @@ def places_on_pixel(fast, slow, sub_fast, sub_slow, detector):
 def position_adjoint(fast, slow, sub_fast, sub_slow, layer, bar, detector, bars):
     """Add to ``bars`` what the gradient ``bar`` with respect to ``subpixel_position`` gives the detector."""
     f, s = places_on_pixel(fast, slow, sub_fast, sub_slow, detector)
-    f_m, s_m, depth = f * detector.pixel_size, s * detector.pixel_size, layer * detector.layer_thickness
     if detector.curved:
-        bar = curved_adjoint(f_m, s_m, depth, bar, detector, bars)
+        f_m, s_m = f * detector.pixel_size, s * detector.pixel_size
+        bar = curved_adjoint(f_m, s_m, layer * detector.layer_thickness, bar, detector, bars)
+    flat_adjoint(bar, scale(bar, f), s, layer, detector, bars)
+
+
+@derivative
+def flat_adjoint(bar, fast_bar, s, layer, detector, bars):
+    """The same on the flat detector, for pixels of one row together.
+
+    ``bar``: sum of their gradients; ``fast_bar``: sum of their gradients times the distance along the fast axis; ``s``: distance
+    along the slow axis, both in pixels.
+    """
+    pixel = detector.pixel_size
     add_to(bars.pix0, 0, bar)
-    add_to(bars.fast, 0, scale(bar, f_m))
-    add_to(bars.slow, 0, scale(bar, s_m))
-    add_to(bars.normal, 0, scale(bar, depth))
-    bars.pixel_size[0] += f * dot(bar, detector.fast) + s * dot(bar, detector.slow)
+    add_to(bars.fast, 0, scale(fast_bar, pixel))
+    add_to(bars.slow, 0, scale(bar, s * pixel))
+    add_to(bars.normal, 0, scale(bar, layer * detector.layer_thickness))
+    bars.pixel_size[0] += dot(fast_bar, detector.fast) + s * dot(bar, detector.slow)
 
 
 @derivative
@@ -120,9 +131,15 @@ def curved_tangent(f_m, s_m, depth, y_dot, z_dot, detector, dots, k):
 @derivative
 def ray_adjoint(fast, slow, sub_fast, sub_slow, layer, diffracted, airpath, direction_bar, airpath_bar, detector, bars):
     """Add to ``bars`` what gradients with respect to the unit vector along the diffracted ray and to its length give."""
-    x, y, z = along_unit(diffracted, airpath, direction_bar)
-    bar = (x + airpath_bar * diffracted[0], y + airpath_bar * diffracted[1], z + airpath_bar * diffracted[2])
+    bar = position_bar(diffracted, airpath, direction_bar, airpath_bar)
     position_adjoint(fast, slow, sub_fast, sub_slow, layer, bar, detector, bars)
+
+
+@derivative
+def position_bar(diffracted, airpath, direction_bar, airpath_bar):
+    """The gradient with respect to the position from those with respect to its unit vector and its length."""
+    x, y, z = along_unit(diffracted, airpath, direction_bar)
+    return x + airpath_bar * diffracted[0], y + airpath_bar * diffracted[1], z + airpath_bar * diffracted[2]
 
 
 @derivative

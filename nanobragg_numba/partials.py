@@ -9,16 +9,9 @@ import math
 
 from .compiled import derivative
 from .formulas import cubic_at
-from .vector_math import nearest_whole
+from .vector_math import C2, C3, C4, C5, C6, C7, C8, C9, S0, S1, S2, S3, S4, S5, S6, S7, nearest_whole
 from .vectors import cross, dot, magnitude, scale
 
-# Taylor series on |x| <= pi / 2; what is left out is below 2^-60.
-SINE = tuple((-1.0) ** n / math.factorial(2 * n + 1) for n in range(12))
-COSINE = tuple((-1.0) ** n / math.factorial(2 * n) for n in range(12))
-# cot(z) - 1/z = z (C0 + C1 z^2 + ...) from the Bernoulli numbers; for |z| < SMALL what is left out is below 2^-52 of it.
-BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330)
-COTANGENT = tuple((-4.0) ** n * b / math.factorial(2 * n) for n, b in enumerate(BERNOULLI, 1))
-SMALL = 0.5
 # j1(z) / z and j2(z) / z^2 as series in z^2: term n has the factor (-1/2)^n / (n! (2n + 3)!!) and the like.
 BESSEL1 = tuple((-0.5) ** n / (math.factorial(n) * math.prod(range(1, 2 * n + 4, 2))) for n in range(10))
 BESSEL2 = tuple((-0.5) ** n / (math.factorial(n) * math.prod(range(1, 2 * n + 6, 2))) for n in range(10))
@@ -35,29 +28,38 @@ def polynomial(coefficients, u):
 
 
 @derivative
+def sine_and_cosine_parts(u):
+    """The s and c of sin(x) = x (1 + u s) and cos(x) = 1 + u c, for u = x^2 and |x| <= pi / 2; vector_math's polynomials."""
+    return polynomial((S0, S1, S2, S3, S4, S5, S6, S7), u), polynomial((-0.5, C2, C3, C4, C5, C6, C7, C8, C9), u)
+
+
+@derivative
 def squared_grating(h, n):
     """(sin(pi n h) / sin(pi h))^2 and its derivatives with respect to h and n.
 
-    With m the nearest whole number, r = h - m, and U = sin(n pi r + n pi m) / sin(pi r), all up to a sign:
-    dU/dh = pi (n cos(..) - U cos(pi r)) / sin(pi r), which is pi U (n C(n pi r) - C(pi r)), C(z) = cot(z) - 1/z, where it cancels;
-    dU/dn = pi h cos(..) / sin(pi r).
+    With m the nearest whole number, x = pi (h - m), y = n x + pi n m less whole turns, and U = sin(y) / sin(x), all up to a sign:
+    dU/dh = pi (n cos(y) - U cos(x)) / sin(x), dU/dn = pi h cos(y) / sin(x). Where y = n x, near a lattice point, the first
+    cancels, and is n x (y^2 (c_y - s_y) + x^2 (s_x - c_x) + x^2 y^2 (c_y s_x - s_y c_x)) / sin(x)^2 with the parts s and c of
+    ``sine_and_cosine_parts``.
     """
     m = nearest_whole(h.real)
     x = math.pi * (h - m)
     shift = n * m - nearest_whole(n.real * m)
     turns = n * (h - m) + shift
-    y = math.pi * (turns - nearest_whole(turns.real))
-    sine, cosine = x * polynomial(SINE, x * x), polynomial(COSINE, x * x)
-    top, top_cosine = y * polynomial(SINE, y * y), polynomial(COSINE, y * y)
+    half_turns = nearest_whole(turns.real)
+    y = math.pi * (turns - half_turns)
+    x_square, y_square = x * x, y * y
+    x_sine, x_cosine = sine_and_cosine_parts(x_square)
+    y_sine, y_cosine = sine_and_cosine_parts(y_square)
+    sine, cosine = x + x * x_square * x_sine, 1.0 + x_square * x_cosine
+    top, top_cosine = y + y * y_square * y_sine, 1.0 + y_square * y_cosine
     exact = sine == 0.0
     inverse = 1.0 / (1.0 + sine if exact else sine)
     u = n + x if exact else top * inverse
-    argument = n * x
-    near = shift == 0.0 and abs(argument.real) < SMALL
-    small = argument if near else argument - argument
-    x_small = x if near else x - x
-    series = u * (n * small * polynomial(COTANGENT, small * small) - x_small * polynomial(COTANGENT, x_small * x_small))
-    slope = series if near else (n * top_cosine - u * cosine) * inverse
+    bent = y_square * (y_cosine - y_sine) + x_square * (x_sine - x_cosine)
+    bent += x_square * y_square * (y_cosine * x_sine - y_sine * x_cosine)
+    near = shift == 0.0 and half_turns == 0.0
+    slope = (y * bent * inverse if near else n * top_cosine - u * cosine) * inverse
     by_n = 1.0 + x if exact else math.pi * h * top_cosine * inverse
     return u * u, 2.0 * math.pi * u * slope, 2.0 * u * by_n
 

@@ -5,14 +5,35 @@ the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from 
 axes at the end. All may be complex (complex_step.py).
 """
 
+from .chunk_geometry import (
+    AIR,
+    AIR_BAR,
+    BAR,
+    CAPTURE,
+    OMEGA,
+    POLAR,
+    POLAR_BY,
+    RAY_BAR,
+    S_BAR,
+    STEP_WEIGHT,
+    SUM,
+    WEIGHT,
+    S,
+    chunk_end,
+    own_factors,
+    polarize,
+    ray_at,
+    rays,
+    scattering,
+    zero_of,
+)  # fmt: skip
 from .compiled import compiled, derivative
-from .formulas import GAUSS, SQUARE, capture_fraction, plane_position, scattering_vector, solid_angle, subpixel_position
-from .partials import polarization_partials, rotation_adjoint, solid_angle_partials
+from .formulas import GAUSS, SQUARE
+from .partials import rotation_adjoint, solid_angle_partials
 from .pixel_factors import (
     add_to,
     capture_adjoint,
     flat_adjoint,
-    is_cut,
     kept_factors,
     kept_factors_adjoint,
     places_on_pixel,
@@ -33,27 +54,13 @@ from .step_partials import (
     DEFAULT,
     INDICES,
     INTERPOLATED,
-    ROWS,
     VALUE,
     fill_partials,
     multiply_structure_factors,
     spread_over_table,
     unravelled,
 )
-from .vectors import magnitude, rotate_about_axis, scale, unit
-
-CHUNK = 128
-# Rows of the work array behind those of ``fill_partials``.
-S, S_BAR, RAY, RAY_BAR = 0, 3, 6, 9
-AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = 12, 13, 14, 15, 16, 17, 18, 19, 20
-BAR = POLAR_BY + 10
-WORK_ROWS = ROWS + BAR + 1
-
-
-@derivative
-def zero_of(w):
-    """A zero of the work array's kind, to start the sums over a chunk: only in local variables do they become vector instructions."""
-    return w[S, 0] - w[S, 0]
+from .vectors import rotate_about_axis, scale
 
 
 @derivative
@@ -141,34 +148,6 @@ def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, ba
 
 
 @derivative
-def rays(n, start, slow, sub_slow, sub_fast, layer, detector, w):
-    """Directions and lengths of n diffracted rays; no gradients yet."""
-    if detector.curved:
-        for i in range(n):
-            position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
-            w[AIR, i] = magnitude(position)
-            w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = unit(position)
-    else:
-        # The same without a branch in the loop, so that it becomes vector instructions.
-        pixel, depth = detector.pixel_size, layer * detector.layer_thickness
-        for i in range(n):
-            f, s = places_on_pixel(start + i, slow, sub_fast, sub_slow, detector)
-            position = plane_position(f * pixel, s * pixel, depth, detector)
-            length = magnitude(position)
-            w[AIR, i] = length
-            inverse = 1.0 / (1.0 + length if length.real == 0.0 else length)
-            w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = scale(position, inverse)
-    w[RAY_BAR : RAY_BAR + 3, :n] = 0.0
-    w[AIR_BAR, :n] = 0.0
-
-
-@derivative
-def ray_at(w, i):
-    """The direction of ray i."""
-    return w[RAY, i], w[RAY + 1, i], w[RAY + 2, i]
-
-
-@derivative
 def pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars):
     """Hand the gradients of the rays on to the detector."""
     if detector.curved:
@@ -187,16 +166,6 @@ def pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars):
 
 
 @derivative
-def scattering(n, incident, wavelength, dmin, w, keep):
-    """Scattering vectors of n rays for one source, and which of them the resolution limit keeps."""
-    for i in range(n):
-        s = scattering_vector(ray_at(w, i), incident, wavelength)
-        w[S, i], w[S + 1, i], w[S + 2, i] = s
-        keep[i] = 0.0 if dmin > 0.0 and is_cut(s, dmin) else 1.0
-    w[S_BAR : S_BAR + 3, :n] = 0.0
-
-
-@derivative
 def pull_scattering(n, source, wavelength, w, bars):
     """Hand the gradients of the scattering vectors on to ray, source and wavelength."""
     inverse = 1.0 / wavelength
@@ -210,19 +179,6 @@ def pull_scattering(n, source, wavelength, w, bars):
         along += x * w[S, i] + y * w[S + 1, i] + z * w[S + 2, i]
     add_to(bars.incident, 3 * source, (a, b, c))
     bars.wavelengths[source] -= along
-
-
-@derivative
-def polarize(n, incident, beam, w):
-    """Polarization factors of n rays, and their derivatives with respect to kahn, ray, incident and axis behind POLAR_BY."""
-    axis = vector_of(beam.axes[0], 0)
-    for i in range(n):
-        value, by_kahn, by_incident, by_ray, by_axis = polarization_partials(beam.kahn, incident, ray_at(w, i), axis)
-        w[POLAR, i] = value
-        w[POLAR_BY, i] = by_kahn
-        w[POLAR_BY + 1, i], w[POLAR_BY + 2, i], w[POLAR_BY + 3, i] = by_ray
-        w[POLAR_BY + 4, i], w[POLAR_BY + 5, i], w[POLAR_BY + 6, i] = by_incident
-        w[POLAR_BY + 7, i], w[POLAR_BY + 8, i], w[POLAR_BY + 9, i] = by_axis
 
 
 @derivative
@@ -272,13 +228,7 @@ def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factor
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
                 rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
-                for i in range(n):
-                    w[OMEGA, i] = solid_angle(w[AIR, i], detector)
-                    w[CAPTURE, i] = 1.0
-                    w[POLAR, i] = 1.0
-                if detector.thickness != 0.0:
-                    for i in range(n):
-                        w[CAPTURE, i] = capture_fraction(layer, ray_at(w, i), detector)
+                own_factors(n, layer, detector, w)
                 for source in range(beam.wavelengths.shape[0]):
                     wavelength, weight = beam.wavelengths[source], beam.weights[source]
                     incident = vector_of(beam.incident[source], 0)
@@ -390,13 +340,7 @@ def adjoint_rows(
     for slow in range(rows[0], rows[1], step):
         start = columns[0]
         while start < columns[1]:
-            end = min(start + CHUNK, columns[1])
-            for special in (first_pixel, leaving_pixel):
-                at = special - slow * width
-                if start < at < end:
-                    end = at
-                elif at == start:
-                    end = start + 1
+            end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
             n = end - start
             some = False
             for i in range(n):

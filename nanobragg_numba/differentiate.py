@@ -72,7 +72,8 @@ def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: np.ndarr
     ``flat`` and ``factors`` may be complex (complex_step.py); the results then are.
     """
     from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
-    from .adjoint_kernel import CHUNK, WORK_ROWS, adjoint_rows, lattice_adjoint
+    from .adjoint_kernel import adjoint_rows, lattice_adjoint
+    from .chunk_geometry import CHUNK, WORK_ROWS
     from .step_partials import ROWS
 
     _check(run)
@@ -116,7 +117,7 @@ def tangent(run: Rendered, flat: np.ndarray, factors: np.ndarray, flat_dot: np.n
             [tangent(run, flat, factors, flat_dot[part], None if factors_dot is None else factors_dot[part]) for part in parts]
         )
     from . import complex_step  # noqa: F401 - so that kernels which both directions use are compiled once
-    from .adjoint_kernel import CHUNK, WORK_ROWS
+    from .chunk_geometry import CHUNK, WORK_ROWS
     from .step_partials import ROWS
     from .tangent_kernel import CHANGE_ROWS, lattice_tangent, tangent_rows
 

@@ -173,6 +173,19 @@ def capture_tangent(layer, diffracted, direction_dot, detector, dots, k):
 
 
 @derivative
+def ray_of(fast, slow, sub_fast, sub_slow, layer, detector):
+    """Direction and length of the ray to a sub-pixel."""
+    position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
+    return unit(position), magnitude(position)
+
+
+@derivative
+def polarization_partials_at(source, direction, beam):
+    """``polarization_partials`` of one source."""
+    return polarization_partials(beam.kahn, vector_of(beam.incident[source], 0), direction, vector_of(beam.axes[0], 0))
+
+
+@derivative
 def kept_polarization(fast, slow, tables):
     """Where "c" computes the polarization factor: layer, sub_slow, sub_fast, source; source -1 if it never does."""
     detector, beam, _, _ = tables
@@ -203,7 +216,7 @@ def kept_factors(fast, slow, tables):
         polar = polar - polar
         if source >= 0:
             direction = unit(subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector))
-            polar, _, _, _, _ = polarization_partials(beam.kahn, vector_of(beam.incident[source], 0), direction, vector_of(beam.axes[0], 0))
+            polar, _, _, _, _ = polarization_partials_at(source, direction, beam)
     return omega, capture, polar
 
 
@@ -211,59 +224,47 @@ def kept_factors(fast, slow, tables):
 def kept_factors_adjoint(fast, slow, omega_bar, capture_bar, polar_bar, tables, bars):
     """Add to ``bars`` what gradients with respect to ``kept_factors`` give."""
     detector, beam, _, _ = tables
-    position = subpixel_position(fast, slow, 0, 0, 0, detector)
-    airpath = magnitude(position)
+    direction, airpath = ray_of(fast, slow, 0, 0, 0, detector)
     zero = omega_bar - omega_bar
     none = (zero, zero, zero)
     airpath_bar = solid_angle_adjoint(solid_angle(airpath, detector), airpath, omega_bar, detector, bars)
-    ray_adjoint(fast, slow, 0, 0, 0, unit(position), airpath, none, airpath_bar, detector, bars)
+    ray_adjoint(fast, slow, 0, 0, 0, direction, airpath, none, airpath_bar, detector, bars)
     if detector.thickness != 0.0:
         layer = detector.layers - 1
-        position = subpixel_position(fast, slow, 0, 0, layer, detector)
-        direction = unit(position)
+        direction, airpath = ray_of(fast, slow, 0, 0, layer, detector)
         direction_bar = capture_adjoint(layer, direction, capture_bar, detector, bars)
-        ray_adjoint(fast, slow, 0, 0, layer, direction, magnitude(position), direction_bar, zero, detector, bars)
+        ray_adjoint(fast, slow, 0, 0, layer, direction, airpath, direction_bar, zero, detector, bars)
     if beam.polarized:
         layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
         if source >= 0:
-            position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
-            direction = unit(position)
-            _, by_kahn, by_incident, by_direction, by_axis = polarization_partials(
-                beam.kahn, vector_of(beam.incident[source], 0), direction, vector_of(beam.axes[0], 0)
-            )
+            direction, airpath = ray_of(fast, slow, sub_fast, sub_slow, layer, detector)
+            _, by_kahn, by_incident, by_direction, by_axis = polarization_partials_at(source, direction, beam)
             bars.kahn[0] += polar_bar * by_kahn
             add_to(bars.incident, 3 * source, scale(by_incident, polar_bar))
             add_to(bars.polarization_axis, 0, scale(by_axis, polar_bar))
-            ray_adjoint(
-                fast, slow, sub_fast, sub_slow, layer, direction, magnitude(position), scale(by_direction, polar_bar), zero, detector, bars
-            )
+            ray_adjoint(fast, slow, sub_fast, sub_slow, layer, direction, airpath, scale(by_direction, polar_bar), zero, detector, bars)
 
 
 @compiled
 def kept_factors_tangent(fast, slow, tables, dots, k):
     """Changes of ``kept_factors``."""
     detector, beam, _, _ = tables
-    position = subpixel_position(fast, slow, 0, 0, 0, detector)
-    airpath = magnitude(position)
-    change = dot(unit(position), position_tangent(fast, slow, 0, 0, 0, detector, dots, k))
+    direction, airpath = ray_of(fast, slow, 0, 0, 0, detector)
+    change = dot(direction, position_tangent(fast, slow, 0, 0, 0, detector, dots, k))
     omega_dot = solid_angle_tangent(solid_angle(airpath, detector), airpath, change, detector, dots, k)
     capture_dot = polar_dot = omega_dot - omega_dot
     if detector.thickness != 0.0:
         layer = detector.layers - 1
-        position = subpixel_position(fast, slow, 0, 0, layer, detector)
-        direction = unit(position)
-        direction_dot = along_unit(direction, magnitude(position), position_tangent(fast, slow, 0, 0, layer, detector, dots, k))
+        direction, airpath = ray_of(fast, slow, 0, 0, layer, detector)
+        direction_dot = along_unit(direction, airpath, position_tangent(fast, slow, 0, 0, layer, detector, dots, k))
         capture_dot = capture_tangent(layer, direction, direction_dot, detector, dots, k)
     if beam.polarized:
         layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
         if source >= 0:
-            position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
-            direction = unit(position)
-            _, by_kahn, by_incident, by_direction, by_axis = polarization_partials(
-                beam.kahn, vector_of(beam.incident[source], 0), direction, vector_of(beam.axes[0], 0)
-            )
+            direction, airpath = ray_of(fast, slow, sub_fast, sub_slow, layer, detector)
+            _, by_kahn, by_incident, by_direction, by_axis = polarization_partials_at(source, direction, beam)
             change = position_tangent(fast, slow, sub_fast, sub_slow, layer, detector, dots, k)
-            direction_dot = along_unit(direction, magnitude(position), change)
+            direction_dot = along_unit(direction, airpath, change)
             polar_dot = (
                 by_kahn * dots.kahn[k, 0] + dot(by_incident, vector_of(dots.incident[k], 3 * source))
                 + dot(by_direction, direction_dot) + dot(by_axis, dots.polarization_axis[k])

@@ -4,22 +4,23 @@
 lattice axes. Geometry, steps and their partial derivatives are those of the adjoint.
 """
 
-from .adjoint_kernel import (
+from .chunk_geometry import (
     AIR,
     CAPTURE,
-    CHUNK,
     OMEGA,
     POLAR,
     POLAR_BY,
     WEIGHT,
     S,
+    chunk_end,
+    own_factors,
     polarize,
     ray_at,
     rays,
     scattering,
-)
+)  # fmt: skip
 from .compiled import compiled, derivative
-from .formulas import GAUSS, SQUARE, capture_fraction, solid_angle
+from .formulas import GAUSS, SQUARE
 from .partials import along_unit, rotation_tangent
 from .pixel_factors import (
     capture_tangent,
@@ -177,12 +178,7 @@ def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, f
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
                 rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
-                for i in range(n):
-                    w[OMEGA, i] = solid_angle(w[AIR, i], detector)
-                    w[CAPTURE, i] = 1.0
-                    w[POLAR, i] = 1.0
-                    if detector.thickness != 0.0:
-                        w[CAPTURE, i] = capture_fraction(layer, ray_at(w, i), detector)
+                own_factors(n, layer, detector, w)
                 for k in range(directions):
                     ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
                     for i in range(n):
@@ -298,13 +294,7 @@ def tangent_rows(
     for slow in range(rows[0], rows[1], step):
         start = columns[0]
         while start < columns[1]:
-            end = min(start + CHUNK, columns[1])
-            for special in (first_pixel, leaving_pixel):
-                at = special - slow * width
-                if start < at < end:
-                    end = at
-                elif at == start:
-                    end = start + 1
+            end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
             n = end - start
             some = False
             for i in range(n):

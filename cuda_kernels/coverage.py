@@ -27,6 +27,8 @@ def reason_for_cpu(tables: Tables, dtype: Any, precision: str) -> str | None:
         (rules.interpolate, "the error of tricubic interpolation is not bounded on a GPU (-nointerpolate takes the nearest reflection)"),
         (detector.curved, "curved detectors need the C library's sine and cosine (-curved_det)"),
         (len(beam.axes) > 1 and beam.kahn != 0.0 and not rules.spec, "rounding does not settle the polarization axis (-polar_vector)"),
+        (bool(rules.spec and (beam.weights < 0.0).any()), "sources of negative intensity cancel others (-sourcefile)"),
+        (rules.each_omega and detector.close_distance <= 0.0, "solid angles below zero cancel step by step (-oversample_omega)"),
     )
     for applies, reason in reasons:
         if applies:

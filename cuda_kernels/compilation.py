@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any
-from unittest.mock import patch
+from warnings import catch_warnings, filterwarnings
 
 from numba import cuda
 
 from .intrinsics import SIMULATED
 
+BLOCK_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
 _compiling = RLock()
 
 
@@ -48,7 +49,30 @@ def without_contraction() -> Iterator[None]:
         return
     from numba.cuda.cudadrv import nvvm
 
-    compile_ir = nvvm.compile_ir
     # One thread at a time: the second would otherwise restore the first one's replacement.
-    with _compiling, patch.object(nvvm, "compile_ir", lambda code, **options: compile_ir(code, **{**options, "fma": 0})):
-        yield
+    with _compiling:
+        compile_ir = nvvm.compile_ir
+        nvvm.compile_ir = lambda code, **options: compile_ir(code, **{**options, "fma": 0})
+        try:
+            yield
+        finally:
+            nvvm.compile_ir = compile_ir
+
+
+def launch(function: Any, tasks: int, *arguments: Any) -> None:
+    """Launch a kernel that goes through ``tasks`` in strides of its grid, with as many threads as the current device can hold at once."""
+    specialised = function.specialize(*arguments)
+    blocks, size = (tasks, 1) if SIMULATED else _resident_shape(specialised)
+    with catch_warnings():
+        # numba advises against grids as small as those of a few rows.
+        filterwarnings("ignore", message="Grid size")
+        configured = specialised[min(blocks, -(-tasks // size)), size]
+    configured(*arguments)
+
+
+def _resident_shape(specialised: Any) -> tuple[int, int]:
+    """Blocks and threads a block with the most threads resident, by the driver's occupancy calculation; of equals the smallest block,
+    whose end leaves the fewest threads idle."""
+    (compiled,) = specialised.overloads.values()
+    shapes = [(compiled.max_cooperative_grid_blocks(size), size) for size in BLOCK_SIZES if size <= compiled.max_threads_per_block]
+    return max(shapes, key=lambda shape: shape[0] * shape[1])

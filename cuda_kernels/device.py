@@ -51,8 +51,11 @@ def explained(name: str) -> Iterator[None]:
     """Turns what the driver and the toolkit raise into InputError."""
     try:
         yield
-    except FAILURES as failure:
-        raise InputError(f"-device {name}: {_explained(str(failure))}") from failure
+    except Exception as failure:
+        # numba-cuda lets the errors of NVIDIA's own package, cuda, through.
+        if isinstance(failure, FAILURES) or type(failure).__module__.split(".")[0] == "cuda":
+            raise InputError(f"-device {name}: {_explained(str(failure))}") from failure
+        raise
 
 
 def require_device(index: int) -> Any:

@@ -1,5 +1,6 @@
 """The guarded engine on a GPU: one pixel a thread, all in double precision, each pixel's rounding proven or the pixel left to the CPU."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numba import cuda
 from nanobragg_numba.plain_run import in_precision
 from nanobragg_numba.tables import Tables
 
-from .compilation import kernel, without_contraction
+from .compilation import kernel, launch, without_contraction
 from .coverage import gpu_error_bound
 from .device import explained, require_device, require_device_memory
 from .device_code import pixel_value
@@ -74,9 +75,9 @@ class DeviceEngine:
             lists = [array for table in tables for array in table if isinstance(array, np.ndarray)]
             needed = pixels * (np.dtype(dtype).itemsize + 8 + (mask is not None)) + sum(array.nbytes for array in lists)
             require_device_memory(needed, self.name, f"an image of {shape[1]}x{shape[0]} pixels with its tables")
-            self.tables = _on_device(tables)
+            self.tables: Any = _on_device(tables)
             self.masked = mask is not None
-            self.mask = cuda.to_device(mask if mask is not None else np.zeros((1, 1), np.bool_))
+            self.mask: Any = cuda.to_device(mask if mask is not None else np.zeros((1, 1), np.bool_))
             # Pixels outside the mask are never written.
             self.image = cuda.to_device(np.zeros(shape, dtype))
             self.omega_sums = cuda.to_device(np.zeros(shape))
@@ -89,9 +90,8 @@ class DeviceEngine:
         window = (*self.window[:2], slow, end)
         pixels = max((window[1] - window[0]) * (end - slow), 1)
         with explained(self.name), self.device, without_contraction(), np.errstate(all="ignore"):
-            # The block's size comes from the driver's occupancy calculation for this kernel.
-            pixel_rows.forall(pixels)(self.tables, window, self.masked, self.mask, first_pixel, self.bound, self.image, self.omega_sums)
-            row_sums.forall(max(end - slow, 1))(window, self.omega_sums, self.row_sums)
+            launch(pixel_rows, pixels, self.tables, window, self.masked, self.mask, first_pixel, self.bound, self.image, self.omega_sums)
+            launch(row_sums, max(end - slow, 1), window, self.omega_sums, self.row_sums)
 
     def rows(self, slow: int, end: int, first_pixel: int, image: np.ndarray, omega_sums: np.ndarray) -> None:
         """Compute the rows into ``image`` (slow, fast) and their sums of solid angles into ``omega_sums`` (slow,)."""
@@ -99,6 +99,11 @@ class DeviceEngine:
         with explained(self.name), self.device:
             self.image[slow:end].copy_to_host(image[slow:end])
             self.row_sums[slow:end].copy_to_host(omega_sums[slow:end])
+
+    def __del__(self) -> None:
+        # The driver frees memory in the context that is current then.
+        with suppress(Exception), self.device:
+            self.tables = self.mask = self.image = self.omega_sums = self.row_sums = None
 
     def wait(self) -> None:
         """Wait for what was launched."""
@@ -120,5 +125,5 @@ def _on_device(tables: Tables) -> Tables:
         return type(table)(*(cuda.to_device(value) if isinstance(value, np.ndarray) else value for value in table))
 
     # The run's first sweep is the CPU's.
-    crystal = moved(crystal._replace(first_orientations=crystal.orientations[:0]))
+    crystal = moved(crystal._replace(first_orientations=crystal.orientations[:1]))
     return Tables(moved(detector), moved(tables.beam), crystal, moved(tables.rules))

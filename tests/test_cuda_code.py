@@ -61,7 +61,7 @@ def instructions(text, pattern):
 
 
 def kernels():
-    dispatchers = {name: value for name, value in vars(forward).items() if hasattr(value, "forall")}
+    dispatchers = {name: value for name, value in vars(forward).items() if hasattr(value, "forall") and hasattr(value, "targetoptions")}
     return {name: value for name, value in dispatchers.items() if not value.targetoptions["device"]}
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nanobragg_numba import InputError
+from nanobragg_numba.device_name import gpu_index
 from nanobragg_numba.target import has_fused_multiply_add
 
 TESTS = Path(__file__).parent
@@ -101,6 +103,16 @@ def test_fused_multiply_add_rounds_once(simulated):
 )
 def test_refusals(simulated, name, words):
     assert words in simulated["refusals"][name] and "\n" not in simulated["refusals"][name]
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:", "cuda:-1", "cuda:x", "CUDA", "cuda:99999", "cuda:\u00b2", "cuda:0 "])
+def test_a_name_of_no_device_is_refused(name):
+    with pytest.raises(InputError, match="-device must be cpu, cuda or cuda:i"):
+        gpu_index(name, "-device")
+
+
+def test_names_of_devices():
+    assert [gpu_index(name) for name in ("cpu", "cuda", "cuda:0", "cuda:12")] == [None, 0, 0, 12]
 
 
 COMMAND = ["-c", "from nanobragg_numba.cli.start import command; command()"]

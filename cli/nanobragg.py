@@ -159,12 +159,15 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     from .write_images import write_images
 
     noise_seed = generator_seed(line.outputs.noise_seed)
+    # Before anything is printed: it may find no GPU, or too little memory there.
+    engine = PixelEngine(experiment, precision=own.precision, threads=threads, device=own.device)
+    if engine.cpu_reason is not None:
+        tell(f"-device {own.device}: computing on the CPU: {engine.cpu_reason}")
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
     say(report.before_run(line, experiment, _write_dump(line)))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
-    engine = PixelEngine(experiment, precision=own.precision, threads=threads)
     _compute(line, engine)
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nanobragg_numba.device_name import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.option_table import Option
 from nanobragg_numba.parameters import PRECISIONS, Compat, Precision
@@ -13,6 +14,7 @@ ROWS = (
     Option(("-compat",), GROUP, "c | spec", "c", "c: the reference's output, quirks and all; spec: the physics that the options promise", exact=True),
     Option(("-threads",), GROUP, "N", "all cores", "threads to compute with; the result does not depend on it", exact=True),
     Option(("-precision",), GROUP, "guarded | exact | double | single", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven; single: for previews", exact=True),
+    Option(("-device",), GROUP, "cpu | cuda | cuda:i", "cpu", "cuda: compute on the first GPU, or on number i, counted from 0; the result does not depend on it, and what is not on the GPU runs on the CPU and says so", exact=True),
     Option(("-batch",), GROUP, "FILE | -", "none", "run the command lines in FILE (- is standard input), one a line, in this one process; other options here go before those of every line", exact=True),
     Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
@@ -28,6 +30,7 @@ class OwnOptions:
     compat: Compat = "c"
     threads: int | None = None
     precision: Precision = "guarded"
+    device: str = "cpu"
     strict: bool = False
     png: str | None = None
     batch: str | None = None
@@ -64,6 +67,9 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             if value not in known:
                 raise InputError(f"-precision must be one of {', '.join(known)}, not {value!r}")
             own.precision = known[value]
+        elif word == "-device":
+            gpu_index(value, "-device")
+            own.device = value
         elif word == "-png":
             own.png = value
         elif word == "-batch":

@@ -1,4 +1,7 @@
-"""Kernels for NVIDIA GPUs; the package is in place for them, and holds none yet."""
+"""Kernels for NVIDIA GPUs, compiled from the same formulas as those for the CPU.
+
+Only ``forward`` and what it imports load numba's CUDA; ``simulation.py`` imports it when a GPU is asked for.
+"""
 
 if __name__ != "nanobragg_numba.gpu":
     raise ImportError("install the project first (pip install .): this folder is imported as nanobragg_numba.gpu")

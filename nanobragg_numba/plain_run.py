@@ -44,7 +44,7 @@ def mathematics(dtype: Any) -> Any:
     return SimpleNamespace(**functions, ceil=math.ceil, floor=math.floor, pi=dtype(math.pi))
 
 
-def _add_plain(module: ModuleType, names: Globals) -> None:
+def add_plain(module: ModuleType, names: Globals) -> None:
     """Add what ``module`` defines to ``names``, its functions plain and with ``names`` as their globals."""
     for name, value in vars(module).items():
         function = getattr(value, "py_func", value)
@@ -71,7 +71,7 @@ def plain_functions(dtype: Any) -> Globals:
     """Every function of ``vectors`` and ``formulas`` by name, as plain Python with ``elementary``'s functions in ``dtype``."""
     names: Globals = {}
     for module in (vectors, formulas):
-        _add_plain(module, names)
+        add_plain(module, names)
     names["math"] = functions = mathematics(dtype)
     names.update(sin=functions.sin, cos=functions.cos, sqrt=functions.sqrt, is_zero=lambda x: x == 0.0)
     return names
@@ -82,7 +82,7 @@ def plain_pixel_value(dtype: Any, listener: Listener) -> Callable[..., Any]:
     base = plain_functions(dtype)
     _heard(base, FORMULA_CALLS, listener)
     kernel = dict(base)
-    _add_plain(pixel_kernel, kernel)
+    add_plain(pixel_kernel, kernel)
     _heard(kernel, KERNEL_CALLS, listener)
     return kernel["pixel_value"]  # type: ignore[no-any-return]
 

@@ -1,6 +1,7 @@
 """Parameters to image: runs the pixel kernel block by block."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .device_name import gpu_index
 from .experiment import Experiment, derive_experiment
 from .geometry import Geometry
 from .guard import WORK_SHAPE, is_supported, relative_error_bound
@@ -20,6 +22,7 @@ SECONDS_PER_BLOCK = 0.2
 STEPS_OF_FIRST_BLOCK = 1_000_000
 STEPS_WITHOUT_THREADS = 100_000
 """A thread would not have started before these are done."""
+STEPS_OF_FIRST_GPU_BLOCK = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,14 @@ class PixelEngine:
     where the first sweep is (Q1), and how often the polarization axis was made a unit vector (Q4).
     """
 
-    def __init__(self, experiment: Experiment, dtype: Any = np.float32, precision: Precision = "guarded", threads: int | None = None):
+    def __init__(
+        self,
+        experiment: Experiment,
+        dtype: Any = np.float32,
+        precision: Precision = "guarded",
+        threads: int | None = None,
+        device: str = "cpu",
+    ):
         self.experiment = experiment
         self.threads = threads or most_threads()
         self.precision = _precision_in_force(experiment, dtype, precision)
@@ -93,12 +103,33 @@ class PixelEngine:
         self.evaluations_so_far = 0
         self.out_of_table: OutOfTable | None = None
         self.solid_angle_sum = 0.0
+        self.cpu_reason: str | None = None
+        """Why the CPU computes although a GPU is asked for."""
+        index = gpu_index(device)
+        self._gpu: Any = None if index is None else self._opened(index, precision)
+
+    def _opened(self, index: int, precision: Precision) -> Any:
+        """The engine on the GPU, or None where it does not cover the experiment. Raises InputError without a GPU."""
+        from nanobragg_numba.gpu.coverage import reason_for_cpu
+        from nanobragg_numba.gpu.device import require_device
+        from nanobragg_numba.gpu.forward import DeviceEngine
+
+        require_device(index)
+        tables = self.experiment.tables
+        self.cpu_reason = reason_for_cpu(tables, self.image.dtype, precision)
+        if self.cpu_reason is not None:
+            return None
+        mask = None if self.experiment.mask is None else self.computed
+        return DeviceEngine(index, tables, self.window, self.image.shape, mask, precision == "guarded", self.image.dtype)
 
     def blocks(self) -> Iterator[Block]:
         """Compute the image; yields after each block of rows."""
         compute = self._compute_exact if self.precision == "exact" else self._compute_vectorised
+        first_steps = STEPS_OF_FIRST_BLOCK
+        if self._gpu is not None:
+            compute, first_steps = self._compute_on_gpu, STEPS_OF_FIRST_GPU_BLOCK
         _, _, slow, slow_end = self.window
-        rows = max(2 * self.threads, STEPS_OF_FIRST_BLOCK // (self.experiment.steps * self.image.shape[1]))
+        rows = max(2 * self.threads, first_steps // (self.experiment.steps * self.image.shape[1]))
         while slow < slow_end:
             end = min(slow + rows, slow_end)
             started = perf_counter()
@@ -143,6 +174,20 @@ class PixelEngine:
             self._compute_exact(slow, end, threads)
             return
         self.recomputed += int(recomputed.sum())
+
+    def _compute_on_gpu(self, slow: int, end: int, threads: int) -> None:
+        self.census(slow, end, threads)
+        self._gpu.rows(slow, end, self.first_pixel, self.image, self._omega_sums)
+        doubtful = np.isnan(self.image[slow:end])
+        if not doubtful.any():
+            return
+        again = np.zeros_like(self.computed)
+        again[slow:end] = doubtful
+        run_rows(
+            "exact_rows", (slow, end), threads, (0, 0), self.window[:2], again, self.experiment.tables, self.first_pixel, -1,
+            np.zeros((1, 1), np.int64), *self._images, np.zeros_like(self._omega_sums), self._left,
+        )  # fmt: skip
+        self.recomputed += int(doubtful.sum())
 
     def census(self, slow: int, end: int, threads: int | None = None) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""
@@ -230,6 +275,7 @@ def simulate(
     dtype: Any = np.float32,
     precision: Precision = "guarded",
     threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
     """The diffraction image of ``parameters``.
@@ -237,14 +283,19 @@ def simulate(
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
     all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
     the same bits, "double" does not prove its last one, "single" is for previews; see docs/performance.md. ``threads``: how many
-    to compute with, by default as many as this process may use processors; the image does not depend on it. ``progress`` is called
-    with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with the derived
-    geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense.
+    to compute with, by default as many as this process may use processors; the image does not depend on it. ``device``: "cpu", "cuda" or
+    "cuda:i"; the image does not depend on that either, and a warning says why where the CPU computes instead.
+    ``progress`` is called with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with
+    the derived geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense, and
+    where there is no such device.
     """
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    gpu_index(device)
     experiment = derive_experiment(parameters, compat)
-    engine = PixelEngine(experiment, dtype, precision, threads)
+    engine = PixelEngine(experiment, dtype, precision, threads, device)
+    if engine.cpu_reason is not None:
+        warnings.warn(f"device {device}: computing on the CPU: {engine.cpu_reason}", RuntimeWarning, stacklevel=2)
     for block in engine.blocks():
         if progress is not None:
             progress(block.slow_end - engine.window[2], engine.window[3] - engine.window[2])

@@ -1,0 +1,46 @@
+"""What the device does in one instruction, each with a plain twin for numba's simulator, which rounds twice or has no such function."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numba
+
+SIMULATED = bool(getattr(numba.config, "ENABLE_CUDASIM", False))
+"""Whether numba runs kernels as plain Python (NUMBA_ENABLE_CUDASIM=1)."""
+
+if SIMULATED:
+
+    def fma(x: Any, y: Any, z: Any) -> Any:
+        """x y + z, rounded once."""
+        if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+            return x * y + z
+        return type(x)(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)))
+
+    def nearest_whole(x: Any) -> Any:
+        """The whole number nearest to x; halves go to the even one."""
+        return type(x)(round(float(x))) if math.isfinite(x) else x
+
+    def whole_ceiling(x: Any) -> int:
+        """The smallest whole number not below x, as an integer; what it is for nan matters to nobody."""
+        return math.ceil(x) if math.isfinite(x) else -(2**63)
+
+else:
+    from numba.cuda import libdevice
+
+    def fma(x: Any, y: Any, z: Any) -> Any:
+        """x y + z, rounded once."""
+        return libdevice.fma(x, y, z)
+
+    def nearest_whole(x: Any) -> Any:
+        """The whole number nearest to x; halves go to the even one."""
+        return libdevice.rint(x)
+
+    def whole_ceiling(x: Any) -> int:
+        """The smallest whole number not below x, as an integer."""
+        # ``ceil`` is a double on a GPU.
+        return int(libdevice.ceil(x))
+
+
+INTRINSICS: tuple[Callable[..., Any], ...] = (fma, nearest_whole, whole_ceiling)

@@ -181,17 +181,21 @@ def _torch() -> Engine:
     return lambda words: _run_command("torch", command, words.ours, words.dump, _saved_array)
 
 
-def _absent(name: str) -> Callable[[], Engine]:
-    def refuse() -> Engine:
-        raise InputError(f"engine {name}: this version does not have it")
+def _cuda() -> Engine:
+    """Our command on the first GPU."""
+    from nanobragg_numba.gpu.device import require_device
 
-    return refuse
+    try:
+        require_device(0)
+    except InputError as error:
+        raise InputError(f"engine cuda: {error}") from None
+    return _ours("cuda", "-device", "cuda")()
 
 
 # Each entry makes the engine ready, or raises InputError where it is missing, before anything runs.
 ENGINES: Mapping[str, Callable[[], Engine]] = {
     "c": _c,
     "numba": _ours("numba"),
-    "cuda": _absent("cuda"),
+    "cuda": _cuda,
     "torch": _torch,
 }

@@ -14,6 +14,7 @@ import torch
 
 from nanobragg_numba import differentiate
 from nanobragg_numba.differentiate import Rendered
+from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment import derive_experiment
 from nanobragg_numba.parameters import Compat, Parameters
 from nanobragg_numba.simulation import PixelEngine
@@ -79,10 +80,11 @@ class Graph:
     def back(self, flat_bar: Any, factors_bar: Any, create_graph: bool = False) -> list[Tensor]:
         """Gradients with respect to the leaves."""
         bars = [torch.as_tensor(bar) for bar in (flat_bar, factors_bar)][: len(self.outputs)]
-        return self._grad(self.outputs, self.leaves, bars, create_graph)
+        return self.grad(self.outputs, self.leaves, bars, create_graph)
 
     @staticmethod
-    def _grad(outputs: list[Tensor], inputs: list[Tensor], bars: list[Tensor], create_graph: bool) -> list[Tensor]:
+    def grad(outputs: list[Tensor], inputs: list[Tensor], bars: list[Tensor], create_graph: bool) -> list[Tensor]:
+        """``torch.autograd.grad``, with zeros for what the outputs do not depend on."""
         reached = [(output, bar) for output, bar in zip(outputs, bars, strict=True) if output.requires_grad]
         if not reached:
             return [torch.zeros_like(leaf) for leaf in inputs]
@@ -93,8 +95,8 @@ class Graph:
     def forth(self, tangents: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray | None]:
         """Changes of variables and structure factors along ``tangents`` of the leaves: the gradient's gradient, which is linear."""
         bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
-        pulled = self._grad(self.outputs, self.leaves, bars, create_graph=True)
-        changes = self._grad(pulled, bars, list(tangents), create_graph=False)
+        pulled = self.grad(self.outputs, self.leaves, bars, create_graph=True)
+        changes = self.grad(pulled, bars, list(tangents), create_graph=False)
         factors = changes[1].numpy() if len(changes) > 1 else None
         return changes[0].numpy(), factors
 
@@ -104,7 +106,10 @@ def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor) -> Graph:
     with torch.enable_grad():
         leaves = [tensor.detach().double().requires_grad_() for tensor in tensors]
         run = scene.rendered(tensors, places)
-        flat, factors = flat_variables(scene.parameters, run.experiment, dict(zip(scene.names, leaves, strict=True)))
+        try:
+            flat, factors = flat_variables(scene.parameters, run.experiment, dict(zip(scene.names, leaves, strict=True)))
+        except ZeroDivisionError:
+            raise InputError(f"no derivative at these values of {', '.join(scene.names)}: a formula divides by zero there") from None
     return Graph(leaves, flat, factors, run)
 
 
@@ -114,6 +119,8 @@ def _doubles(tensor: Tensor) -> np.ndarray:
 
 def _one_by_one(function: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]) -> tuple[Any, Any]:
     """Batching rule: one call for each member, results stacked."""
+    if info.batch_size == 0:
+        raise InputError("vmap over no members")
     results = []
     for member in range(info.batch_size):
         picked = [arg if dim is None else arg.select(dim, member) for arg, dim in zip(args, in_dims, strict=True)]
@@ -160,8 +167,8 @@ class Image(torch.autograd.Function):
 
 
 def _push(scene: Scene, places: Tensor, tensors: Sequence[Tensor], tangents: Sequence[Any]) -> Tensor:
-    filled = [torch.zeros_like(t) if change is None else change for t, change in zip(tensors, tangents, strict=True)]
-    return Pushforward.apply(scene, places, *tensors, *(change.unsqueeze(0) for change in filled)).squeeze(0)  # type: ignore[no-any-return]
+    changes = (change.unsqueeze(0) for change in _filled(tangents, tensors))
+    return Pushforward.apply(scene, places, *tensors, *changes).squeeze(0)  # type: ignore[no-any-return]
 
 
 def _filled(changes: Sequence[Any], tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -245,6 +252,11 @@ class Pushforward(torch.autograd.Function):
         return (None, None, *by_tensors, *(torch.stack(parts) for parts in zip(*by_tangents, strict=True)))
 
     @staticmethod
+    def jvp(ctx: Any, *changes: Any) -> Any:
+        """Not available."""
+        raise NotImplementedError("forward over forward is not available: take jacfwd of jacrev, or jacrev twice")
+
+    @staticmethod
     def vmap(info: Any, in_dims: Any, scene: Scene, *args: Any) -> Any:
         """Tangents alone batched (as in ``jacfwd``): all in one pass; otherwise one by one."""
         n = len(scene.names) + 1
@@ -274,7 +286,7 @@ class Curvature(torch.autograd.Function):
         total = graph.back(*second)
         first = graph.back(*bars, create_graph=True)
         # Through the host formulas at the kernel's gradient, which is held: the rest is in ``second``.
-        bent = Graph._grad(first, graph.leaves, changes, create_graph=False)
+        bent = Graph.grad(first, graph.leaves, changes, create_graph=False)
         return tuple((a + b).to(tensor.dtype) for a, b, tensor in zip(total, bent, tensors, strict=True))
 
     @staticmethod

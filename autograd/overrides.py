@@ -62,6 +62,19 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(w is None or n == w for n, w in zip(shape, wanted, strict=True))
 
 
+def _as_tensor(name: str, value: Any) -> Tensor:
+    """``value`` in its graph: a tensor, a number, or nested sequences of both."""
+    if isinstance(value, (list, tuple)):
+        return torch.stack([_as_tensor(name, part) for part in value])
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name} must be numbers, not {value!r}") from None
+    if tensor.is_complex() or tensor.layout != torch.strided:
+        raise InputError(f"{name} must be real and dense, not {tensor.dtype}, {tensor.layout}")
+    return tensor
+
+
 def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
     """The overrides as floating-point tensors, all on one device.
 
@@ -71,7 +84,7 @@ def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any
     for name, value in given.items():
         if name not in OVERRIDES:
             raise InputError(f"{name} is no parameter that a tensor can replace; these are: {', '.join(OVERRIDES)}")
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+        tensor = _as_tensor(name, value)
         if not tensor.is_floating_point():
             tensor = tensor.double()
         if not any(_fits(tuple(tensor.shape), wanted) for wanted in OVERRIDES[name].shapes):
@@ -165,11 +178,17 @@ def quaternion_matrix(q: Any) -> tuple[tuple[Any, Any, Any], ...]:
 
 
 def plain_values(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The overrides as plain numbers, tuples and arrays."""
+    """The overrides as plain numbers, tuples and arrays. Raises InputError for what is not finite, and for vectors of no direction."""
     values: dict[str, Any] = {}
     for name, tensor in tensors.items():
         array = tensor.detach().cpu().double().numpy()
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} must be finite, not {array.tolist()}")
+        if OVERRIDES[name].unit.startswith("direction") and not (np.linalg.norm(array, axis=-1) > 0.0).all():
+            raise InputError(f"{name}: a vector of no length has no direction")
         if name == "orientation" and array.shape == (4,):
+            if not array.any():
+                raise InputError("orientation: the quaternion is zero")
             array = np.array(quaternion_matrix(array.tolist()))
         matrix_like = (
             name in ("orientation", "real_space_matrix", "mosaic_rotations", "structure_factors") or OVERRIDES[name].part == "sources"

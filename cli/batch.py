@@ -16,6 +16,8 @@ def read_lines(path: str) -> list[tuple[int, list[str]]]:
     Blank lines and what follows a # are left out; the program's name may lead a line. Raises InputError naming the line
     for quotes that do not close and for a batch inside the batch.
     """
+    if path == "-" and sys.stdin is None:
+        raise InputError("-batch -: standard input is closed")
     text = sys.stdin.read() if path == "-" else read_bytes(path, "-batch").decode(errors="surrogateescape")
     lines = []
     for number, line in enumerate(text.splitlines(), 1):

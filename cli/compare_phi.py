@@ -63,7 +63,7 @@ def read_json(path: str) -> list[PhiStep]:
     """The steps of a JSON's ``per_phi_entries``. Raises InputError, naming the entry, for what is missing or no number."""
     try:
         content = json.loads(read_bytes(path, "JSON"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f"JSON {path}{where}: not a JSON file") from None
     entries = content.get("per_phi_entries") if isinstance(content, dict) else None

@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 import llvmlite
@@ -22,28 +24,41 @@ def _sources_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> Path:
+def _usual_folder() -> Path:
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    name = _sources_hash()
-    folder = Path(base) / "nanobragg_numba" / name
+    return Path(base) / "nanobragg_numba" / _sources_hash()
+
+
+def _writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+def _own_folder() -> Path:
+    """A folder below the system's temporary one in which nobody else can put code; a new one if need be."""
+    own = Path(tempfile.gettempdir()) / f"nanobragg_numba-{os.getuid()}"
+    try:
+        own.mkdir(exist_ok=True, mode=0o700)
+        status = own.stat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
+            return own
     except OSError:
         pass
-    import tempfile
+    return Path(tempfile.mkdtemp(prefix="nanobragg_numba-"))
 
-    own = Path(tempfile.gettempdir()) / f"nanobragg_numba-{os.getuid()}"
-    own.mkdir(exist_ok=True, mode=0o700)
-    if own.stat().st_uid != os.getuid() or own.stat().st_mode & 0o022:
-        # Somebody else could put code there.
-        import tempfile
 
-    own = Path(tempfile.mkdtemp(prefix="nanobragg_numba-"))
-    folder = own / name
+def _cache_folder() -> Path:
+    if _writable(USUAL_FOLDER):
+        return USUAL_FOLDER
+    folder = _own_folder() / USUAL_FOLDER.name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
+USUAL_FOLDER = _usual_folder()
+"""Where compiled code is looked for first; somebody else may have put it there for all users to read."""
 CACHE_FOLDER = _cache_folder()
+"""Where this process can write."""

@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import json
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import numpy as np
 
-from .cache_folder import CACHE_FOLDER
+from .cache_folder import CACHE_FOLDER, USUAL_FOLDER
 from .target import cpu_features, cpu_name
 
 SYMBOL = "nanobragg_{}"
@@ -46,11 +47,11 @@ class _Arguments(NamedTuple):
     """The arrays that the pointers lead to: they must outlive a thread that still computes behind an interrupt."""
 
 
-def stored_file() -> Path:
+def stored_file(folder: Path = CACHE_FOLDER) -> Path:
     """The file with the object code for this processor."""
     settings = [os.environ.get(name, "") for name in _COMPILER_SETTINGS]
     key = hashlib.sha256("\n".join([cpu_name(), cpu_features(), *settings]).encode())
-    return CACHE_FOLDER / f"kernels-{key.hexdigest()[:16]}.code"
+    return folder / f"kernels-{key.hexdigest()[:16]}.code"
 
 
 def run(name: str, *arguments: Any) -> None:
@@ -155,8 +156,12 @@ def _loaded() -> _Library:
 
 def _read_library() -> _Library | None:
     """The stored code; None if there is none or it is damaged."""
+    return next(filter(None, map(_library_in, dict.fromkeys((CACHE_FOLDER, USUAL_FOLDER)))), None)
+
+
+def _library_in(folder: Path) -> _Library | None:
     try:
-        content = stored_file().read_bytes()
+        content = stored_file(folder).read_bytes()
     except OSError:
         return None
     size = _CHECKSUM().digest_size
@@ -170,7 +175,13 @@ def _compile_library() -> _Library:
     announce_compilation()
     from .object_code import compile_entries
 
-    kinds, code = compile_entries()
+    try:
+        kinds, code = compile_entries()
+    except (pickle.UnpicklingError, EOFError):
+        # The compiler's own cache is damaged.
+        for damaged in CACHE_FOLDER.rglob("*.nb[ic]"):
+            damaged.unlink()
+        kinds, code = compile_entries()
     library = _link(kinds, code)
     content = json.dumps(kinds).encode() + b"\n" + code
     target = stored_file()

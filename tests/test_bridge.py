@@ -1,6 +1,7 @@
 """The torch bridge: adjoint against tangent, transforms, devices and dtypes, and its image against the command line's."""
 
 import json
+import math
 import threading
 import zlib
 from dataclasses import replace
@@ -244,6 +245,12 @@ def test_the_module_moves_and_refines():
         ({"cell": torch.ones(6), "real_space_matrix": torch.eye(3)}, "both give the lattice"),
         ({"distance_mm": 60.0, "close_distance_mm": 60.0}, "no effect"),
         ({"source_weights": torch.ones(2)}, "2 sources, not 3"),
+        ({"source_weights": torch.full((3,), math.nan)}, "source_weights must be finite"),
+        ({"spindle_axis": torch.zeros(3)}, "spindle_axis: a vector of no length"),
+        ({"source_directions": torch.zeros(3, 3)}, "source_directions: a vector of no length"),
+        ({"orientation": torch.zeros(4)}, "quaternion is zero"),
+        ({"distance_mm": torch.tensor(60.0 + 1.0j)}, "must be real"),
+        ({"distance_mm": "60"}, "must be numbers"),
     ],
 )
 def test_what_makes_no_sense_is_refused(overrides, says):
@@ -256,6 +263,19 @@ def test_the_references_running_products_have_no_derivative():
     phi = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     image = simulate(switched, compat="c", phi_deg=phi)
     with pytest.raises(InputError, match="Q3"):
+        image.sum().backward()
+
+
+def test_a_list_of_tensors_keeps_their_gradients():
+    angles = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in VALUES["misset_deg"]]
+    image_of(misset_deg=angles).sum().backward()
+    assert all(angle.grad.abs() > 0.0 for angle in angles)
+
+
+def test_where_a_formula_divides_by_zero_there_is_no_derivative():
+    along_the_beam = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
+    image = image_of(polarization_axis=along_the_beam)
+    with pytest.raises(InputError, match="no derivative at these values of polarization_axis"):
         image.sum().backward()
 
 

@@ -1,6 +1,7 @@
 """Kernels run from object code kept between runs, without the compiler."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ def other_file(tmp_path, monkeypatch):
     good = stored_code.stored_file().read_bytes()
     header, _, code = good[32:].partition(b"\n")
     kinds = json.loads(header)
-    monkeypatch.setattr(stored_code, "stored_file", lambda: tmp_path / "kernels.code")
+    monkeypatch.setattr(stored_code, "stored_file", lambda *folder: tmp_path / "kernels.code")
     monkeypatch.setattr(stored_code, "_library", None)
     compilations = []
     monkeypatch.setattr(object_code, "compile_entries", lambda: compilations.append(1) or (kinds, code))
@@ -148,3 +149,30 @@ def test_threads_behind_an_interrupt_harm_nothing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "went on\n", done.stderr
+
+
+def cache_folders(tmp_path, usual):
+    """The folder looked in first, and the one written to, with ``usual`` as the user's cache."""
+    code = "from nanobragg_numba.cache_folder import CACHE_FOLDER, USUAL_FOLDER; print(USUAL_FOLDER); print(CACHE_FOLDER)"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(usual), "TMPDIR": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    return [Path(line) for line in out.splitlines()]
+
+
+def test_without_a_writable_cache_the_same_folder_serves_every_run(tmp_path):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    first, second = cache_folders(tmp_path, blocked / "cache"), cache_folders(tmp_path, blocked / "cache")
+    assert first == second and first[1].parent == tmp_path / f"nanobragg_numba-{os.getuid()}"
+    assert first[1].is_dir() and first[0] != first[1]
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path):
+    open_to_all = tmp_path / f"nanobragg_numba-{os.getuid()}"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    _, own = cache_folders(tmp_path, blocked / "cache")
+    assert open_to_all not in own.parents and own.is_dir()

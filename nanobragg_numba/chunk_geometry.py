@@ -65,9 +65,11 @@ def ray_at(w, i):
 def scattering(n, incident, wavelength, dmin, w, keep):
     """Scattering vectors of n rays for one source, and which of them the resolution limit keeps."""
     for i in range(n):
-        s = scattering_vector(ray_at(w, i), incident, wavelength)
-        w[S, i], w[S + 1, i], w[S + 2, i] = s
-        keep[i] = 0.0 if dmin > 0.0 and is_cut(s, dmin) else 1.0
+        w[S, i], w[S + 1, i], w[S + 2, i] = scattering_vector(ray_at(w, i), incident, wavelength)
+        keep[i] = 1.0
+    if dmin > 0.0:
+        for i in range(n):
+            keep[i] = 0.0 if is_cut((w[S, i], w[S + 1, i], w[S + 2, i]), dmin) else 1.0
     w[S_BAR : S_BAR + 3, :n] = 0.0
 
 

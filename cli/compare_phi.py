@@ -113,7 +113,10 @@ def pair_steps(from_json: list[PhiStep], from_log: list[PhiStep], tolerance: flo
     for name, steps in zip(("JSON", "log"), by_angle, strict=True):
         for one, other in pairwise(steps):
             if other.phi_deg - one.phi_deg <= SAME_ANGLE_DEG:
-                raise InputError(f"the {name} has two steps at phi = {one.phi_deg:.15g}: trace one sweep of one pixel")
+                raise InputError(
+                    f"the {name} has two steps at phi = {one.phi_deg:.15g}: trace one sweep of one pixel "
+                    "(-oversample 1, one source, one sensor layer)"
+                )
     if len(from_json) != len(from_log):
         raise InputError(f"different phi grids: {len(from_json)} steps in the JSON, {len(from_log)} in the log")
     pairs = []

@@ -3,13 +3,12 @@
 import math
 
 from .compiled import derivative
-from .formulas import GAUSS, ROUND, SQUARE, can_interpolate, nearest_index, scaled_radius_squared
+from .formulas import GAUSS, ROUND, SPHERE_HEIGHT, SQUARE, can_interpolate, nearest_index, scaled_radius_squared
 from .partials import cubic_slopes, cubic_weights, squared_grating, squared_sphere
 
 # Rows of the array of partials: F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the structure factor, and
 # the nine components of a*, b*, c*; then h, k, l themselves.
 VALUE, BY_H, BY_K, BY_L, BY_NA, BY_NB, BY_NC, BY_FUDGE, BY_F, BY_STAR, INDICES, ROWS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 21
-SPHERE_SIZE = 0.723601254558268
 # Where a step's structure factor comes from, beside the places in the table, which are 0 and more.
 DEFAULT, INTERPOLATED = -1, -2
 
@@ -45,7 +44,7 @@ def away(h):
 @derivative
 def fill_round(n, p, na, nb, nc, fudge):
     """Round crystals: L = c Na Nb Nc T(z), z^2 = pi^2 fudge (dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2)."""
-    size = SPHERE_SIZE * na * nb * nc
+    size = SPHERE_HEIGHT * na * nb * nc
     factor = math.pi * math.pi
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])

@@ -153,10 +153,16 @@ def can_interpolate(shape, h_min, k_min, l_min, h, k, l):
 
 
 @inlined
+def is_listed(shape, i, j, m):
+    """Whether these places are in a table of that shape, its padding left out."""
+    return i >= 0 and i < shape[0] - 1 and j >= 0 and j < shape[1] - 1 and m >= 0 and m < shape[2] - 1
+
+
+@inlined
 def nearest_structure_factor(table, h_min, k_min, l_min, h0, k0, l0, default_F):
     """Structure factor of the reflection (h0, k0, l0), or ``default_F`` where it is not in the table."""
     i, j, m = h0 - h_min, k0 - k_min, l0 - l_min
-    if i >= 0 and i < table.shape[0] - 1 and j >= 0 and j < table.shape[1] - 1 and m >= 0 and m < table.shape[2] - 1:
+    if is_listed(table.shape, i, j, m):
         return table[i, j, m]
     return default_F
 

@@ -3,7 +3,7 @@
 import math
 
 from .compiled import derivative
-from .formulas import GAUSS, ROUND, SPHERE_HEIGHT, SQUARE, can_interpolate, nearest_index, scaled_radius_squared
+from .formulas import GAUSS, ROUND, SPHERE_HEIGHT, SQUARE, can_interpolate, is_listed, nearest_index, scaled_radius_squared
 from .partials import cubic_slopes, cubic_weights, squared_grating, squared_sphere
 
 # Rows of the array of partials: F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the structure factor, and
@@ -145,7 +145,7 @@ def place_in_table(table, corner, h, k, l):
     i = nearest_index(h.real) - corner[0]
     j = nearest_index(k.real) - corner[1]
     m = nearest_index(l.real) - corner[2]
-    if i >= 0 and i < table.shape[0] - 1 and j >= 0 and j < table.shape[1] - 1 and m >= 0 and m < table.shape[2] - 1:
+    if is_listed(table.shape, i, j, m):
         return int((i * table.shape[1] + j) * table.shape[2] + m)
     return DEFAULT
 

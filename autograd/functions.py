@@ -113,8 +113,9 @@ def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor) -> Graph:
     return Graph(leaves, flat, factors, run)
 
 
-def _doubles(tensor: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.detach().double().numpy())
+def _array(tensor: Tensor) -> np.ndarray:
+    # numpy's copies, where one is needed, wake no threads of torch's.
+    return np.ascontiguousarray(tensor.detach().numpy())
 
 
 def _one_by_one(function: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -182,7 +183,7 @@ class Pullback(torch.autograd.Function):
     def forward(scene: Scene, grad: Tensor, places: Tensor, *tensors: Tensor) -> Any:
         """The adjoint kernel, then back through the host formulas."""
         graph = graph_at(scene, tensors, places)
-        bars = differentiate.adjoint(graph.run, *graph.values, _doubles(grad))
+        bars = differentiate.adjoint(graph.run, *graph.values, _array(grad))
         return tuple(bar.to(tensor.dtype) for bar, tensor in zip(graph.back(*bars), tensors, strict=True))
 
     @staticmethod
@@ -280,7 +281,7 @@ class Curvature(torch.autograd.Function):
         n = len(scene.names)
         tensors, changes = args[:n], [change.detach().double() for change in args[n:]]
         graph = graph_at(scene, tensors, places)
-        g = _doubles(grad)
+        g = _array(grad)
         bars = differentiate.adjoint(graph.run, *graph.values, g)
         second = differentiate.adjoint_tangent(graph.run, *graph.values, g, *graph.forth(changes))
         total = graph.back(*second)

@@ -5,12 +5,14 @@ the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from 
 axes at the end. All may be complex (complex_step.py).
 """
 
+from .accumulation import add_at, add_to
 from .chunk_geometry import (
     AIR,
     AIR_BAR,
-    BAR,
     CAPTURE,
     OMEGA,
+    OWN,
+    OWN_BAR,
     POLAR,
     POLAR_BY,
     RAY_BAR,
@@ -27,17 +29,18 @@ from .chunk_geometry import (
     scattering,
     zero_of,
 )  # fmt: skip
-from .compiled import compiled, derivative
+from .compiled import derivative
 from .formulas import GAUSS, SQUARE
 from .partials import rotation_adjoint, solid_angle_partials
 from .pixel_factors import (
-    add_to,
     capture_adjoint,
     flat_adjoint,
+    form_of,
     kept_factors,
     kept_factors_adjoint,
     places_on_pixel,
     position_bar,
+    pull_form,
     ray_adjoint,
     vector_of,
 )
@@ -81,54 +84,52 @@ def add_step(n, p, w, v, lattice_bar, bars):
         w[S_BAR + 2, i] += a * v2 + b * v5 + c * v8
         w[SUM, i] += p[VALUE, i]
         na, nb, nc = na + weight * p[BY_NA, i], nb + weight * p[BY_NB, i], nc + weight * p[BY_NC, i]
-    lattice_bar[0] += g0
-    lattice_bar[1] += g1
-    lattice_bar[2] += g2
-    lattice_bar[3] += g3
-    lattice_bar[4] += g4
-    lattice_bar[5] += g5
-    lattice_bar[6] += g6
-    lattice_bar[7] += g7
-    lattice_bar[8] += g8
-    bars.cells[0] += na
-    bars.cells[1] += nb
-    bars.cells[2] += nc
+    add_to(lattice_bar, 0, (g0, g1, g2))
+    add_to(lattice_bar, 3, (g3, g4, g5))
+    add_to(lattice_bar, 6, (g6, g7, g8))
+    add_to(bars.cells, 0, (na, nb, nc))
 
 
 @derivative
 def add_shape(n, p, w, shape, bars):
     """Gradients that only round and Gaussian crystals have: fudge, and the reciprocal axes."""
+    total = zero_of(w)
     for i in range(n):
-        bars.fudge[0] += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
+        total += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
+    add_at(bars.fudge, 0, total)
     if shape == GAUSS:
         for row in range(9):
+            total = zero_of(w)
             for i in range(n):
-                bars.star[row] += w[STEP_WEIGHT, i] * p[BY_STAR + row, i]
+                total += w[STEP_WEIGHT, i] * p[BY_STAR + row, i]
+            add_at(bars.star, row, total)
 
 
 @derivative
 def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
     """Each structure factor's own gradient."""
     corner = (crystal.h_min, crystal.k_min, crystal.l_min)
+    default = zero_of(w)
     for i in range(n):
         amount = w[STEP_WEIGHT, i] * p[BY_F, i]
         if places[i] == DEFAULT:
-            bars.default_F[0] += amount
+            default += amount
         elif places[i] == INTERPOLATED:
             spread_over_table(factors_bar, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
         else:
-            factors_bar[unravelled(places[i], factors_bar.shape)] += amount
+            add_at(factors_bar, unravelled(places[i], factors_bar.shape), amount)
+    add_at(bars.default_F, 0, default)
 
 
-@compiled(fastmath={"contract", "reassoc", "nsz"})
+@derivative
 def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, bars, factors_bar, places):
     """All steps at the scattering vectors in ``w``, weighted with WEIGHT; SUM becomes their sum. Returns ``interpolate``."""
-    w[SUM, :n] = 0.0
     listed = crystal.factors.size > 1
     f = crystal.default_F
     f_squared = f * f
     for i in range(n):
         w[STEP_WEIGHT, i] = w[WEIGHT, i] if listed else w[WEIGHT, i] * f_squared
+        w[SUM, i] = 0.0
     for step in range(orientations.shape[0]):
         v = orientations[step]
         fill_partials(n, w, v, crystal, p)
@@ -143,7 +144,7 @@ def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, ba
         for i in range(n):
             total += w[WEIGHT, i] * w[SUM, i]
             w[SUM, i] *= f_squared
-        bars.default_F[0] += 2.0 * f * total
+        add_at(bars.default_F, 0, 2.0 * f * total)
     return interpolate
 
 
@@ -178,48 +179,55 @@ def pull_scattering(n, source, wavelength, w, bars):
         a, b, c = a - x, b - y, c - z
         along += x * w[S, i] + y * w[S + 1, i] + z * w[S + 2, i]
     add_to(bars.incident, 3 * source, (a, b, c))
-    bars.wavelengths[source] -= along
+    add_at(bars.wavelengths, source, -along)
 
 
 @derivative
-def pull_polarization(n, source, w, bars):
-    """Hand the gradients of the polarization factors on; BAR: those of the product of the three factors."""
-    kahn = x = y = z = a = b = c = zero_of(w)
-    for i in range(n):
-        bar = w[BAR, i] * w[CAPTURE, i] * w[OMEGA, i]
-        kahn += bar * w[POLAR_BY, i]
-        w[RAY_BAR, i] += bar * w[POLAR_BY + 1, i]
-        w[RAY_BAR + 1, i] += bar * w[POLAR_BY + 2, i]
-        w[RAY_BAR + 2, i] += bar * w[POLAR_BY + 3, i]
-        x, y, z = x + bar * w[POLAR_BY + 4, i], y + bar * w[POLAR_BY + 5, i], z + bar * w[POLAR_BY + 6, i]
-        a, b, c = a + bar * w[POLAR_BY + 7, i], b + bar * w[POLAR_BY + 8, i], c + bar * w[POLAR_BY + 9, i]
-    bars.kahn[0] += kahn
-    add_to(bars.incident, 3 * source, (x, y, z))
-    add_to(bars.polarization_axis, 0, (a, b, c))
-
-
-@derivative
-def pull_sums(n, g, keep, source, per_step, tables, w, bars):
-    """From the image's gradient to the source's weight, the scale and the solid angles; BAR becomes that of the product of the factors."""
-    detector, beam, _, rules = tables
+def pull_factors(n, g, keep, source, per_step, tables, w, bars):
+    """Hand the gradients of one source's sums on to its weight, the scale, its polarization factors and the rays' own factors."""
+    _, beam, _, rules = tables
     weight = beam.weights[source]
-    by_weight = by_pixel = by_distance = zero_of(w)
+    by_weight = xx = yy = zz = xy = xz = yz = zero_of(w)
     for i in range(n):
+        polar, own = w[POLAR, i], w[OWN, i]
         bar = g[i] * keep[i] * per_step * (w[SUM, i] + rules.background)
-        w[BAR, i] = bar * weight
-        others = bar * w[CAPTURE, i] * w[POLAR, i]
+        by_weight += bar * own * polar
+        bar *= weight
+        w[OWN_BAR, i] += bar * polar
+        bar *= own
+        w[RAY_BAR, i] += bar * w[POLAR_BY, i]
+        w[RAY_BAR + 1, i] += bar * w[POLAR_BY + 1, i]
+        w[RAY_BAR + 2, i] += bar * w[POLAR_BY + 2, i]
+        x, y, z = ray_at(w, i)
+        x_bar, y_bar, z_bar = bar * x, bar * y, bar * z
+        xx, yy, zz = xx + x_bar * x, yy + y_bar * y, zz + z_bar * z
+        xy, xz, yz = xy + x_bar * y, xz + x_bar * z, yz + y_bar * z
+    add_at(bars.weights, source, by_weight)
+    add_at(bars.scale, 0, by_weight * weight / rules.scale)
+    if beam.polarized:
+        pull_form(source, (xx, yy, zz, xy, xz, yz), beam, bars)
+
+
+@derivative
+def pull_own_factors(n, layer, detector, w, bars):
+    """Hand the gradients of solid angles and capture fractions on to rays and detector."""
+    by_pixel = by_distance = zero_of(w)
+    for i in range(n):
+        bar = w[OWN_BAR, i] * w[CAPTURE, i]
         airpath_part, pixel_part, distance_part = solid_angle_partials(w[OMEGA, i], w[AIR, i], detector)
-        by_weight += others * w[OMEGA, i]
-        by_pixel += others * pixel_part
-        by_distance += others * distance_part
-        w[AIR_BAR, i] += others * weight * airpath_part
-    bars.weights[source] += by_weight
-    bars.scale[0] += by_weight * weight / rules.scale
-    bars.pixel_size[0] += by_pixel * weight
-    bars.close_distance[0] += by_distance * weight
+        w[AIR_BAR, i] += bar * airpath_part
+        by_pixel, by_distance = by_pixel + bar * pixel_part, by_distance + bar * distance_part
+    add_at(bars.pixel_size, 0, by_pixel)
+    add_at(bars.close_distance, 0, by_distance)
+    if detector.thickness != 0.0:
+        for i in range(n):
+            x, y, z = capture_adjoint(layer, ray_at(w, i), w[OWN_BAR, i] * w[OMEGA, i], detector, bars)
+            w[RAY_BAR, i] += x
+            w[RAY_BAR + 1, i] += y
+            w[RAY_BAR + 2, i] += z
 
 
-@compiled(fastmath={"contract", "reassoc", "nsz"})
+@derivative(inline=False)
 def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factors_bar, p, w, keep, places):
     """Gradients of n pixels of a row in "spec", where each source's sum has its own factors; ``g`` (n,): the image's."""
     detector, beam, crystal, rules = tables
@@ -231,30 +239,22 @@ def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factor
                 own_factors(n, layer, detector, w)
                 for source in range(beam.wavelengths.shape[0]):
                     wavelength, weight = beam.wavelengths[source], beam.weights[source]
-                    incident = vector_of(beam.incident[source], 0)
-                    scattering(n, incident, wavelength, beam.dmin, w, keep)
+                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
                     if beam.polarized:
-                        polarize(n, incident, beam, w)
+                        polarize(n, form_of(source, beam), w)
                     background = zero_of(w)
                     for i in range(n):
-                        w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+                        w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[POLAR, i] * w[OWN, i])
                         background += w[WEIGHT, i]
-                    bars.background[0] += background
+                    add_at(bars.background, 0, background)
                     add_steps(n, p, w, crystal.orientations, lattice_bar, crystal, True, interpolate, bars, factors_bar, places)
                     pull_scattering(n, source, wavelength, w, bars)
-                    pull_sums(n, g, keep, source, per_step, tables, w, bars)
-                    if detector.thickness != 0.0:
-                        for i in range(n):
-                            x, y, z = capture_adjoint(layer, ray_at(w, i), w[BAR, i] * w[POLAR, i] * w[OMEGA, i], detector, bars)
-                            w[RAY_BAR, i] += x
-                            w[RAY_BAR + 1, i] += y
-                            w[RAY_BAR + 2, i] += z
-                    if beam.polarized:
-                        pull_polarization(n, source, w, bars)
+                    pull_factors(n, g, keep, source, per_step, tables, w, bars)
+                pull_own_factors(n, layer, detector, w, bars)
                 pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
 
 
-@compiled
+@derivative(inline=False)
 def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places, total):
     """Gradients of n pixels of a row in "c", where one solid angle, capture fraction and polarization factor holds for the whole pixel.
 
@@ -262,10 +262,12 @@ def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_ba
     """
     detector, beam, crystal, rules = tables
     per_step = rules.scale / rules.steps
+    background = by_scale = zero_of(w)
     for i in range(n):
         w[OMEGA, i], w[CAPTURE, i], w[POLAR, i] = kept_factors(start + i, slow, tables)
         total[i] = rules.background
-        bars.background[0] += g[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+        background += g[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+    add_at(bars.background, 0, background)
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
@@ -275,17 +277,11 @@ def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_ba
                     scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
                     for i in range(n):
                         w[WEIGHT, i] = g[i] * keep[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
-                    if first and keep[0] != 0.0:
-                        interpolate = add_steps(
-                            n, p, w, crystal.first_orientations, first_bar, crystal, False, interpolate, bars, factors_bar, places
-                        )
-                        first = False
-                    elif n > 1 or keep[0] != 0.0:
-                        interpolate = add_steps(
-                            n, p, w, crystal.orientations, lattice_bar, crystal, False, interpolate, bars, factors_bar, places
-                        )
-                    else:
+                    if n == 1 and keep[0] == 0.0:
                         continue
+                    orientations, lattice = (crystal.first_orientations, first_bar) if first else (crystal.orientations, lattice_bar)
+                    first = False
+                    interpolate = add_steps(n, p, w, orientations, lattice, crystal, False, interpolate, bars, factors_bar, places)
                     pull_scattering(n, source, wavelength, w, bars)
                     for i in range(n):
                         total[i] += keep[i] * w[SUM, i]
@@ -293,11 +289,12 @@ def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_ba
     for i in range(n):
         bar = g[i] * per_step * total[i]
         capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
-        bars.scale[0] += bar * capture * polar * omega / rules.scale
+        by_scale += bar * capture * polar * omega
         kept_factors_adjoint(start + i, slow, bar * capture * polar, bar * polar * omega, bar * capture * omega, tables, bars)
+    add_at(bars.scale, 0, by_scale / rules.scale)
 
 
-@compiled
+@derivative(inline=False)
 def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spindle_bar, angles_bar, rotations_bar):
     """From the gradients of every step's axes to those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
     domains = max(rotations.shape[0], 1)
@@ -325,15 +322,21 @@ def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spi
             angles_bar[tic] += angle_part
 
 
-@compiled(nogil=True)
+@derivative
+def gradient_at(singles, doubles, slow, fast):
+    """One element of the image's gradient, which is in whichever of the two is not empty."""
+    return float(singles[slow, fast]) if singles.shape[0] > 0 else doubles[slow, fast]
+
+
+@derivative(inline=False, nogil=True)
 def adjoint_rows(
-    rows, step, columns, mask, grad, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places,
-    total
+    rows, step, columns, mask, singles, doubles, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep,
+    places, total
 ):  # fmt: skip
     """Add up the gradients of every ``step``-th row of ``rows``, in ``columns``.
 
-    ``mask`` (slow, fast): pixels computed; ``grad`` (slow, fast): the image's gradient; ``first_pixel``, ``leaving_pixel``: index of the
-    pixel of the first sweep, and of the one that left the structure-factor table, or -1.
+    ``mask`` (slow, fast): pixels computed; ``singles`` or ``doubles`` (slow, fast), the other (0, 0): the image's gradient;
+    ``first_pixel``, ``leaving_pixel``: index of the pixel of the first sweep, and of the one that left the structure-factor table, or -1.
     """
     detector, _, _, rules = tables
     width = detector.fast_pixels
@@ -342,13 +345,13 @@ def adjoint_rows(
         while start < columns[1]:
             end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
             n = end - start
+            g = total[1]
             some = False
             for i in range(n):
-                some |= mask[slow, start + i] and grad[slow, start + i] != 0.0
+                value = gradient_at(singles, doubles, slow, start + i)
+                g[i] = value if mask[slow, start + i] else 0.0
+                some |= mask[slow, start + i] and value != 0.0
             if some:
-                g = total[1]
-                for i in range(n):
-                    g[i] = grad[slow, start + i] if mask[slow, start + i] else 0.0
                 index = slow * width + start
                 if rules.spec:
                     spec_chunk(start, n, slow, tables, g, rules.interpolate, lattice_bar, bars, factors_bar, p, w, keep, places)
@@ -356,21 +359,7 @@ def adjoint_rows(
                     interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
                     first = index == first_pixel
                     c_chunk(
-                        start,
-                        n,
-                        slow,
-                        tables,
-                        g,
-                        first,
-                        interpolate,
-                        lattice_bar,
-                        first_bar,
-                        bars,
-                        factors_bar,
-                        p,
-                        w,
-                        keep,
-                        places,
+                        start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places,
                         total[0],
-                    )
+                    )  # fmt: skip
             start = end

@@ -2,16 +2,17 @@
 
 from .compiled import derivative
 from .formulas import capture_fraction, plane_position, scattering_vector, solid_angle, subpixel_position
-from .partials import polarization_partials
-from .pixel_factors import is_cut, places_on_pixel, vector_of
+from .partials import polarization_and_slope
+from .pixel_factors import is_cut, places_on_pixel
 from .vectors import magnitude, scale, unit
 
 CHUNK = 128
-# Rows of the work array; each behind a _BAR is the gradient of the one before, POLAR_BY the derivatives of the polarization factor.
+# Rows of the work array; each behind a _BAR is the gradient of the one before, POLAR_BY the polarization factor's derivative by the ray;
+# OWN is the product of solid angle and capture fraction, which all sources share.
 S, S_BAR, RAY, RAY_BAR = 0, 3, 6, 9
 AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = 12, 13, 14, 15, 16, 17, 18, 19, 20
-BAR = POLAR_BY + 10
-WORK_ROWS = BAR + 1
+OWN, OWN_BAR = 23, 24
+WORK_ROWS = 25
 
 
 @derivative
@@ -51,8 +52,9 @@ def rays(n, start, slow, sub_slow, sub_fast, layer, detector, w):
             w[AIR, i] = length
             inverse = 1.0 / (1.0 + length if length.real == 0.0 else length)
             w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = scale(position, inverse)
-    w[RAY_BAR : RAY_BAR + 3, :n] = 0.0
-    w[AIR_BAR, :n] = 0.0
+    for row in (RAY_BAR, RAY_BAR + 1, RAY_BAR + 2, AIR_BAR, OWN_BAR):
+        for i in range(n):
+            w[row, i] = 0.0
 
 
 @derivative
@@ -66,24 +68,18 @@ def scattering(n, incident, wavelength, dmin, w, keep):
     """Scattering vectors of n rays for one source, and which of them the resolution limit keeps."""
     for i in range(n):
         w[S, i], w[S + 1, i], w[S + 2, i] = scattering_vector(ray_at(w, i), incident, wavelength)
+        w[S_BAR, i] = w[S_BAR + 1, i] = w[S_BAR + 2, i] = 0.0
         keep[i] = 1.0
     if dmin > 0.0:
         for i in range(n):
             keep[i] = 0.0 if is_cut((w[S, i], w[S + 1, i], w[S + 2, i]), dmin) else 1.0
-    w[S_BAR : S_BAR + 3, :n] = 0.0
 
 
 @derivative
-def polarize(n, incident, beam, w):
-    """Polarization factors of n rays, and their derivatives with respect to kahn, ray, incident and axis behind POLAR_BY."""
-    axis = vector_of(beam.axes[0], 0)
+def polarize(n, form, w):
+    """Polarization factors of n rays from the source's ``polarization_form``, and their derivatives with respect to the rays."""
     for i in range(n):
-        value, by_kahn, by_incident, by_ray, by_axis = polarization_partials(beam.kahn, incident, ray_at(w, i), axis)
-        w[POLAR, i] = value
-        w[POLAR_BY, i] = by_kahn
-        w[POLAR_BY + 1, i], w[POLAR_BY + 2, i], w[POLAR_BY + 3, i] = by_ray
-        w[POLAR_BY + 4, i], w[POLAR_BY + 5, i], w[POLAR_BY + 6, i] = by_incident
-        w[POLAR_BY + 7, i], w[POLAR_BY + 8, i], w[POLAR_BY + 9, i] = by_axis
+        w[POLAR, i], (w[POLAR_BY, i], w[POLAR_BY + 1, i], w[POLAR_BY + 2, i]) = polarization_and_slope(form, ray_at(w, i))
 
 
 @derivative
@@ -91,8 +87,10 @@ def own_factors(n, layer, detector, w):
     """Solid angles and capture fractions of n rays; polarization factors of 1 until ``polarize`` is called."""
     for i in range(n):
         w[OMEGA, i] = solid_angle(w[AIR, i], detector)
-        w[CAPTURE, i] = 1.0
-        w[POLAR, i] = 1.0
+        w[CAPTURE, i] = w[POLAR, i] = 1.0
+        w[POLAR_BY, i] = w[POLAR_BY + 1, i] = w[POLAR_BY + 2, i] = 0.0
     if detector.thickness != 0.0:
         for i in range(n):
             w[CAPTURE, i] = capture_fraction(layer, ray_at(w, i), detector)
+    for i in range(n):
+        w[OWN, i] = w[OMEGA, i] * w[CAPTURE, i]

@@ -60,10 +60,15 @@ def inlined(function: Callable[..., Any]) -> Any:
     return compiled(_nrt=False, forceinline=True)(function)
 
 
-def derivative(function: Callable[..., Any]) -> Any:
+def derivative(function: Callable[..., Any] | None = None, *, inline: bool = True, **options: Any) -> Any:
     """``inlined`` for derivatives, which need not match the reference's last bits: sums may be re-associated and
-    contracted, so that sums over pixels become vector instructions. Nothing may be assumed of nan and inf."""
-    return compiled(_nrt=False, forceinline=True, fastmath={"contract", "reassoc", "nsz"})(function)
+    contracted, so that sums over pixels become vector instructions. Nothing may be assumed of nan and inf.
+
+    Give ``inline=False`` to what is called for a chunk of pixels: it still counts no references.
+    """
+    if function is None:
+        return lambda inner: derivative(inner, inline=inline, **options)
+    return compiled(_nrt=False, forceinline=inline, fastmath={"contract", "reassoc", "nsz"}, **options)(function)
 
 
 def entry(function: Callable[..., None]) -> Any:

@@ -66,6 +66,13 @@ def _in_threads(run: Rendered, blocks: int, work: Callable[[int], None]) -> None
             pass
 
 
+def _by_kind(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image as the kernels take it: in single or in double precision, beside an empty one of the other kind."""
+    if image.dtype == np.float32:
+        return np.ascontiguousarray(image), np.zeros((0, 0))
+    return np.zeros((0, 0), np.float32), np.ascontiguousarray(image, np.float64)
+
+
 def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """J^T g: gradients with respect to the flat variables and the structure factors from ``grad`` (slow, fast).
 
@@ -89,12 +96,12 @@ def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: np.ndarr
     lattice = np.zeros((blocks, 2, steps, 9), kind)
     factors_parts = np.zeros((blocks, *factors.shape), kind)
     f0, f1, s0, s1 = run.experiment.geometry.window
-    grad = np.ascontiguousarray(grad, np.float64)
+    singles, doubles = _by_kind(grad)
 
     def work(block: int) -> None:
         adjoint_rows(
-            (s0 + block, s1), blocks, (f0, f1), run.computed, grad, tables, run.first_pixel, run.leaving_pixel, lattice[block, 0],
-            lattice[block, 1], split(parts[block], sizes), factors_parts[block], np.zeros((ROWS, CHUNK), kind),
+            (s0 + block, s1), blocks, (f0, f1), run.computed, singles, doubles, tables, run.first_pixel, run.leaving_pixel,
+            lattice[block, 0], lattice[block, 1], split(parts[block], sizes), factors_parts[block], np.zeros((ROWS, CHUNK), kind),
             np.zeros((WORK_ROWS, CHUNK), kind), np.zeros(CHUNK), np.zeros(CHUNK, np.int64), np.zeros((2, CHUNK), kind),
         )  # fmt: skip
 

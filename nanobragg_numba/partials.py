@@ -131,45 +131,98 @@ def along_unit(direction, length, vector):
 
 
 @derivative
-def polarization_partials(kahn, incident, diffracted, axis):
-    """``polarization_factor`` and its derivatives with respect to kahn, incident, diffracted and axis.
+def safe_length(v):
+    """Length of a vector, or 1 where it has none: what is divided by it is zero then."""
+    length = magnitude(v)
+    return 1.0 + length if length.real == 0.0 else length
 
-    With the unit vectors b along axis x incident and e along incident x b, x = e.d and y = b.d, cos(2 psi) is
-    (x^2 - y^2) / (x^2 + y^2).
-    """
-    cosine = dot(incident, diffracted)
+
+@derivative
+def polarization_frame_with_lengths(incident, axis):
+    """``polarization_frame``, and the lengths of the two vectors before they were made unit vectors."""
     v = cross(axis, incident)
-    length_v = magnitude(v)
+    length_v = safe_length(v)
     b = scale(v, 1.0 / length_v)
     w = cross(incident, b)
-    length_w = magnitude(w)
-    e = scale(w, 1.0 / length_w)
-    x, y = dot(diffracted, e), dot(diffracted, b)
-    square = x * x + y * y
-    ahead = square.real == 0.0
-    inverse = 1.0 / (1.0 + square if ahead else square)
-    double = 1.0 + square if ahead else (x * x - y * y) * inverse
-    by_x, by_y = 4.0 * x * y * y * inverse * inverse, -4.0 * y * x * x * inverse * inverse
-    sine_squared = 1.0 - cosine * cosine
-    by_cosine = cosine + kahn * double * cosine
-    by_double = -0.5 * kahn * sine_squared
-    to_e, to_b = scale(diffracted, by_double * by_x), scale(diffracted, by_double * by_y)
-    to_w = along_unit(e, length_w, to_e)
+    length_w = safe_length(w)
+    return b, scale(w, 1.0 / length_w), length_v, length_w
+
+
+@derivative
+def symmetric_product(a, b):
+    """The symmetric part of the matrix a b^T: its elements xx, yy, zz, xy, xz, yz."""
+    return (
+        a[0] * b[0], a[1] * b[1], a[2] * b[2],
+        0.5 * (a[0] * b[1] + a[1] * b[0]), 0.5 * (a[0] * b[2] + a[2] * b[0]), 0.5 * (a[1] * b[2] + a[2] * b[1]),
+    )  # fmt: skip
+
+
+@derivative
+def applied(m, v):
+    """The product of a symmetric matrix (xx, yy, zz, xy, xz, yz) with a vector."""
+    return (
+        m[0] * v[0] + m[3] * v[1] + m[4] * v[2],
+        m[3] * v[0] + m[1] * v[1] + m[5] * v[2],
+        m[4] * v[0] + m[5] * v[1] + m[2] * v[2],
+    )
+
+
+@derivative
+def combined(a, x, b, y, c, z):
+    """a x + b y + c z of three symmetric matrices."""
+    return (
+        a * x[0] + b * y[0] + c * z[0], a * x[1] + b * y[1] + c * z[1], a * x[2] + b * y[2] + c * z[2],
+        a * x[3] + b * y[3] + c * z[3], a * x[4] + b * y[4] + c * z[4], a * x[5] + b * y[5] + c * z[5],
+    )  # fmt: skip
+
+
+@derivative
+def polarization_form(kahn, incident, axis):
+    """The symmetric matrix N with ``polarization_factor`` = (1 + d.N d) / 2 for the unit vector d along a diffracted ray.
+
+    With the unit vectors b along axis x incident and e along incident x b, d's components across the beam have the squares'
+    sum sin(2 theta)^2 and cos(2 psi) is their squares' difference over that sum, so N = i i^T - kahn (e e^T - b b^T).
+    """
+    b, e, _, _ = polarization_frame_with_lengths(incident, axis)
+    return combined(1.0, symmetric_product(incident, incident), -kahn, symmetric_product(e, e), kahn, symmetric_product(b, b))
+
+
+@derivative
+def polarization_and_slope(form, diffracted):
+    """The polarization factor, and its derivative N d with respect to d."""
+    slope = applied(form, diffracted)
+    return 0.5 * (1.0 + dot(diffracted, slope)), slope
+
+
+@derivative
+def polarization_form_adjoint(kahn, incident, axis, m):
+    """Gradients with respect to kahn, incident and axis from ``m``, the sum over rays of d d^T times the factor's gradient."""
+    b, e, length_v, length_w = polarization_frame_with_lengths(incident, axis)
+    to_incident, to_e, to_b = applied(m, incident), applied(m, e), applied(m, b)
+    to_w = along_unit(e, length_w, scale(to_e, -kahn))
     more = cross(to_w, incident)
-    to_v = along_unit(b, length_v, (to_b[0] + more[0], to_b[1] + more[1], to_b[2] + more[2]))
+    to_v = along_unit(b, length_v, (kahn * to_b[0] + more[0], kahn * to_b[1] + more[1], kahn * to_b[2] + more[2]))
     from_w, from_v = cross(b, to_w), cross(to_v, axis)
     by_incident = (
-        by_cosine * diffracted[0] + from_w[0] + from_v[0],
-        by_cosine * diffracted[1] + from_w[1] + from_v[1],
-        by_cosine * diffracted[2] + from_w[2] + from_v[2],
+        to_incident[0] + from_w[0] + from_v[0],
+        to_incident[1] + from_w[1] + from_v[1],
+        to_incident[2] + from_w[2] + from_v[2],
     )
-    by_diffracted = (
-        by_cosine * incident[0] + by_double * (by_x * e[0] + by_y * b[0]),
-        by_cosine * incident[1] + by_double * (by_x * e[1] + by_y * b[1]),
-        by_cosine * incident[2] + by_double * (by_x * e[2] + by_y * b[2]),
+    return 0.5 * (dot(b, to_b) - dot(e, to_e)), by_incident, cross(incident, to_v)
+
+
+@derivative
+def polarization_form_tangent(kahn, incident, axis, kahn_dot, incident_dot, axis_dot):
+    """Change of ``polarization_form``."""
+    b, e, length_v, length_w = polarization_frame_with_lengths(incident, axis)
+    first, second = cross(axis_dot, incident), cross(axis, incident_dot)
+    b_dot = along_unit(b, length_v, (first[0] + second[0], first[1] + second[1], first[2] + second[2]))
+    first, second = cross(incident_dot, b), cross(incident, b_dot)
+    e_dot = along_unit(e, length_w, (first[0] + second[0], first[1] + second[1], first[2] + second[2]))
+    moved = combined(
+        2.0, symmetric_product(incident, incident_dot), -2.0 * kahn, symmetric_product(e, e_dot), 2.0 * kahn, symmetric_product(b, b_dot)
     )
-    value = 0.5 * (1.0 + cosine * cosine - kahn * double * sine_squared)
-    return value, -0.5 * double * sine_squared, by_incident, by_diffracted, cross(incident, to_v)
+    return combined(1.0, moved, -kahn_dot, symmetric_product(e, e), kahn_dot, symmetric_product(b, b))
 
 
 @derivative

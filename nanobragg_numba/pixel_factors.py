@@ -4,15 +4,21 @@ The reference takes the solid angle of the first sub-pixel of the first layer, t
 layer, and the polarization factor of the first sub-pixel and source that the resolution limit leaves (Q3).
 """
 
-from .compiled import compiled, derivative
+from .accumulation import add_at, add_to
+from .compiled import derivative
 from .formulas import capture_fraction, half_length, scattering_vector, solid_angle, subpixel_position
 from .partials import (
     along_unit,
+    applied,
     capture_slope,
-    polarization_partials,
+    polarization_and_slope,
+    polarization_form,
+    polarization_form_adjoint,
+    polarization_form_tangent,
     rotation_adjoint,
     rotation_tangent,
     solid_angle_partials,
+    symmetric_product,
 )
 from .vectors import dot, magnitude, rotate_about_axis, scale, unit
 
@@ -21,14 +27,6 @@ from .vectors import dot, magnitude, rotate_about_axis, scale, unit
 def vector_of(array, at):
     """Three numbers of an array."""
     return array[at], array[at + 1], array[at + 2]
-
-
-@derivative
-def add_to(array, at, vector):
-    """Add a vector to three numbers of an array."""
-    array[at] += vector[0]
-    array[at + 1] += vector[1]
-    array[at + 2] += vector[2]
 
 
 @derivative
@@ -67,7 +65,7 @@ def flat_adjoint(bar, fast_bar, s, layer, detector, bars):
     add_to(bars.fast, 0, scale(fast_bar, pixel))
     add_to(bars.slow, 0, scale(bar, s * pixel))
     add_to(bars.normal, 0, scale(bar, layer * detector.layer_thickness))
-    bars.pixel_size[0] += dot(fast_bar, detector.fast) + s * dot(bar, detector.slow)
+    add_at(bars.pixel_size, 0, dot(fast_bar, detector.fast) + s * dot(bar, detector.slow))
 
 
 @derivative
@@ -89,7 +87,7 @@ def curved_adjoint(f_m, s_m, depth, bar, detector, bars):
     add_to(bars.fast, 0, fast_bar)
     add_to(bars.slow, 0, slow_bar)
     add_to(bars.beam, 0, scale(start_bar, detector.distance))
-    bars.distance[0] += dot(start_bar, beam) - (y * y_bar + z * z_bar) / (detector.distance * detector.distance)
+    add_at(bars.distance, 0, dot(start_bar, beam) - (y * y_bar + z * z_bar) / (detector.distance * detector.distance))
     return 0.0 * bar[0], y_bar / detector.distance, z_bar / detector.distance
 
 
@@ -146,8 +144,8 @@ def position_bar(diffracted, airpath, direction_bar, airpath_bar):
 def solid_angle_adjoint(omega, airpath, bar, detector, bars):
     """Add to ``bars`` what ``bar``, the gradient with respect to ``solid_angle``, gives; returns that of the air path."""
     by_airpath, by_pixel, by_distance = solid_angle_partials(omega, airpath, detector)
-    bars.pixel_size[0] += bar * by_pixel
-    bars.close_distance[0] += bar * by_distance
+    add_at(bars.pixel_size, 0, bar * by_pixel)
+    add_at(bars.close_distance, 0, bar * by_distance)
     return bar * by_airpath
 
 
@@ -180,9 +178,33 @@ def ray_of(fast, slow, sub_fast, sub_slow, layer, detector):
 
 
 @derivative
-def polarization_partials_at(source, direction, beam):
-    """``polarization_partials`` of one source."""
-    return polarization_partials(beam.kahn, vector_of(beam.incident[source], 0), direction, vector_of(beam.axes[0], 0))
+def form_of(source, beam):
+    """``polarization_form`` of one source."""
+    return polarization_form(beam.kahn, vector_of(beam.incident[source], 0), vector_of(beam.axes[0], 0))
+
+
+@derivative
+def pull_form(source, m, beam, bars):
+    """Add to ``bars`` what ``polarization_form_adjoint`` of one source gives for ``m``."""
+    by_kahn, by_incident, by_axis = polarization_form_adjoint(beam.kahn, vector_of(beam.incident[source], 0), vector_of(beam.axes[0], 0), m)
+    add_at(bars.kahn, 0, by_kahn)
+    add_to(bars.incident, 3 * source, by_incident)
+    add_to(bars.polarization_axis, 0, by_axis)
+
+
+@derivative
+def form_tangent(source, beam, dots, k):
+    """Change of ``form_of`` in the direction ``k`` of ``dots``."""
+    return polarization_form_tangent(
+        beam.kahn, vector_of(beam.incident[source], 0), vector_of(beam.axes[0], 0), dots.kahn[k, 0],
+        vector_of(dots.incident[k], 3 * source), vector_of(dots.polarization_axis[k], 0),
+    )  # fmt: skip
+
+
+@derivative
+def polarization_tangent(form_dot, slope, diffracted, diffracted_dot):
+    """Change of a polarization factor whose derivative with respect to the ray is ``slope``."""
+    return 0.5 * dot(diffracted, applied(form_dot, diffracted)) + dot(slope, diffracted_dot)
 
 
 @derivative
@@ -216,11 +238,11 @@ def kept_factors(fast, slow, tables):
         polar = polar - polar
         if source >= 0:
             direction = unit(subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector))
-            polar, _, _, _, _ = polarization_partials_at(source, direction, beam)
+            polar, _ = polarization_and_slope(form_of(source, beam), direction)
     return omega, capture, polar
 
 
-@compiled
+@derivative(inline=False)
 def kept_factors_adjoint(fast, slow, omega_bar, capture_bar, polar_bar, tables, bars):
     """Add to ``bars`` what gradients with respect to ``kept_factors`` give."""
     detector, beam, _, _ = tables
@@ -238,14 +260,12 @@ def kept_factors_adjoint(fast, slow, omega_bar, capture_bar, polar_bar, tables, 
         layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
         if source >= 0:
             direction, airpath = ray_of(fast, slow, sub_fast, sub_slow, layer, detector)
-            _, by_kahn, by_incident, by_direction, by_axis = polarization_partials_at(source, direction, beam)
-            bars.kahn[0] += polar_bar * by_kahn
-            add_to(bars.incident, 3 * source, scale(by_incident, polar_bar))
-            add_to(bars.polarization_axis, 0, scale(by_axis, polar_bar))
-            ray_adjoint(fast, slow, sub_fast, sub_slow, layer, direction, airpath, scale(by_direction, polar_bar), zero, detector, bars)
+            _, slope = polarization_and_slope(form_of(source, beam), direction)
+            pull_form(source, symmetric_product(scale(direction, polar_bar), direction), beam, bars)
+            ray_adjoint(fast, slow, sub_fast, sub_slow, layer, direction, airpath, scale(slope, polar_bar), zero, detector, bars)
 
 
-@compiled
+@derivative(inline=False)
 def kept_factors_tangent(fast, slow, tables, dots, k):
     """Changes of ``kept_factors``."""
     detector, beam, _, _ = tables
@@ -262,11 +282,8 @@ def kept_factors_tangent(fast, slow, tables, dots, k):
         layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
         if source >= 0:
             direction, airpath = ray_of(fast, slow, sub_fast, sub_slow, layer, detector)
-            _, by_kahn, by_incident, by_direction, by_axis = polarization_partials_at(source, direction, beam)
+            _, slope = polarization_and_slope(form_of(source, beam), direction)
             change = position_tangent(fast, slow, sub_fast, sub_slow, layer, detector, dots, k)
             direction_dot = along_unit(direction, airpath, change)
-            polar_dot = (
-                by_kahn * dots.kahn[k, 0] + dot(by_incident, vector_of(dots.incident[k], 3 * source))
-                + dot(by_direction, direction_dot) + dot(by_axis, dots.polarization_axis[k])
-            )  # fmt: skip
+            polar_dot = polarization_tangent(form_tangent(source, beam, dots, k), slope, direction, direction_dot)
     return omega_dot, capture_dot, polar_dot

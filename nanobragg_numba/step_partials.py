@@ -2,6 +2,7 @@
 
 import math
 
+from .accumulation import add_at
 from .compiled import derivative
 from .formulas import GAUSS, ROUND, SPHERE_HEIGHT, SQUARE, can_interpolate, is_listed, nearest_index, scaled_radius_squared
 from .partials import cubic_slopes, cubic_weights, squared_grating, squared_sphere
@@ -129,7 +130,7 @@ def spread_over_table(table_bar, corner, h, k, l, amount):
     for a in range(4):
         for b in range(4):
             for c in range(4):
-                table_bar[i + a, j + b, m + c] += wh[a] * wk[b] * wl[c] * amount
+                add_at(table_bar, (i + a, j + b, m + c), wh[a] * wk[b] * wl[c] * amount)
 
 
 @derivative

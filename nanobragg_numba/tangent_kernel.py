@@ -19,13 +19,16 @@ from .chunk_geometry import (
     rays,
     scattering,
 )  # fmt: skip
-from .compiled import compiled, derivative
+from .compiled import derivative
 from .formulas import GAUSS, SQUARE
 from .partials import along_unit, rotation_tangent
 from .pixel_factors import (
     capture_tangent,
+    form_of,
+    form_tangent,
     kept_factors,
     kept_factors_tangent,
+    polarization_tangent,
     position_tangent,
     solid_angle_tangent,
     vector_of,
@@ -99,7 +102,7 @@ def structure_factor_tangent(n, p, c, places, crystal, default_dot, factors_dot)
         c[SUM_DOT, i] += p[BY_F, i] * change
 
 
-@compiled(fastmath={"contract", "reassoc", "nsz"})
+@derivative(inline=False)
 def tangent_steps(n, p, w, c, orientations, lattice_dot, crystal, spec, interpolate, dots, factors_dot, places, sums):
     """All steps at the scattering vectors in ``w``: adds their intensities to ``sums`` and their changes to SUM_DOT."""
     listed = crystal.factors.size > 1
@@ -156,18 +159,14 @@ def scattering_tangents(n, source, wavelength, dots, w, c, k):
 
 
 @derivative
-def polarization_tangents(n, source, dots, w, c, k):
+def polarization_tangents(n, form_dot, w, c):
     """Changes of n polarization factors."""
     for i in range(n):
-        change = w[POLAR_BY, i] * dots.kahn[k, 0]
-        for axis in range(3):
-            change += w[POLAR_BY + 1 + axis, i] * c[RAY_DOT + axis, i]
-            change += w[POLAR_BY + 4 + axis, i] * dots.incident[k, 3 * source + axis]
-            change += w[POLAR_BY + 7 + axis, i] * dots.polarization_axis[k, axis]
-        c[POLAR_DOT, i] = change
+        slope = (w[POLAR_BY, i], w[POLAR_BY + 1, i], w[POLAR_BY + 2, i])
+        c[POLAR_DOT, i] = polarization_tangent(form_dot, slope, ray_at(w, i), (c[RAY_DOT, i], c[RAY_DOT + 1, i], c[RAY_DOT + 2, i]))
 
 
-@compiled
+@derivative(inline=False)
 def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, factors_dot, p, w, c, keep, places, sums, out):
     """Derivative images ``out`` (K, n) of n pixels of a row in "spec"."""
     detector, beam, crystal, rules = tables
@@ -193,11 +192,11 @@ def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, f
                     incident = vector_of(beam.incident[source], 0)
                     scattering(n, incident, wavelength, beam.dmin, w, keep)
                     if beam.polarized:
-                        polarize(n, incident, beam, w)
+                        polarize(n, form_of(source, beam), w)
                     for k in range(directions):
                         scattering_tangents(n, source, wavelength, dots, w, c[k], k)
                         if beam.polarized:
-                            polarization_tangents(n, source, dots, w, c[k], k)
+                            polarization_tangents(n, form_tangent(source, beam, dots, k), w, c[k])
                         c[k, SUM_DOT, :n] = 0.0
                     sums[:n] = 0.0
                     tangent_steps(
@@ -217,7 +216,7 @@ def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, f
                             out[k, i] += keep[i] * per_step * (both * total + weight * factor * total_dot)
 
 
-@compiled
+@derivative(inline=False)
 def c_tangent_chunk(
     start, n, slow, tables, first, interpolate, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places, sums, totals, out
 ):
@@ -263,7 +262,7 @@ def c_tangent_chunk(
             out[k, i] = per_step * (change * totals[i] + factor * c[k, TOTAL_DOT, i])
 
 
-@compiled
+@derivative(inline=False)
 def lattice_tangent(axes, spindle, angles, rotations, axes_dot, spindle_dot, angles_dot, rotations_dot, out):
     """Changes ``out`` (steps, 9) of every step's axes from those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
     domains = max(rotations.shape[0], 1)
@@ -283,7 +282,7 @@ def lattice_tangent(axes, spindle, angles, rotations, axes_dot, spindle_dot, ang
                         row[3 * axis + i] = dot(r, change) + dot(r_dot, turned)
 
 
-@compiled(nogil=True)
+@derivative(inline=False, nogil=True)
 def tangent_rows(
     rows, step, columns, mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places,
     sums, out

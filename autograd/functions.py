@@ -21,18 +21,20 @@ from nanobragg_numba.simulation import PixelEngine
 
 from .chain import flat_variables
 from .overrides import plain_values, replaced
+from .places import CPU, Place
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What stays the same: the parameters, the names of those that tensors replace, in order, mode and dtype of the image."""
+    """What stays the same: the parameters, the names of those that tensors replace, in order, mode, dtype and device of the image."""
 
     parameters: Parameters
     names: tuple[str, ...]
     compat: Compat
     dtype: torch.dtype
+    place: Place
 
     def experiment(self, tensors: Sequence[Tensor]) -> Any:
         """The experiment at the tensors' values."""
@@ -41,15 +43,7 @@ class Scene:
 
     def image(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
-        kind = np.float32 if self.dtype == torch.float32 else np.float64
-        engine = PixelEngine(self.experiment(tensors), kind, "double")
-        if engine.precision == "double":
-            # Doubles that round to the reference's floats, which is all that a float64 image promises here.
-            engine.precision = "guarded"
-        for _ in engine.blocks():
-            pass
-        run = differentiate.rendered(engine)
-        return torch.from_numpy(engine.image), torch.tensor([run.first_pixel, run.leaving_pixel])
+        return self.place.image(self.experiment(tensors), self.dtype)
 
     def rendered(self, tensors: Sequence[Tensor], places: Tensor) -> Rendered:
         """What the derivative kernels need."""
@@ -66,6 +60,7 @@ class Graph:
     flat: Tensor
     factors: Tensor | None
     run: Rendered
+    place: Place
 
     @property
     def values(self) -> tuple[np.ndarray, np.ndarray]:
@@ -77,9 +72,9 @@ class Graph:
         """The tensors of the graph's end."""
         return [self.flat] if self.factors is None else [self.flat, self.factors]
 
-    def back(self, flat_bar: Any, factors_bar: Any, create_graph: bool = False) -> list[Tensor]:
+    def back(self, flat_bar: np.ndarray, factors_bar: Any, create_graph: bool = False) -> list[Tensor]:
         """Gradients with respect to the leaves."""
-        bars = [torch.as_tensor(bar) for bar in (flat_bar, factors_bar)][: len(self.outputs)]
+        bars = [torch.from_numpy(flat_bar), *(self.place.tensor(factors_bar) for _ in self.outputs[1:])]
         return self.grad(self.outputs, self.leaves, bars, create_graph)
 
     @staticmethod
@@ -92,30 +87,33 @@ class Graph:
         grads = torch.autograd.grad(ends, inputs, gradients, retain_graph=True, create_graph=create_graph, allow_unused=True)
         return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(inputs, grads, strict=True)]
 
-    def forth(self, tangents: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray | None]:
+    def forth(self, tangents: Sequence[Tensor]) -> tuple[np.ndarray, Tensor | None]:
         """Changes of variables and structure factors along ``tangents`` of the leaves: the gradient's gradient, which is linear."""
         bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
         pulled = self.grad(self.outputs, self.leaves, bars, create_graph=True)
-        changes = self.grad(pulled, bars, list(tangents), create_graph=False)
-        factors = changes[1].numpy() if len(changes) > 1 else None
-        return changes[0].numpy(), factors
+        moved = [tangent.detach().to(leaf.device, torch.float64) for tangent, leaf in zip(tangents, self.leaves, strict=True)]
+        changes = self.grad(pulled, bars, moved, create_graph=False)
+        return changes[0].numpy(), changes[1] if len(changes) > 1 else None
 
 
-def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor) -> Graph:
-    """The graph from fresh leaves with the tensors' values."""
+def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor, place: Place) -> Graph:
+    """The graph from fresh leaves with the tensors' values, for kernels of that place: the table of structure factors is there, and all
+    else, which is few numbers, on the CPU."""
     with torch.enable_grad():
-        leaves = [tensor.detach().double().requires_grad_() for tensor in tensors]
+        leaves = []
+        for name, tensor in zip(scene.names, tensors, strict=True):
+            stays = name == "structure_factors" and place is not CPU
+            leaves.append(tensor.detach().to(tensor.device if stays else "cpu", torch.float64).requires_grad_())
         run = scene.rendered(tensors, places)
         try:
             flat, factors = flat_variables(scene.parameters, run.experiment, dict(zip(scene.names, leaves, strict=True)))
         except ZeroDivisionError:
             raise InputError(f"no derivative at these values of {', '.join(scene.names)}: a formula divides by zero there") from None
-    return Graph(leaves, flat, factors, run)
+    return Graph(leaves, flat, factors, run, place)
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    # numpy's copies, where one is needed, wake no threads of torch's.
-    return np.ascontiguousarray(tensor.detach().numpy())
+def _like(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(gradient.to(tensor.device, tensor.dtype) for gradient, tensor in zip(gradients, tensors, strict=True))
 
 
 def _one_by_one(function: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -182,9 +180,9 @@ class Pullback(torch.autograd.Function):
     @staticmethod
     def forward(scene: Scene, grad: Tensor, places: Tensor, *tensors: Tensor) -> Any:
         """The adjoint kernel, then back through the host formulas."""
-        graph = graph_at(scene, tensors, places)
-        bars = differentiate.adjoint(graph.run, *graph.values, _array(grad))
-        return tuple(bar.to(tensor.dtype) for bar, tensor in zip(graph.back(*bars), tensors, strict=True))
+        graph = graph_at(scene, tensors, places, scene.place)
+        bars = differentiate.adjoint(graph.run, *graph.values, scene.place.array(grad), scene.place.kernels)
+        return _like(graph.back(*bars), tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -225,11 +223,13 @@ class Pushforward(torch.autograd.Function):
         """Forward through the host formulas, then the tangent kernel, all directions in one pass."""
         n = len(scene.names)
         tensors, tangents = args[:n], args[n:]
-        graph = graph_at(scene, tensors, places)
-        changes = [graph.forth([t[k].detach().double() for t in tangents]) for k in range(len(tangents[0]))]
-        factors_dot = None if graph.factors is None else np.stack([factors for _, factors in changes])  # type: ignore[misc]
-        images = differentiate.tangent(graph.run, *graph.values, np.stack([flat for flat, _ in changes]), factors_dot)
-        return torch.from_numpy(images).to(scene.dtype)
+        place = scene.place
+        graph = graph_at(scene, tensors, places, place)
+        changes = [graph.forth([t[k] for t in tangents]) for k in range(len(tangents[0]))]
+        tables = [factors for _, factors in changes if factors is not None]
+        factors_dot = place.array(torch.stack(tables)) if tables else None
+        images = differentiate.tangent(graph.run, *graph.values, np.stack([flat for flat, _ in changes]), factors_dot, place.kernels)
+        return torch.cat([place.tensor(image) for image in images]).to(scene.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -279,16 +279,19 @@ class Curvature(torch.autograd.Function):
     def forward(scene: Scene, grad: Tensor, places: Tensor, *args: Tensor) -> Any:
         """The kernel's second derivative by the complex step, and that of the host formulas by torch."""
         n = len(scene.names)
-        tensors, changes = args[:n], [change.detach().double() for change in args[n:]]
-        graph = graph_at(scene, tensors, places)
-        g = _array(grad)
-        bars = differentiate.adjoint(graph.run, *graph.values, g)
-        second = differentiate.adjoint_tangent(graph.run, *graph.values, g, *graph.forth(changes))
+        tensors, changes = args[:n], [change.detach().to("cpu", torch.float64) for change in args[n:]]
+        # Complex numbers are the CPU's.
+        graph = graph_at(scene, tensors, places, CPU)
+        g = CPU.array(grad.cpu())
+        bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels)
+        flat_dot, factors_dot = graph.forth(changes)
+        table_dot = None if factors_dot is None else factors_dot.numpy()
+        second = differentiate.adjoint_tangent(graph.run, *graph.values, g, flat_dot, table_dot, CPU.kernels)
         total = graph.back(*second)
         first = graph.back(*bars, create_graph=True)
         # Through the host formulas at the kernel's gradient, which is held: the rest is in ``second``.
         bent = Graph.grad(first, graph.leaves, changes, create_graph=False)
-        return tuple((a + b).to(tensor.dtype) for a, b, tensor in zip(total, bent, tensors, strict=True))
+        return _like([a + b for a, b in zip(total, bent, strict=True)], tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

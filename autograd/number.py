@@ -16,7 +16,8 @@ def parts(x: Any) -> tuple[float, Any]:
 class Number:
     """A float ``value``, which decides every comparison, and a 0-d ``tensor`` of the same value, through which derivatives flow.
 
-    It has no ``__float__``, so that a function which would drop the derivative raises TypeError instead.
+    It has no ``__float__``, so that a function which would drop the derivative raises TypeError instead. What a plain 0 or 1 leaves
+    unchanged, or makes zero, is kept out of the graph: with axes along x, y and z that is half of it.
     """
 
     __slots__ = ("tensor", "value")
@@ -27,18 +28,24 @@ class Number:
 
     def __add__(self, other: Any) -> "Number":
         value, tensor = parts(other)
+        if tensor is value and value == 0.0:
+            return self
         return Number(self.value + value, self.tensor + tensor)
 
     __radd__ = __add__
 
-    def __mul__(self, other: Any) -> "Number":
+    def __mul__(self, other: Any) -> Any:
         value, tensor = parts(other)
+        if tensor is value and value in (0.0, 1.0):
+            return self if value == 1.0 else self.value * value
         return Number(self.value * value, self.tensor * tensor)
 
     __rmul__ = __mul__
 
     def __sub__(self, other: Any) -> "Number":
         value, tensor = parts(other)
+        if tensor is value and value == 0.0:
+            return self
         return Number(self.value - value, self.tensor - tensor)
 
     def __rsub__(self, other: Any) -> "Number":
@@ -109,4 +116,4 @@ def stacked(values: Any, like: Tensor) -> Tensor:
     """The flat tensor of a sequence of Numbers and floats, in dtype and on device of ``like``."""
     if all(not isinstance(value, Number) for value in values):
         return torch.tensor([float(value) for value in values], dtype=like.dtype, device=like.device)
-    return torch.stack([parts(value)[1] * torch.ones((), dtype=like.dtype, device=like.device) for value in values])
+    return torch.stack([torch.as_tensor(parts(value)[1], dtype=like.dtype, device=like.device) for value in values])

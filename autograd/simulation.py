@@ -1,6 +1,7 @@
 """The differentiable counterpart of ``nanobragg_numba.simulate``."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from nanobragg_numba.parameters import Compat, Parameters
 
 from .functions import Image, Scene
 from .overrides import check_overrides
+from .places import place_of
 
 
 @torch.compiler.disable
@@ -26,13 +28,22 @@ def simulate(
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
     tensors = check_overrides(parameters, compat, overrides)
-    asked = [torch.device(device)] if device is not None else []
-    for place in (*asked, *(tensor.device for tensor in tensors.values())):
-        if place.type != "cpu":
-            raise InputError(f"the torch bridge has no kernels for {place} yet: move the tensors to the CPU")
+    place = place_of(_device(device, tensors))
     if parameters.crystal.misset_deg == "random" and parameters.crystal.misset_seed is None:
         # One orientation for the image and its derivatives.
         parameters = replace(parameters, crystal=replace(parameters.crystal, misset_seed=int(time.time())))
-    scene = Scene(parameters, tuple(tensors), compat, dtype)
+    scene = Scene(parameters, tuple(tensors), compat, dtype, place)
     image, _ = Image.apply(scene, *tensors.values())
     return image  # type: ignore[no-any-return]
+
+
+def _device(asked: Any, tensors: Mapping[str, torch.Tensor]) -> torch.device:
+    """The device asked for, or else the tensors'. Raises InputError where these differ."""
+    on = {tensor.device for tensor in tensors.values()}
+    if asked is None:
+        return next(iter(on), torch.device("cpu"))
+    wanted = torch.device(asked)
+    for device in on:
+        if device.type != wanted.type or (wanted.index is not None and device.index != wanted.index):
+            raise InputError(f"the tensors are on {device} and the image is asked for on {wanted}: move them to one device")
+    return next(iter(on), wanted)

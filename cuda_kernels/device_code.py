@@ -68,7 +68,7 @@ PROVEN = {"polarization_factor": _proven_polarization, "capture_fraction": _prov
 """Formulas with libdevice's functions in them, held to where their error is bounded."""
 
 
-def _module_of(functions: dict[str, Any]) -> Any:
+def module_of(functions: dict[str, Any]) -> Any:
     """What the functions see as ``math``."""
     module = ModuleType("device_math")
     vars(module).update(functions)
@@ -84,7 +84,7 @@ def device_names(elementary: Mapping[str, Callable[..., Any]] | None = None) -> 
     plain = vars(mathematics(np.float64)) if SIMULATED else {name: getattr(math, name) for name in FROM_MATH}
     given = {name: device_function(function) for name, function in (elementary or {}).items()}
     functions = {**plain, "ceil": intrinsics["whole_ceiling"], **given}
-    names: dict[str, Any] = {"math": _module_of(functions)}
+    names: dict[str, Any] = {"math": module_of(functions)}
     for module in (vectors, formulas, pixel_kernel):
         add_plain(module, names)
     for name, value in names.items():
@@ -93,7 +93,7 @@ def device_names(elementary: Mapping[str, Callable[..., Any]] | None = None) -> 
     names.update({name: functions[name] for name in ("sin", "cos", "sqrt")}, is_zero=device_function(lambda x: x == 0.0))
     sine = given.get("sine") or _proven_sine(intrinsics)
     # Its sign does not matter: the lattice factor is squared.
-    names["grating"] = device_function(_rebuilt(formulas.grating, {"math": _module_of({"sin": sine})}))
+    names["grating"] = device_function(_rebuilt(formulas.grating, {"math": module_of({"sin": sine})}))
     for name, proven in PROVEN.items():
         names[name] = device_function(proven(names[name]))
     return names

@@ -26,6 +26,14 @@ if SIMULATED:
         """The smallest whole number not below x, as an integer; what it is for nan matters to nobody."""
         return math.ceil(x) if math.isfinite(x) else -(2**63)
 
+    def exponent_of(x: Any) -> int:
+        """The e of 2^e <= |x| < 2^(e + 1); x is finite and not 0."""
+        return math.frexp(x)[1] - 1
+
+    def power_of_two(e: int) -> Any:
+        """2^e."""
+        return math.ldexp(1.0, e)
+
 else:
     from numba.cuda import libdevice
 
@@ -41,6 +49,14 @@ else:
         """The smallest whole number not below x, as an integer."""
         # ``ceil`` is a double on a GPU.
         return int(libdevice.ceil(x))
+
+    def exponent_of(x: Any) -> int:
+        """The e of 2^e <= |x| < 2^(e + 1); x is finite and not 0."""
+        return libdevice.ilogb(x)
+
+    def power_of_two(e: int) -> Any:
+        """2^e."""
+        return libdevice.ldexp(1.0, e)
 
 
 INTRINSICS: tuple[Callable[..., Any], ...] = (fma, nearest_whole, whole_ceiling)

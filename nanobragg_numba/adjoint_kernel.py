@@ -2,7 +2,7 @@
 
 Nothing of the forward pass is stored: each step is computed again. ``bars`` (Variables) accumulates the gradients; those with respect to
 the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from there to angles, spindle, mosaic rotations and cell
-axes at the end. All may be complex (complex_step.py).
+axes at the end. ``factors_bar``: gradients of the structure factors, the table in one row. All may be complex (complex_step.py).
 """
 
 from .accumulation import add_at, add_to
@@ -61,7 +61,6 @@ from .step_partials import (
     fill_partials,
     multiply_structure_factors,
     spread_over_table,
-    unravelled,
 )
 from .vectors import rotate_about_axis, scale
 
@@ -115,9 +114,9 @@ def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
         if places[i] == DEFAULT:
             default += amount
         elif places[i] == INTERPOLATED:
-            spread_over_table(factors_bar, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
+            spread_over_table(factors_bar, crystal.factors.shape, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
         else:
-            add_at(factors_bar, unravelled(places[i], factors_bar.shape), amount)
+            add_at(factors_bar, places[i], amount)
     add_at(bars.default_F, 0, default)
 
 

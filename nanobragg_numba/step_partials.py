@@ -122,15 +122,19 @@ def interpolated(table, corner, h, k, l):
 
 
 @derivative
-def spread_over_table(table_bar, corner, h, k, l, amount):
-    """Add to ``table_bar`` the gradient ``amount`` of an interpolated structure factor, by the weights of its 64 values."""
+def spread_over_table(flat_bar, shape, corner, h, k, l, amount):
+    """Add to ``flat_bar`` the gradient ``amount`` of an interpolated structure factor, by the weights of its 64 values.
+
+    ``flat_bar``: gradients of the table's elements, in one row; ``shape``: the table's.
+    """
     h0, k0, l0 = math.floor(h.real), math.floor(k.real), math.floor(l.real)
     wh, wk, wl = cubic_weights(h, h0), cubic_weights(k, k0), cubic_weights(l, l0)
     i, j, m = int(h0) - corner[0] - 1, int(k0) - corner[1] - 1, int(l0) - corner[2] - 1
     for a in range(4):
         for b in range(4):
+            row = ((i + a) * shape[1] + j + b) * shape[2] + m
             for c in range(4):
-                add_at(table_bar, (i + a, j + b, m + c), wh[a] * wk[b] * wl[c] * amount)
+                add_at(flat_bar, row + c, wh[a] * wk[b] * wl[c] * amount)
 
 
 @derivative

@@ -1,0 +1,122 @@
+"""Where tensors live, and what computes there: the CPU, or one GPU whose kernels read and write torch's memory in place."""
+
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from nanobragg_numba import cpu_derivatives
+from nanobragg_numba.differentiate import Kernels, rendered
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment import Experiment
+from nanobragg_numba.simulation import PixelEngine
+
+Tensor = torch.Tensor
+
+
+class Place(Protocol):
+    """A device's kernels, and the way between their arrays and tensors."""
+
+    @property
+    def kernels(self) -> Kernels:
+        """The derivatives' kernels."""
+
+    def image(self, experiment: Experiment, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
+
+    def array(self, tensor: Tensor) -> Any:
+        """The kernels' view of a tensor."""
+
+    def tensor(self, array: Any) -> Tensor:
+        """The tensor of what a kernel returned."""
+
+
+def guarded_doubles(engine: PixelEngine) -> PixelEngine:
+    """The engine for doubles that round to the reference's floats, which is all that a float64 image promises here."""
+    if engine.precision == "double":
+        engine.precision = "guarded"
+    return engine
+
+
+class Cpu:
+    """The CPU."""
+
+    kernels: Kernels = cpu_derivatives
+
+    def image(self, experiment: Experiment, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """See ``Place``."""
+        engine = guarded_doubles(PixelEngine(experiment, np.float32 if dtype == torch.float32 else np.float64, "double"))
+        for _ in engine.blocks():
+            pass
+        run = rendered(engine)
+        return torch.from_numpy(engine.image), torch.tensor([run.first_pixel, run.leaving_pixel])
+
+    def array(self, tensor: Tensor) -> Any:
+        """See ``Place``."""
+        # numpy's copies, where one is needed, wake no threads of torch's.
+        return np.ascontiguousarray(tensor.detach().numpy())
+
+    def tensor(self, array: Any) -> Tensor:
+        """See ``Place``."""
+        return torch.from_numpy(array)
+
+
+CPU = Cpu()
+
+
+class Gpu:
+    """One GPU. Its kernels are launched on torch's current stream; nothing waits for the whole device, or copies an image to the host.
+
+    The few pixels whose rounding is in doubt, and those of parameters that the GPU's image engine does not cover, are the CPU's.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.index = device.index or 0
+
+    @property
+    def kernels(self) -> Kernels:
+        """See ``Place``; the sums do not depend on the threads' order where torch is told to be deterministic."""
+        from nanobragg_numba.gpu.derivatives import DeviceKernels
+
+        return DeviceKernels(self.index, self._stream(), torch.are_deterministic_algorithms_enabled())
+
+    def image(self, experiment: Experiment, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """See ``Place``."""
+        from nanobragg_numba.gpu.tensor_image import compute_image
+
+        kind = np.float32 if dtype == torch.float32 else np.float64
+        engine = guarded_doubles(PixelEngine(experiment, kind, "double"))
+        image = torch.zeros(engine.image.shape, dtype=dtype, device=self.device)
+        reason = compute_image(self.index, engine, self.array(image), self._stream())
+        if reason is not None:
+            warnings.warn(f"device {self.device}: computing the image on the CPU: {reason}", RuntimeWarning, stacklevel=2)
+            cpu_image, places = CPU.image(experiment, dtype)
+            return cpu_image.to(self.device), places
+        run = rendered(engine)
+        return image, torch.tensor([run.first_pixel, run.leaving_pixel])
+
+    def array(self, tensor: Tensor) -> Any:
+        """See ``Place``: the same memory."""
+        from numba import cuda
+
+        return cuda.as_cuda_array(tensor.detach().contiguous(), sync=False)
+
+    def tensor(self, array: Any) -> Tensor:
+        """See ``Place``: the same memory."""
+        return torch.as_tensor(array, device=self.device)
+
+    def _stream(self) -> Any:
+        from numba import cuda
+
+        return cuda.external_stream(torch.cuda.current_stream(self.device).cuda_stream)
+
+
+def place_of(device: torch.device) -> Place:
+    """What computes for tensors of that device. Raises InputError for one that has no kernels."""
+    if device.type == "cpu":
+        return CPU
+    if device.type == "cuda":
+        return Gpu(device)
+    raise InputError(f"there are no kernels for {device}: move the tensors to the CPU or a CUDA device")

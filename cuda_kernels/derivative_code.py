@@ -1,0 +1,53 @@
+"""The derivatives' kernels compiled for the GPU from the source that the CPU's are compiled from.
+
+As in device_code.py, each function is built anew with other globals. Only these differ: ``add_at``, since many threads add to one
+gradient at once; the rounding functions, which are instructions; ``gradient_at``, since the image's gradient is one array; and CHUNK,
+the number of pixels of a row that a thread computes together.
+"""
+
+import math
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba import (
+    accumulation,
+    adjoint_kernel,
+    chunk_geometry,
+    formulas,
+    partials,
+    pixel_factors,
+    step_partials,
+    tangent_kernel,
+    vectors,
+)
+from nanobragg_numba.plain_run import add_plain, mathematics
+
+from .compilation import device_function
+from .device_code import module_of
+from .intrinsics import SIMULATED, nearest_whole, whole_ceiling
+
+MODULES = (vectors, formulas, accumulation, partials, step_partials, pixel_factors, chunk_geometry, adjoint_kernel, tangent_kernel)
+FROM_MATH = ("sin", "cos", "sqrt", "exp", "atan2", "floor", "pi")
+PIXELS = 4
+"""Pixels of a row that a thread of the adjoint computes together: so many times fewer additions to shared gradients."""
+
+
+def _gradient_at(grad: Any, same: Any, slow: int, fast: int) -> Any:
+    return float(grad[slow, fast])
+
+
+def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
+    """Every function of MODULES by name, as device functions; ``add_at(array, index, value)`` adds to a shared gradient."""
+    plain = vars(mathematics(np.float64)) if SIMULATED else {name: getattr(math, name) for name in FROM_MATH}
+    names: dict[str, Any] = {"math": module_of({**plain, "ceil": device_function(whole_ceiling)})}
+    for module in MODULES:
+        add_plain(module, names)
+    replaced = {"add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole}
+    for name, value in {**names, **replaced}.items():
+        if isinstance(value, FunctionType):
+            names[name] = device_function(value)
+    names.update({name: plain[name] for name in ("sin", "cos", "sqrt")}, is_zero=device_function(lambda x: x == 0.0), CHUNK=PIXELS)
+    return names

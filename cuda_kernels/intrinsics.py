@@ -26,6 +26,8 @@ if SIMULATED:
         """The smallest whole number not below x, as an integer; what it is for nan matters to nobody."""
         return math.ceil(x) if math.isfinite(x) else -(2**63)
 
+    fma_single, nearest_whole_single, whole_ceiling_single = fma, nearest_whole, whole_ceiling
+
 else:
     from numba.cuda import libdevice
 
@@ -42,5 +44,20 @@ else:
         # ``ceil`` is a double on a GPU.
         return int(libdevice.ceil(x))
 
+    def fma_single(x: Any, y: Any, z: Any) -> Any:
+        """The same in single precision."""
+        return libdevice.fmaf(x, y, z)
 
-INTRINSICS: tuple[Callable[..., Any], ...] = (fma, nearest_whole, whole_ceiling)
+    def nearest_whole_single(x: Any) -> Any:
+        """The same in single precision."""
+        return libdevice.rintf(x)
+
+    def whole_ceiling_single(x: Any) -> int:
+        """The same in single precision."""
+        return int(libdevice.ceilf(x))
+
+
+INTRINSICS: dict[str, Callable[..., Any]] = {"fma": fma, "nearest_whole": nearest_whole, "whole_ceiling": whole_ceiling}
+INTRINSICS_SINGLE: dict[str, Callable[..., Any]] = {
+    "fma": fma_single, "nearest_whole": nearest_whole_single, "whole_ceiling": whole_ceiling_single
+}  # fmt: skip

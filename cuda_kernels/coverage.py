@@ -21,7 +21,6 @@ def reason_for_cpu(tables: Tables, dtype: Any, precision: str) -> str | None:
     detector, beam, crystal, rules = tables
     reasons = (
         (precision == "exact", "-precision exact is a CPU engine"),
-        (precision == "single", "-precision single is a CPU engine"),
         (precision == "guarded" and np.dtype(dtype) != np.float32, "doubles to the last bit come from the exact CPU engine"),
         (crystal.shape == SHAPES.index("round"), "the error of round crystals is not bounded on a GPU"),
         (

@@ -16,7 +16,8 @@ from nanobragg_numba.variables import Variables
 from .compilation import kernel, launch
 from .derivative_code import PIXELS, derivative_names
 from .device import explained, require_device
-from .forward import _on_device
+from .device_batch import wait_for
+from .device_tables import tables_on_device
 from .shared_sums import BINS, add_atomically, add_exactly, exact_totals
 
 DIRECTIONS = 6
@@ -31,7 +32,7 @@ def _adjoint_kernel(adjoint_rows: Any) -> Any:
 
     @kernel
     def adjoint_pixels(window, mask, grad, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar):  # type: ignore[no-untyped-def]
-        """Add up the gradients of all pixels of ``window`` (start and end, fast and slow), PIXELS of a row a thread; see ``adjoint_rows``."""
+        """Add up the gradients of the pixels of ``window`` (start and end, fast and slow), PIXELS of a row a thread: ``adjoint_rows``."""
         partials = cuda.local.array((ROWS, PIXELS), np.float64)
         work = cuda.local.array((WORK_ROWS, PIXELS), np.float64)
         keep = cuda.local.array(PIXELS, np.float64)
@@ -99,17 +100,16 @@ class DeviceKernels:
             ends = np.cumsum(sizes)
             bars = Variables(*(flat[end - size : end] for end, size in zip(ends, sizes, strict=True)))
             by_step = lattice.reshape(2, steps, 9, *lattice.shape[1:])
-            mask = cuda.to_device(run.computed, self.stream)
             window = run.experiment.geometry.window
             chunks = -(-(window[1] - window[0]) // PIXELS) * (window[3] - window[2])
             launch(
-                exact_adjoint_pixels if self.exact else adjoint_pixels, max(chunks, 1), window, mask, grad, _on_device(tables),
-                run.first_pixel, run.leaving_pixel, by_step[0], by_step[1], bars, factors,
+                exact_adjoint_pixels if self.exact else adjoint_pixels, max(chunks, 1), window, self._moved(run.computed), grad,
+                tables_on_device(tables, self.stream), run.first_pixel, run.leaving_pixel, by_step[0], by_step[1], bars, factors,
+                stream=self.stream,
             )  # fmt: skip
             totals = [self._totals(part) for part in (flat, lattice, factors)]
             on_host = [part.copy_to_host(stream=self.stream) for part in totals[:2]]
-            if self.stream:
-                self.stream.synchronize()
+            wait_for(self.stream)
         return on_host[0], on_host[1].reshape(2, steps, 9), totals[2].reshape(*shape)
 
     def tangent_images(self, run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> Any:
@@ -117,29 +117,19 @@ class DeviceKernels:
         directions = lattice_dot.shape[1]
         with explained(self.name), require_device(self.index):
             out = self._moved(np.zeros((directions, *run.computed.shape)))
-            mask, on_device = self._moved(run.computed), _on_device(tables)
+            mask, on_device = self._moved(run.computed), tables_on_device(tables, self.stream)
+            factors_dot = self._moved(np.zeros((directions, 0, 0, 0))) if factors_dot is None else factors_dot
             window = run.experiment.geometry.window
             pixels = max((window[1] - window[0]) * (window[3] - window[2]), 1)
             for start in range(0, directions, DIRECTIONS):
                 part = slice(start, start + DIRECTIONS)
                 changes = Variables(*(self._moved(np.ascontiguousarray(section[part])) for section in dots))
                 by_step = [self._moved(np.ascontiguousarray(lattice_dot[n, part])) for n in range(2)]
-                factors = (
-                    self._moved(np.zeros((min(DIRECTIONS, directions - start), 0, 0, 0))) if factors_dot is None else factors_dot[part]
-                )
                 launch(
-                    tangent_pixels,
-                    pixels,
-                    window,
-                    mask,
-                    on_device,
-                    run.first_pixel,
-                    run.leaving_pixel,
-                    *by_step,
-                    changes,
-                    factors,
-                    out[part],
-                )
+                    tangent_pixels, pixels, window, mask, on_device, run.first_pixel, run.leaving_pixel, *by_step, changes,
+                    factors_dot[part], out[part], stream=self.stream,
+                )  # fmt: skip
+            wait_for(self.stream)
         return out
 
     def _zeros(self, n: int) -> Any:
@@ -152,5 +142,5 @@ class DeviceKernels:
         if not self.exact:
             return sums
         totals = cuda.device_array(sums.shape[0], np.float64, stream=self.stream)
-        launch(exact_totals, sums.shape[0], sums, totals)
+        launch(exact_totals, sums.shape[0], sums, totals, stream=self.stream)
         return totals

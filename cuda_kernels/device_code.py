@@ -4,6 +4,9 @@ Each function is built anew from its code with other globals (as in plain_run.py
 are device functions. Only these differ from the CPU's: gratings take our own sine, whose error is proven; exp, cos and
 atan2 are libdevice's; what the proof in docs/error-bound.md does not cover gives nan, and the exact CPU kernel computes
 such a pixel.
+
+That is "double". In "mixed", the gratings of parallelepipeds are single precision's of the CPU, which takes whole turns off
+in double first; in "single", h, k, l are single precision, too. Geometry and sums are double in all of them.
 """
 
 import math
@@ -13,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba import formulas, pixel_kernel, vector_math, vectors
+from nanobragg_numba import formulas, pixel_kernel, vector_math, vector_steps, vectors
 from nanobragg_numba.plain_run import add_plain, mathematics
 
 from .compilation import device_function
 from .coverage import LEAST_CAPTURE, LEAST_POLARIZATION
-from .intrinsics import INTRINSICS, SIMULATED
+from .intrinsics import INTRINSICS, INTRINSICS_SINGLE, SIMULATED
 
 FROM_MATH = ("sin", "cos", "sqrt", "exp", "atan2", "pi")
 nan = math.nan
@@ -64,6 +67,18 @@ def _proven_capture(formula: Any) -> Callable[..., float]:
     return capture_fraction
 
 
+def _widened(formula: Any) -> Callable[..., float]:
+    def nearest_structure_factor(table, h_min, k_min, l_min, h0, k0, l0, default_F):  # type: ignore[no-untyped-def]
+        # The table may be single precision; what is computed from it is not.
+        return np.float64(formula(table, h_min, k_min, l_min, h0, k0, l0, default_F))
+
+    return nearest_structure_factor
+
+
+def _unlisted(table: Any, h_min: int, k_min: int, l_min: int, h0: int, k0: int, l0: int, default_F: float) -> float:
+    return default_F
+
+
 PROVEN = {"polarization_factor": _proven_polarization, "capture_fraction": _proven_capture}
 """Formulas with libdevice's functions in them, held to where their error is bounded."""
 
@@ -75,12 +90,15 @@ def module_of(functions: dict[str, Any]) -> Any:
     return module
 
 
-def device_names(elementary: Mapping[str, Callable[..., Any]] | None = None) -> dict[str, Any]:
+def device_names(
+    elementary: Mapping[str, Callable[..., Any]] | None = None, precision: str = "double", listed: bool = True
+) -> dict[str, Any]:
     """Every function of vectors, formulas and pixel_kernel by name, as device functions.
 
-    ``elementary``: functions of one or two doubles to take in place of exp, cos, atan2, or of our own ``sine``.
+    ``elementary``: functions of one or two doubles to take in place of exp, cos, atan2, or of our own ``sine``. ``listed``: whether
+    there are structure factors besides ``default_F``; without, no index need be rounded to look them up.
     """
-    intrinsics = {function.__name__: device_function(function) for function in INTRINSICS}
+    intrinsics = {name: device_function(function) for name, function in INTRINSICS.items()}
     plain = vars(mathematics(np.float64)) if SIMULATED else {name: getattr(math, name) for name in FROM_MATH}
     given = {name: device_function(function) for name, function in (elementary or {}).items()}
     functions = {**plain, "ceil": intrinsics["whole_ceiling"], **given}
@@ -96,6 +114,14 @@ def device_names(elementary: Mapping[str, Callable[..., Any]] | None = None) -> 
     names["grating"] = device_function(_rebuilt(formulas.grating, {"math": module_of({"sin": sine})}))
     for name, proven in PROVEN.items():
         names[name] = device_function(proven(names[name]))
+    names["nearest_structure_factor"] = device_function(_widened(names["nearest_structure_factor"]) if listed else _unlisted)
+    if precision != "double":
+        singles = {name: device_function(function) for name, function in INTRINSICS_SINGLE.items()}
+        gratings = {**singles, "nearest_whole": intrinsics["nearest_whole"]} if precision == "mixed" else singles
+        names["lattice_factor"] = device_function(_lattice_factor_single(names["lattice_factor"], gratings, precision == "single"))
+        if precision == "single":
+            names["miller_indices"] = device_function(_miller_indices_single(names["miller_indices"]))
+            names["nearest_index"] = device_function(_nearest_index_single(singles["whole_ceiling"]))
     return names
 
 
@@ -107,9 +133,38 @@ def _proven_sine(intrinsics: Mapping[str, Any]) -> Any:
     return names["sine_magnitude"]
 
 
+def _lattice_factor_single(others: Any, intrinsics: Mapping[str, Any], all_single: bool) -> Callable[..., float]:
+    """``lattice_factor`` with the CPU's ``grating_single``; ``all_single``: the number of cells is single precision, too."""
+    names = {**vars(vector_steps), **vars(vector_math), **intrinsics}
+    names["sine_of_turns"] = device_function(_rebuilt(vector_math.sine_of_turns, names))
+    grating = device_function(_rebuilt(vector_steps.grating_single, names))
+    cells = np.float32 if all_single else np.float64
+    square = formulas.SQUARE
+
+    def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):  # type: ignore[no-untyped-def]
+        if shape == square:
+            return np.float64(grating(h, cells(na)) * grating(k, cells(nb)) * grating(l, cells(nc)))
+        return others(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge)
+
+    return lattice_factor
+
+
+def _miller_indices_single(formula: Any) -> Callable[..., Any]:
+    """``miller_indices`` in single precision, of axes that are."""
+
+    def miller_indices(axes, scattering):  # type: ignore[no-untyped-def]
+        return formula(axes, (np.float32(scattering[0]), np.float32(scattering[1]), np.float32(scattering[2])))
+
+    return miller_indices
+
+
+def _nearest_index_single(ceiling: Any) -> FunctionType:
+    """``nearest_index`` with its constant in single precision."""
+    plain = formulas.nearest_index.py_func
+    constants = tuple(np.float32(value) if isinstance(value, float) else value for value in plain.__code__.co_consts)
+    return FunctionType(plain.__code__.replace(co_consts=constants), {"math": module_of({"ceil": ceiling})}, plain.__name__)
+
+
 def _rebuilt(function: Any, names: dict[str, Any]) -> FunctionType:
     plain = function.py_func
     return FunctionType(plain.__code__, names, plain.__name__, plain.__defaults__)
-
-
-pixel_value = device_names()["pixel_value"]

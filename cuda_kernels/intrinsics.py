@@ -34,6 +34,8 @@ if SIMULATED:
         """2^e."""
         return math.ldexp(1.0, e)
 
+    fma_single, nearest_whole_single, whole_ceiling_single = fma, nearest_whole, whole_ceiling
+
 else:
     from numba.cuda import libdevice
 
@@ -58,5 +60,20 @@ else:
         """2^e."""
         return libdevice.ldexp(1.0, e)
 
+    def fma_single(x: Any, y: Any, z: Any) -> Any:
+        """The same in single precision."""
+        return libdevice.fmaf(x, y, z)
 
-INTRINSICS: tuple[Callable[..., Any], ...] = (fma, nearest_whole, whole_ceiling)
+    def nearest_whole_single(x: Any) -> Any:
+        """The same in single precision."""
+        return libdevice.rintf(x)
+
+    def whole_ceiling_single(x: Any) -> int:
+        """The same in single precision."""
+        return int(libdevice.ceilf(x))
+
+
+INTRINSICS: dict[str, Callable[..., Any]] = {"fma": fma, "nearest_whole": nearest_whole, "whole_ceiling": whole_ceiling}
+INTRINSICS_SINGLE: dict[str, Callable[..., Any]] = {
+    "fma": fma_single, "nearest_whole": nearest_whole_single, "whole_ceiling": whole_ceiling_single
+}  # fmt: skip

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Vector = tuple[float, float, float]
 Compat = Literal["c", "spec"]
-Precision = Literal["guarded", "exact", "double", "single"]
-PRECISIONS: tuple[Precision, ...] = ("guarded", "exact", "double", "single")
+Precision = Literal["guarded", "exact", "double", "mixed", "single"]
+PRECISIONS: tuple[Precision, ...] = ("guarded", "exact", "double", "mixed", "single")
 CONVENTIONS = ("custom", "adxv", "mosflm", "xds", "dials", "denzo")
 SHAPES = ("square", "round", "gauss", "tophat")
 

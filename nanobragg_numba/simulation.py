@@ -5,11 +5,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from .device_name import gpu_index
+from .exact_pixels import ExactPixels
 from .experiment import Experiment, derive_experiment
 from .geometry import Geometry
 from .guard import WORK_SHAPE, is_supported, relative_error_bound
@@ -112,7 +113,7 @@ class PixelEngine:
         """The engine on the GPU, or None where it does not cover the experiment. Raises InputError without a GPU."""
         from nanobragg_numba.gpu.coverage import reason_for_cpu
         from nanobragg_numba.gpu.device import require_device
-        from nanobragg_numba.gpu.forward import DeviceEngine
+        from nanobragg_numba.gpu.image_engine import DeviceEngine
 
         require_device(index)
         tables = self.experiment.tables
@@ -120,7 +121,8 @@ class PixelEngine:
         if self.cpu_reason is not None:
             return None
         mask = None if self.experiment.mask is None else self.computed
-        return DeviceEngine(index, tables, self.window, self.image.shape, mask, precision == "guarded", self.image.dtype)
+        self._again = ExactPixels(self.image.shape)
+        return DeviceEngine(index, tables, self.window, self.image.shape, mask, cast(Any, precision), self.image.dtype)
 
     def blocks(self) -> Iterator[Block]:
         """Compute the image; yields after each block of rows."""
@@ -168,7 +170,7 @@ class PixelEngine:
         recomputed, left = np.zeros(len(self.image), np.int64), np.zeros(len(self.image), np.int64)
         run_rows(
             "guarded_rows", (slow, end), threads, WORK_SHAPE, self.window[:2], self.computed, tables, self.first_pixel, bound,
-            self.precision == "single", *self._images, self._omega_sums, recomputed, left,
+            self.precision in ("mixed", "single"), *self._images, self._omega_sums, recomputed, left,
         )  # fmt: skip
         if left.any():
             self._compute_exact(slow, end, threads)
@@ -177,17 +179,9 @@ class PixelEngine:
 
     def _compute_on_gpu(self, slow: int, end: int, threads: int) -> None:
         self.census(slow, end, threads)
-        self._gpu.rows(slow, end, self.first_pixel, self.image, self._omega_sums)
-        doubtful = np.isnan(self.image[slow:end])
-        if not doubtful.any():
-            return
-        again = np.zeros_like(self.computed)
-        again[slow:end] = doubtful
-        run_rows(
-            "exact_rows", (slow, end), threads, (0, 0), self.window[:2], again, self.experiment.tables, self.first_pixel, -1,
-            np.zeros((1, 1), np.int64), *self._images, np.zeros_like(self._omega_sums), self._left,
-        )  # fmt: skip
-        self.recomputed += int(doubtful.sum())
+        doubtful = self._gpu.rows(slow, end, self.first_pixel, self.image, self._omega_sums)
+        self._again.compute(doubtful, self.experiment.tables, self.first_pixel, threads, self._images)
+        self.recomputed += len(doubtful)
 
     def census(self, slow: int, end: int, threads: int | None = None) -> np.ndarray:
         """Polarization factors computed before each pixel of the rows, and, as a side effect, the first pixel."""

@@ -40,13 +40,20 @@ def squared_lattice_factor(h, k, l, na, nb, nc):
 
 
 @inlined
-def squared_grating_single(h, n):
-    """(sin(n pi h) / sin(pi h))^2 in single precision; whole turns are taken off in double, or large n would lose digits."""
+def grating_single(h, n):
+    """sin(n pi h) / sin(pi h) up to its sign, in single precision; whole turns are taken off first, in the precision of h and n, and
+    before h is multiplied by n, or large n would lose digits."""
     below = h - nearest_whole(h)
     turns = below * n
     top = sine_of_turns(np.float32(turns - nearest_whole(turns)))
     low = sine_of_turns(np.float32(below))
-    quotient = np.float32(n) if low == np.float32(0.0) else top / low
+    return np.float32(n) if low == np.float32(0.0) else top / low
+
+
+@inlined
+def squared_grating_single(h, n):
+    """Its square."""
+    quotient = grating_single(h, n)
     return quotient * quotient
 
 

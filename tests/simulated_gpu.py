@@ -17,7 +17,7 @@ from running import GOLDEN
 from nanobragg_numba import InputError, simulate
 from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.experiment import Experiment, derive_experiment
-from nanobragg_numba.gpu import device, forward, intrinsics
+from nanobragg_numba.gpu import device, image_engine, intrinsics
 from nanobragg_numba.gpu.coverage import gpu_error_bound
 from nanobragg_numba.simulation import PixelEngine
 
@@ -148,7 +148,7 @@ def refusals() -> dict[str, str]:
     def failing(*arguments) -> None:
         raise device.driver.CudaAPIError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    with patch.object(forward.cuda, "to_device", failing):
+    with patch.object(image_engine.cuda, "to_device", failing):
         refused("allocation", device="cuda")
     return said
 

@@ -105,3 +105,12 @@ def row_sums(window, values, sums):  # type: ignore[no-untyped-def]
         for fast in range(fast_start, fast_end):
             total += values[0, slow, fast]
         sums[slow] = total
+
+
+@kernel
+def clear(image):  # type: ignore[no-untyped-def]
+    """Set all pixels of the images (images, slow, fast) to zero, row by row."""
+    rows = image.shape[1]
+    for i in range(cuda.grid(1), image.shape[0] * rows, cuda.gridsize(1)):
+        for fast in range(image.shape[2]):
+            image[i // rows, i % rows, fast] = 0.0

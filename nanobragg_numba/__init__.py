@@ -22,6 +22,7 @@ _HOME = {
     "StructureFactors": "structure_factors",
     "parameters_from_command_line": "command_line",
     "simulate": "simulation",
+    "simulate_batch": "batch_simulation",
     "Simulation": "simulation",
     "poisson_image": "noise",
 }

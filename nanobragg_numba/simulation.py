@@ -69,6 +69,8 @@ class PixelEngine:
 
     Between blocks it carries what the reference leaks from pixel to pixel: whether interpolation is still on (Q2),
     where the first sweep is (Q1), and how often the polarization axis was made a unit vector (Q4).
+
+    ``regions`` (n, 4): boxes (fast start, fast end, slow start, slow end) inside the window; other pixels are as if masked.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class PixelEngine:
         precision: Precision = "guarded",
         threads: int | None = None,
         device: str = "cpu",
+        regions: np.ndarray | None = None,
     ):
         self.experiment = experiment
         self.threads = threads or most_threads()
@@ -93,6 +96,12 @@ class PixelEngine:
         if fast_end > fast_start and slow_end > slow_start:
             inside = slice(slow_start, slow_end), slice(fast_start, fast_end)
             self.computed[inside] = True if experiment.mask is None else experiment.mask[inside]
+        self._masked = experiment.mask is not None or regions is not None
+        if regions is not None:
+            wanted = np.zeros(shape, np.bool_)
+            for fast, fast_last, slow, slow_last in regions:
+                wanted[slow:slow_last, fast:fast_last] = True
+            self.computed &= wanted
         tables = experiment.tables
         nothing = np.zeros((0, 0), np.float32), np.zeros((0, 0))
         self._images = (self.image, nothing[1]) if self.image.dtype == np.float32 else (nothing[0], self.image)
@@ -120,7 +129,7 @@ class PixelEngine:
         self.cpu_reason = reason_for_cpu(tables, self.image.dtype, precision)
         if self.cpu_reason is not None:
             return None
-        mask = None if self.experiment.mask is None else self.computed
+        mask = self.computed if self._masked else None
         self._again = ExactPixels(self.image.shape)
         return DeviceEngine(index, tables, self.window, self.image.shape, mask, cast(Any, precision), self.image.dtype)
 
@@ -276,9 +285,9 @@ def simulate(
 
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
     all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
-    the same bits, "double" does not prove its last one, "single" is for previews; see docs/performance.md. ``threads``: how many
-    to compute with, by default as many as this process may use processors; the image does not depend on it. ``device``: "cpu", "cuda" or
-    "cuda:i"; the image does not depend on that either, and a warning says why where the CPU computes instead.
+    the same bits, "double" does not prove its last one, "mixed" and "single" are for previews; see docs/performance.md. ``threads``:
+    how many to compute with, by default as many as this process may use processors; the image does not depend on it. ``device``:
+    "cpu", "cuda" or "cuda:i"; the guarded image does not depend on that either, and a warning says why where the CPU computes instead.
     ``progress`` is called with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with
     the derived geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense, and
     where there is no such device.

@@ -110,7 +110,8 @@ class Gpu:
     def _stream(self) -> Any:
         from numba import cuda
 
-        return cuda.external_stream(torch.cuda.current_stream(self.device).cuda_stream)
+        pointer = torch.cuda.current_stream(self.device).cuda_stream
+        return cuda.external_stream(pointer) if pointer else 0
 
 
 def place_of(device: torch.device) -> Place:
@@ -118,5 +119,7 @@ def place_of(device: torch.device) -> Place:
     if device.type == "cpu":
         return CPU
     if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError(f"there are no kernels for {device} here: torch {torch.__version__} finds no CUDA device")
         return Gpu(device)
     raise InputError(f"there are no kernels for {device}: move the tensors to the CPU or a CUDA device")

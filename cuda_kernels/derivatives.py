@@ -18,12 +18,13 @@ from .derivative_code import PIXELS, derivative_names
 from .device import explained, require_device
 from .device_batch import wait_for
 from .device_tables import tables_on_device
-from .shared_sums import BINS, add_atomically, add_exactly, exact_totals
+from .intrinsics import atomic_add
+from .shared_sums import BINS, add_exactly, exact_totals
 
 DIRECTIONS = 6
 """Directions that a thread of the tangent computes together."""
 
-_names, _exact_names = derivative_names(add_atomically), derivative_names(add_exactly)
+_names, _exact_names = derivative_names(atomic_add), derivative_names(add_exactly)
 _adjoint_rows, _exact_adjoint_rows, _tangent_rows = _names["adjoint_rows"], _exact_names["adjoint_rows"], _names["tangent_rows"]
 
 
@@ -42,8 +43,9 @@ def _adjoint_kernel(adjoint_rows: Any) -> Any:
         chunks = (fast_end - fast_start + PIXELS - 1) // PIXELS
         for task in range(cuda.grid(1), chunks * (slow_end - slow_start), cuda.gridsize(1)):
             slow, start = slow_start + task // chunks, fast_start + task % chunks * PIXELS
+            end = start + PIXELS if start + PIXELS < fast_end else fast_end
             adjoint_rows(
-                (slow, slow + 1), 1, (start, min(start + PIXELS, fast_end)), mask, grad, grad, tables, first_pixel, leaving_pixel,
+                (slow, slow + 1), 1, (start, end), mask, grad, grad, tables, first_pixel, leaving_pixel,
                 lattice_bar, first_bar, bars, factors_bar, partials, work, keep, places, totals,
             )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from threading import Lock
 from typing import Any
 
 import numba
@@ -34,9 +35,18 @@ if SIMULATED:
         """2^e."""
         return math.ldexp(1.0, e)
 
+    _adding = Lock()
+
+    def atomic_add(array: Any, index: int, value: Any) -> None:
+        """array[index] += value, also where other threads do the same."""
+        # The simulator knows cuda.atomic in kernels alone while several threads run.
+        with _adding:
+            array[index] += value
+
     fma_single, nearest_whole_single, whole_ceiling_single = fma, nearest_whole, whole_ceiling
 
 else:
+    from numba import cuda
     from numba.cuda import libdevice
 
     def fma(x: Any, y: Any, z: Any) -> Any:
@@ -59,6 +69,10 @@ else:
     def power_of_two(e: int) -> Any:
         """2^e."""
         return libdevice.ldexp(1.0, e)
+
+    def atomic_add(array: Any, index: int, value: Any) -> None:
+        """array[index] += value, also where other threads do the same."""
+        cuda.atomic.add(array, index, value)  # type: ignore[call-arg]
 
     def fma_single(x: Any, y: Any, z: Any) -> Any:
         """The same in single precision."""

@@ -1,6 +1,6 @@
-"""How threads add to one number at once: atomically, in whatever order they come, or exactly, so that the order does not matter.
+"""Sums to which many threads add at once, in whatever order they come, without the order making a difference.
 
-Exact sums are kept as whole numbers of 2^(24 k): each addend is split, without rounding, into at most four digits, which are added
+Such sums are kept as whole numbers of 2^(24 k): each addend is split, without rounding, into at most four digits, which are added
 atomically as 64-bit integers. Integer addition does not round, so the result is the same on every run, whatever the launch.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 from numba import cuda
 
 from .compilation import device_function, kernel
-from .intrinsics import exponent_of, power_of_two
+from .intrinsics import atomic_add, exponent_of, power_of_two
 
 DIGIT = 24
 """Bits of a digit; an integer of 64 bits holds the sum of 2^39 of them."""
@@ -19,19 +19,14 @@ LARGEST = 2.0 ** (LOWEST + DIGIT * DIGITS)
 BINS = DIGITS + 1
 """The last one counts addends beyond the range, infinite or not a number."""
 
-_exponent_of, _power_of_two = device_function(exponent_of), device_function(power_of_two)
-
-
-def add_atomically(array: Any, index: int, value: float) -> None:
-    """array[index] += value, rounded in the order of arrival."""
-    cuda.atomic.add(array, index, value)
+_atomic_add, _exponent_of, _power_of_two = (device_function(one) for one in (atomic_add, exponent_of, power_of_two))
 
 
 def add_exactly(bins: Any, index: int, value: float) -> None:
     """The sum ``bins[index]`` (BINS,) += value."""
     digits = bins[index]
     if not abs(value) < LARGEST:
-        cuda.atomic.add(digits, DIGITS, 1)
+        _atomic_add(digits, DIGITS, 1)
         return
     rest = value
     while rest != 0.0:
@@ -40,7 +35,7 @@ def add_exactly(bins: Any, index: int, value: float) -> None:
             break
         unit = _power_of_two(LOWEST + DIGIT * place)
         digit = int(rest / unit)
-        cuda.atomic.add(digits, place, digit)
+        _atomic_add(digits, place, digit)
         rest -= digit * unit
 
 

@@ -18,7 +18,8 @@ WORK_ROWS = 25
 @derivative
 def chunk_end(start, end_of_row, row_index, specials):
     """Where the chunk that begins at ``start`` ends: a special pixel (its index in the image, or -1) stands alone in its chunk."""
-    end = min(start + CHUNK, end_of_row)
+    # Not with min, which some versions of numba do not compile for a GPU.
+    end = start + CHUNK if start + CHUNK < end_of_row else end_of_row
     for special in specials:
         at = special - row_index
         if start < at < end:

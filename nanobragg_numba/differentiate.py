@@ -47,8 +47,8 @@ class Kernels(Protocol):
         the first sweep behind the others, and to the structure factors (h, k, l)."""
 
     def tangent_images(self, run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> Any:
-        """Derivative images (K, slow, fast) from ``dots``, arrays (K, n), ``lattice_dot`` (2, K, steps, 9) and ``factors_dot`` (K, h, k, l),
-        which may be None."""
+        """Derivative images (K, slow, fast) from ``dots``, arrays (K, n), ``lattice_dot`` (2, K, steps, 9), and ``factors_dot``, which
+        is None or (K, h, k, l)."""
 
 
 def rendered(engine: PixelEngine, first_pixel: int | None = None, leaving_pixel: int | None = None) -> Rendered:

@@ -84,6 +84,20 @@ def rejection_parameters(mean):
 
 
 @entry
+def noise_survey(window: tuple[int, int, int, int], image: Singles2, counts: Whole1) -> None:
+    """Into ``counts``: how many pixels of ``window`` probably need an exponential (see ``draw_photons``), and how many are drawn by
+    rejection (but for nan).
+    """
+    exponentials = rejections = 0
+    for slow in range(window[2], window[3]):
+        means = image[slow, window[0] : window[1]]
+        for i in range(means.shape[0]):
+            exponentials += 1 if means[i] > np.float32(0.05) and means[i] < DIRECT_BELOW else 0
+            rejections += 1 if means[i] >= DIRECT_BELOW and means[i] <= GAUSSIAN_ABOVE else 0
+    counts[0], counts[1] = exponentials, rejections
+
+
+@entry
 def poisson_parameters(
     window: tuple[int, int, int, int], image: Singles2, vectors: bool, thresholds: Singles2, roots: Singles2, logarithms: Singles2
 ) -> None:

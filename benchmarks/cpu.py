@@ -36,6 +36,7 @@ CASES = {
     "erl rotation, 512x512": f"{ERL} -detpixels 512 -phi 20 -osc 2 -phisteps 20 -mosaic 0.2 -mosaic_domains 8",
     "start-up, 64x64": f"{CUBIC} -detpixels 64",
     "2048x2048, one step, noise": f"{CUBIC.replace(' -nonoise', '')} -detpixels 2048",
+    "2048x2048, sub-pixels by default (2x2), noise": f"{CUBIC.replace(' -nonoise', '').replace(' -oversample 1', '')} -detpixels 2048",
     "2048x2048, erl rotation of 10 steps, noise": f"{ERL.replace(' -nonoise', '')} -detpixels 2048 -pixel 0.1 -phi 20 -osc 1 -phisteps 10",
 }
 

@@ -12,7 +12,7 @@ import statistics as stats
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -23,8 +23,7 @@ from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.experiment import derive_experiment
 from nanobragg_numba.files import hkl
 from nanobragg_numba.files.output import OutputFiles
-from nanobragg_numba.integer_images import grey_levels, noisy_counts, scaled_counts
-from nanobragg_numba.noise import draw_photons
+from nanobragg_numba.integer_images import NoiseImage, grey_levels, scaled_counts
 from nanobragg_numba.random_numbers import new_state, reseed
 from nanobragg_numba.simulation import PixelEngine
 from nanobragg_numba.statistics import statistics
@@ -105,14 +104,15 @@ def _image(fluence: str) -> tuple[PixelEngine, np.ndarray]:
 def _draw(image: np.ndarray, window: tuple[int, int, int, int], offset: float, folder: str) -> None:
     state = new_state()
     reseed(state, -1)
-    photons, _ = draw_photons(image, window, state, 1)
-    _write(folder, noisy_counts(photons, window, offset, 1)[0])
+    noise = NoiseImage(image, window, state, offset, 1)
+    noise.finished.reach(len(image))
+    _write(folder, noise.rows())
 
 
-def _write(folder: str, *arrays: np.ndarray) -> None:
+def _write(folder: str, *images: Iterable[np.ndarray]) -> None:
     with OutputFiles() as files:
-        for n, array in enumerate(arrays):
-            files.write(str(Path(folder) / f"{n}.out"), [array])
+        for n, parts in enumerate(images):
+            files.write(str(Path(folder) / f"{n}.out"), parts)
         files.commit()
 
 
@@ -150,7 +150,7 @@ def parts(c: str, folder: str) -> None:
         {
             "with": reference("-nonoise"),
             "without": reference("-nonoise", "-nopgm"),
-            "ours": lambda: timed(lambda: _write(folder, grey_levels(image, window, 1.0, 1))),
+            "ours": lambda: timed(lambda: _write(folder, grey_levels(image, window, 1.0))),
         }
     )
     _print("pgm image", got["with"] - got["without"], got["ours"])
@@ -158,7 +158,7 @@ def parts(c: str, folder: str) -> None:
     got = medians(
         {
             "all": reference("-nonoise", "-nopgm", "-roi", "0", "0", "0", "0"),
-            "ours": lambda: timed(lambda: _write(folder, image, scaled_counts(image, window, 1.0, 40.0, 1))),
+            "ours": lambda: timed(lambda: _write(folder, [image], scaled_counts(image, window, 1.0, 40.0))),
         }
     )
     _print("float and integer image (C: start of the program included)", got["all"], got["ours"])

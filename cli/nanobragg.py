@@ -156,7 +156,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
 
     from . import report
     from .quirks import notes
-    from .write_images import write_images
+    from .write_images import NoiseFile, write_images
 
     noise_seed = generator_seed(line.outputs.noise_seed)
     # Before anything is printed: it may find no GPU, or too little memory there.
@@ -168,19 +168,27 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     say(report.before_run(line, experiment, _write_dump(line)))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
-    _compute(line, engine)
+    reseed(experiment.random_state, noise_seed)
+    noise = NoiseFile(line, engine, files) if line.outputs.noise else None
+    try:
+        _compute(line, engine, noise)
+    except BaseException:
+        if noise is not None:
+            noise.finished.abandon()
+        raise
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
-    reseed(experiment.random_state, noise_seed)
-    write_images(line, engine, files, say)
+    write_images(line, engine, files, noise, say)
     if own.png is not None:
         from nanobragg_numba.files import preview
 
         files.write(own.png, [preview.png(engine.image)])
 
 
-def _compute(line: CommandLine, engine: Any) -> None:
+def _compute(line: CommandLine, engine: Any, noise: Any) -> None:
     """Compute the image, with the reference's lines on standard output and a bar on standard error if it takes long."""
+    import numpy as np
+
     from . import report
     from .printout import Printout
     from .progress_bar import ProgressBar
@@ -191,6 +199,8 @@ def _compute(line: CommandLine, engine: Any) -> None:
     rows = max(engine.window[3] - engine.window[2], 0)
     with ProgressBar(rows) as bar:
         for block in engine.blocks():
+            if noise is not None:
+                noise.finished.reach(block.slow_end)
             text = ""
             computed = block.computed
             event = block.out_of_table
@@ -199,7 +209,7 @@ def _compute(line: CommandLine, engine: Any) -> None:
                 text = printout.lines(engine, block, None if event is None else report.out_of_table(event))
             else:
                 before = computed.size if event is None else event.pixel - block.slow_start * computed.shape[1]
-                stretches = [int(computed.ravel()[:before].sum()), int(computed.ravel()[before:].sum())]
+                stretches = [int(np.count_nonzero(part)) for part in np.split(computed.ravel(), [before])]
                 lines = [progress.lines(pixels) if outputs.progress else "" for pixels in stretches]
                 text = lines[0] + ("" if event is None else report.out_of_table(event)) + lines[1]
             if text:

@@ -1,23 +1,24 @@
 """The four images of a run, and the lines that the reference prints about them."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+import numpy as np
 
 from nanobragg_numba.angles import RTD
-from nanobragg_numba.background import Background
 from nanobragg_numba.c_text import c_format
 from nanobragg_numba.command_line import CommandLine
 from nanobragg_numba.experiment import Experiment
 from nanobragg_numba.files import pgm, smv
-from nanobragg_numba.files.output import OutputFiles
-from nanobragg_numba.integer_images import grey_levels, noisy_counts, scaled_counts
-from nanobragg_numba.noise import draw_photons
+from nanobragg_numba.files.output import Chunk, OutputFiles, is_written_directly
+from nanobragg_numba.integer_images import NoiseImage, grey_levels, scaled_counts
+from nanobragg_numba.simulation import PixelEngine
 from nanobragg_numba.statistics import Statistics, statistics
 
 from . import report
 
 PIXELS_WITHOUT_THREADS = 1 << 16
-"""A thread would hardly have started before so many are converted."""
+"""A thread would hardly have started before so many are drawn or converted."""
 
 
 def smv_geometry(x: Experiment) -> smv.SmvGeometry:
@@ -39,16 +40,50 @@ def _brightest(stats: Statistics, x: Experiment) -> tuple[float, float]:
     return tuple(d.subpixel_size * (pixel * d.oversample + last) + d.subpixel_size / 2.0 for pixel in (fast, slow))  # type: ignore[return-value]
 
 
-def write_images(line: CommandLine, engine: Any, files: OutputFiles, say: Callable[[str], None]) -> None:
-    """Write the images of a finished engine and report on them; the random state must be seeded for the noise.
+def _chunks(header: bytes, rows: Iterator[np.ndarray], at_once: bool) -> Iterable[Chunk]:
+    """A file's content in its byte order; ``at_once``: made now."""
+    chunks: Iterator[Chunk] = chain([header], (part.astype(part.dtype.newbyteorder("<"), copy=False) for part in rows))
+    return list(chunks) if at_once else chunks
 
-    The noise, serial by nature, is drawn while the other images are made and written.
+
+class NoiseFile:
+    """The image with noise, whose pixels must be drawn one after the other: in the background, if there are two threads, while
+    the pixels are computed and the other images are made and written.
+
+    The random state must be seeded.
     """
+
+    def __init__(self, line: CommandLine, engine: PixelEngine, files: OutputFiles):
+        self._path, self._files = line.outputs.noise_file, files
+        self._small = engine.image.size <= PIXELS_WITHOUT_THREADS
+        self._direct = is_written_directly(self._path)
+        threads = 1 if self._small else engine.threads
+        self._image = NoiseImage(engine.image, engine.window, engine.experiment.random_state, line.outputs.adc_offset, threads)
+        self._header = smv.header(smv_geometry(engine.experiment), 0.0)
+        self.finished = self._image.finished
+        """To be told of finished rows, or that there will be no more."""
+        self._wait = self._begin() if threads > 1 and not self._direct else None
+
+    def _begin(self) -> Callable[[], None]:
+        return self._files.write(self._path, _chunks(self._header, self._image.rows(), self._small))
+
+    def finish(self, say: Callable[[str], None]) -> None:
+        """Wait for the rest of the file, or make it now, and report on it; all rows must be finished."""
+        kept = _chunks(self._header, self._image.rows(), True) if self._direct else ()
+        if not self._direct:
+            (self._wait or self._begin())()
+        say(c_format("%.0f", self._image.total) + f" photons on noise image ({self._image.overloads} overloads)\n")
+        say(f"writing {self._path} as 2-byte integers\n")
+        if self._direct:
+            self._files.write(self._path, kept)
+
+
+def write_images(line: CommandLine, engine: PixelEngine, files: OutputFiles, noise: NoiseFile | None, say: Callable[[str], None]) -> None:
+    """Write the images of a finished engine and report on them."""
     x, image, window, outputs = engine.experiment, engine.image, engine.window, line.outputs
-    threads = engine.threads if image.size > PIXELS_WITHOUT_THREADS else 0
-    noise = None
-    if outputs.noise and threads > 1:
-        noise = Background(lambda: draw_photons(image, window, x.random_state, threads))
+    small = image.size <= PIXELS_WITHOUT_THREADS
+    if noise is not None:
+        noise.finished.reach(len(image))
     say(report.after_run(engine.printed_solid_angle(), x.steps))
     say(f"writing {outputs.float_file} as {image.size} 4-byte floats\n")
     files.write(outputs.float_file, [image.astype("<f4", copy=False)])
@@ -58,21 +93,16 @@ def write_images(line: CommandLine, engine: Any, files: OutputFiles, say: Callab
     if int_scale <= 0.0:
         int_scale = 55000.0 / stats.maximum if stats.maximum > 0.0 else 1.0
     say(report.statistics_lines(stats, _brightest(stats, x), int_scale))
-    geometry = smv_geometry(x)
     say(f"writing {outputs.int_file} as 2-byte integers\n")
-    counts = scaled_counts(image, window, int_scale, outputs.adc_offset, threads)
-    files.write(outputs.int_file, [smv.header(geometry, -0.0), counts.astype("<u2", copy=False)])
+    counts = scaled_counts(image, window, int_scale, outputs.adc_offset)
+    files.write(outputs.int_file, _chunks(smv.header(smv_geometry(x), -0.0), counts, small))
 
     if outputs.write_pgm:
         pgm_scale = outputs.pgm_scale
         if pgm_scale <= 0.0:
             pgm_scale = 250.0 / (5.0 * stats.rmsd) if stats.rmsd > 0.0 else int_scale
         say(c_format("pgm_scale = %g\n", pgm_scale) + f"writing {outputs.pgm_file} as 1-byte integers\n")
-        levels = grey_levels(image, window, pgm_scale, threads)
-        files.write(outputs.pgm_file, [pgm.header(x.geometry.fast_pixels, x.geometry.slow_pixels, pgm_scale), levels])
-    if outputs.noise:
-        photons, total = draw_photons(image, window, x.random_state, threads) if noise is None else noise.result()
-        noisy, overloads = noisy_counts(photons, window, outputs.adc_offset, threads)
-        say(c_format("%.0f", total) + f" photons on noise image ({overloads} overloads)\n")
-        say(f"writing {outputs.noise_file} as 2-byte integers\n")
-        files.write(outputs.noise_file, [smv.header(geometry, 0.0), noisy.astype("<u2", copy=False)])
+        header = pgm.header(x.geometry.fast_pixels, x.geometry.slow_pixels, pgm_scale)
+        files.write(outputs.pgm_file, _chunks(header, grey_levels(image, window, pgm_scale), small))
+    if noise is not None:
+        noise.finish(say)

@@ -1,7 +1,8 @@
 """Work in a thread beside the main one."""
 
+import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,3 +30,34 @@ class Background(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._results[0]
+
+
+def made_ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The items, made in a thread of its own.
+
+    The next but ``count`` is not begun before the caller asks for the one behind this: so many buffers, used in turn, are enough.
+    """
+    free = threading.Semaphore(count)
+    made: queue.SimpleQueue[tuple[T] | BaseException] = queue.SimpleQueue()
+    wanted = True
+
+    def make() -> None:
+        try:
+            while True:
+                free.acquire()
+                if not wanted:
+                    return
+                made.put((next(items),))
+        except BaseException as error:
+            made.put(error)
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while not isinstance(item := made.get(), BaseException):
+            yield item[0]
+            free.release()
+        if not isinstance(item, StopIteration):
+            raise item
+    finally:
+        wanted = False
+        free.release()

@@ -18,13 +18,23 @@ def image_sums(image: Singles2, window: tuple[int, int, int, int], mask: Flags2,
     total = squares = 0.0
     count = 0
     for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            if mask[slow, fast]:
-                value = image[slow, fast]
-                if value > maximum:
-                    maximum, at = np.float64(value), slow * image.shape[1] + fast
-                total += value
-                squares += np.float64(np.float32(value * value))
+        values, seen = image[slow, window[0] : window[1]], mask[slow, window[0] : window[1]]
+        special = 0
+        for i in range(values.shape[0]):
+            special += 1 if not seen[i] or values[i] > maximum else 0
+        if special == 0:
+            # Each addition waits for the one before: nothing else may stand between them.
+            for i in range(values.shape[0]):
+                total += values[i]
+                squares += np.float64(np.float32(values[i] * values[i]))
+            count += values.shape[0]
+            continue
+        for i in range(values.shape[0]):
+            if seen[i]:
+                if values[i] > maximum:
+                    maximum, at = np.float64(values[i]), slow * image.shape[1] + window[0] + i
+                total += values[i]
+                squares += np.float64(np.float32(values[i] * values[i]))
                 count += 1
     sums[0], sums[1], sums[2] = maximum, total, squares
     counts[0], counts[1] = at, count
@@ -35,8 +45,9 @@ def squared_deviations(image: Singles2, window: tuple[int, int, int, int], mean:
     """Into ``result[0]``: the sum of the squared deviations from ``mean``."""
     squares = 0.0
     for slow in range(window[2], window[3]):
-        for fast in range(window[0], window[1]):
-            difference = np.float64(image[slow, fast]) - mean
+        values = image[slow, window[0] : window[1]]
+        for i in range(values.shape[0]):
+            difference = np.float64(values[i]) - mean
             squares += difference * difference
     result[0] = squares
 

@@ -1,15 +1,16 @@
 """Photon-counting noise, serial as in the reference: each pixel's deviates follow the last pixel's.
 
-The generator's stream does not depend on the image, so one thread makes it while another one spends it.
+The generator's stream does not depend on the image, and what a pixel's mean asks for does not depend on the stream: other
+threads make both while one spends them.
 """
 
-import queue
-import threading
+from collections.abc import Iterable, Iterator
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
 
-from .background import Background
+from .background import made_ahead
 from .random_numbers import RandomState, new_state, reseed
 from .stored_code import run
 from .target import has_fused_multiply_add, has_known_libm
@@ -21,97 +22,149 @@ LEAST_PIECE, LARGEST_PIECE = 1 << 12, 1 << 17
 ROOM = 512
 """Places before a piece's deviates."""
 SHARE_TO_PREPARE = 0.25
-"""From this share of pixels on what few pixels need is worked out for all, in vectors and threads."""
+"""From this share of a block's pixels on what few pixels need is worked out for all, in vectors and ahead."""
 PIXELS_OF_BLOCK = 1 << 16
-SAMPLED_ROWS = 64
-"""The share is found on about so many rows."""
 LARGEST_TABLE = 1 << 17
 
 
-class _Piece(NamedTuple):
-    """Deviates, with room before them for those left over from the piece before."""
-
+class _Deviates(NamedTuple):
     uniforms: np.ndarray
     tangents: np.ndarray
+    """As many, or none."""
+
+
+NO_DEVIATES = _Deviates(np.empty(0, np.float32), np.empty(0, np.float32))
 
 
 class _Stream:
-    """The generator's deviates, piece after piece of ``size``; with ``ahead`` made in a thread of its own."""
+    """The generator's deviates, piece after piece of ``size``; with ``ahead`` made in a thread of its own.
 
-    def __init__(self, state: RandomState, tangents: bool, vectors: bool, size: int, ahead: bool):
-        self._state, self._tangents, self._vectors = state, tangents, vectors
-        self._free: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
-        self._made: queue.SimpleQueue[_Piece | BaseException] = queue.SimpleQueue()
-        for _ in range(4 if ahead else 1):
-            self._free.put(_Piece(np.empty(ROOM + size, np.float32), np.empty(ROOM + size if tangents else 0, np.float32)))
-        self._ahead = ahead
-        if ahead:
-            threading.Thread(target=self._make_ahead, daemon=True).start()
+    ``tangents``: whether they are made along; may change at any time.
+    """
 
-    def _make(self, piece: _Piece) -> None:
-        uniforms, tangents = piece.uniforms[ROOM:], piece.tangents[ROOM:]
-        run("uniform_deviates", self._state, uniforms)
-        if self._tangents:
-            run("tangents", uniforms, self._vectors, tangents)
-        self._made.put(piece)
+    def __init__(self, state: RandomState, size: int, tangents: bool, vectors: bool, ahead: bool):
+        self.tangents = tangents
+        self._state, self._size, self._vectors = state, size, vectors
+        count = 4 if ahead else 1
+        self._pieces = made_ahead(self._made(count), count) if ahead else self._made(count)
 
-    def _make_ahead(self) -> None:
-        try:
-            while (piece := self._free.get()) is not None:
-                self._make(piece)
-        except BaseException as error:
-            self._made.put(error)
+    def _made(self, count: int) -> Iterator[_Deviates]:
+        buffers = [_Deviates(*(np.empty(ROOM + self._size, np.float32) for _ in range(2))) for _ in range(count)]
+        for piece in cycle(buffers):
+            uniforms = piece.uniforms[ROOM:]
+            run("uniform_deviates", self._state, uniforms)
+            tangents = self.tangents
+            if tangents:
+                run("tangents", uniforms, self._vectors, piece.tangents[ROOM:])
+            yield piece if tangents else _Deviates(piece.uniforms, NO_DEVIATES.tangents)
 
-    def next(self, rest: _Piece) -> tuple[_Piece, _Piece]:
-        """The following piece, to be given back, and its deviates behind those of ``rest``."""
-        if not self._ahead:
-            piece = self._free.get()
-            assert piece is not None
-            self._make(piece)
-        made = self._made.get()
-        if isinstance(made, BaseException):
-            raise made
+    def next(self, rest: _Deviates) -> _Deviates:
+        """The deviates of the following piece behind those of ``rest``; those of the piece before are overwritten."""
+        made = next(self._pieces)
         left = len(rest.uniforms)
+        if len(made.tangents) == 0:
+            rest = _Deviates(rest.uniforms, NO_DEVIATES.tangents)
+        elif len(rest.tangents) < left:
+            rest = _Deviates(rest.uniforms, np.empty_like(rest.uniforms))
+            run("tangents", rest.uniforms, self._vectors, rest.tangents)
         if left > ROOM:
-            return made, _Piece(*(np.concatenate((before, values[ROOM:])) for before, values in zip(rest, made, strict=True)))
+            return _Deviates(*(np.concatenate((before, values[ROOM:])) for before, values in zip(rest, made, strict=True)))
         for before, values in zip(rest, made, strict=True):
-            values[ROOM - left : ROOM] = before
-        return made, _Piece(*(values[ROOM - left :] for values in made))
-
-    def give_back(self, piece: _Piece) -> None:
-        """The piece may be overwritten."""
-        self._free.put(piece)
-
-    def end(self) -> None:
-        """Make no more."""
-        self._free.put(None)
+            values[ROOM - left : ROOM][: len(before)] = before
+        return _Deviates(*(values[ROOM - left :] for values in made))
 
 
-class _Parameters:
-    """What the pixels of a block of rows need (see ``poisson_parameters``), with ``ahead`` made while the block before is drawn."""
+class _Block(NamedTuple):
+    """Rows of the image, and what their pixels need."""
 
-    def __init__(self, image: np.ndarray, blocks: list[Window], vectors: bool, ahead: bool):
-        self._image, self._blocks, self._vectors, self._ahead = image, iter(blocks), vectors, ahead
-        fast_start, fast_end, slow_start, slow_end = blocks[0]
-        shape = slow_end - slow_start, fast_end - fast_start
-        self._arrays = [[np.empty(shape, np.float32) for _ in range(3)] for _ in range(2)]
-        self._next = Background(self._make) if ahead else None
+    image: np.ndarray
+    """(rows, fast)."""
+    window: Window
+    """Within these rows."""
+    parameters: list[np.ndarray]
+    """See ``poisson_parameters``; empty where few pixels need any."""
+    drawn_by_rejection: int
+    """Pixels."""
 
-    def _make(self) -> list[np.ndarray]:
-        arrays = self._arrays[0]
-        self._arrays.reverse()
-        block = next(self._blocks, None)
-        if block is not None:
-            run("poisson_parameters", block, self._image, self._vectors, *arrays)
-        return arrays
 
-    def next(self) -> list[np.ndarray]:
-        """Those of the next block; those of the block before are overwritten."""
-        if self._next is None:
-            return self._make()
-        arrays = self._next.result()
-        self._next = Background(self._make)
-        return arrays
+def _blocks(image: np.ndarray, window: Window, row_ends: Iterable[int], vectors: bool) -> Iterator[_Block]:
+    """The blocks between the rows that ``row_ends`` names; two at a time can be in use."""
+    fast_start, fast_end, slow, slow_end = window
+    shape = max(min(_rows_of_block(window), slow_end - slow), 0), max(fast_end - fast_start, 0)
+    nothing = [np.empty((0, 0), np.float32)] * 3
+    buffers = [[np.empty(shape, np.float32) for _ in range(3)] for _ in range(2)]
+    for end, parameters in zip(row_ends, cycle(buffers), strict=False):
+        rows, inside = image[slow:end], (fast_start, fast_end, 0, end - slow)
+        counts = np.zeros(2, np.int64)
+        run("noise_survey", inside, rows, counts)
+        prepared = counts.sum() > SHARE_TO_PREPARE * shape[1] * len(rows)
+        if prepared:
+            run("poisson_parameters", inside, rows, vectors, *parameters)
+        yield _Block(rows, inside, parameters if prepared else nothing, int(counts[1]))
+        slow = end
+
+
+def _rows_of_block(window: Window) -> int:
+    return max(PIXELS_OF_BLOCK // max(window[1] - window[0], 1), 1)
+
+
+def row_ends(window: Window) -> Iterator[int]:
+    """The rows behind the blocks in which the photons of ``window`` are drawn; none for a window without pixels."""
+    if window[1] > window[0]:
+        rows = _rows_of_block(window)
+        yield from (min(slow + rows, window[3]) for slow in range(window[2], window[3], rows))
+
+
+class PhotonDraw:
+    """Draws the photons of a float32 image (slow, fast) inside ``window``, row after row; ``state`` is used up.
+
+    ``total``: the sum of all drawn so far. With 2 threads or more, more than one are used.
+    """
+
+    def __init__(self, image: np.ndarray, window: Window, state: RandomState, threads: int):
+        self._image, self._window, self._state, self._ahead = image, window, state, threads > 1
+        self._total = np.zeros(1)
+
+    @property
+    def total(self) -> float:
+        """Sum of the photons drawn so far."""
+        return float(self._total[0])
+
+    def blocks(self, ends: Iterable[int]) -> Iterator[np.ndarray]:
+        """Photons (rows, fast), float32, zero outside the window, of the rows up to the next of ``ends`` (see ``row_ends``).
+
+        An end is taken from ``ends`` before its rows are read, perhaps in another thread. Two results can be in use at a time.
+        """
+        vectors = has_fused_multiply_add() and has_known_libm()
+        blocks = _blocks(self._image, self._window, ends, vectors)
+        blocks = made_ahead(blocks, 2) if self._ahead else blocks
+        fast_start, fast_end, slow_start, slow_end = self._window
+        shape = max(min(_rows_of_block(self._window), slow_end - slow_start), 0), self._image.shape[1]
+        size = min(max(2 * (fast_end - fast_start) * (slow_end - slow_start), LEAST_PIECE), LARGEST_PIECE)
+        buffers = cycle([np.zeros(shape, np.float32) for _ in range(2)])
+        factorials, rejections = np.empty(0, np.float32), 0
+        stream, deviates, places = None, NO_DEVIATES, np.zeros(2, np.int64)
+        for block in blocks:
+            pixels = (block.window[1] - block.window[0]) * block.window[3]
+            many = block.drawn_by_rejection > SHARE_TO_PREPARE * pixels
+            stream = stream or _Stream(self._state, size, many, vectors, self._ahead)
+            stream.tangents = many
+            rejections += block.drawn_by_rejection
+            # No more than these pixels could use; a nan, last, counts for nothing.
+            usual = min(rejections, LARGEST_TABLE, 2 * float(block.image.max()) + 100) if rejections > len(factorials) else 0
+            if usual > len(factorials):
+                factorials = np.empty(min(max(int(usual), 2 * len(factorials)), LARGEST_TABLE), np.float32)
+                run("log_factorials", factorials)
+            photons = next(buffers)[: len(block.image)]
+            places[0] = 0
+            while True:
+                arrays = *block.parameters, factorials, *deviates, self._state, photons, self._total, places
+                run("draw_photons", block.image, block.window, *arrays)
+                if places[0] == pixels:
+                    break
+                deviates = stream.next(_Deviates(*(values[places[1] :].copy() for values in deviates)))
+                places[1] = 0
+            yield photons
 
 
 def draw_photons(image: np.ndarray, window: Window, state: RandomState, threads: int | None = None) -> tuple[np.ndarray, float]:
@@ -119,43 +172,13 @@ def draw_photons(image: np.ndarray, window: Window, state: RandomState, threads:
 
     With 2 threads or more, more than one are used.
     """
-    ahead = (most_threads() if threads is None else threads) > 1
     photons = np.zeros(image.shape, np.float32)
-    fast_start, fast_end, slow_start, slow_end = window
-    seen = image[slow_start:slow_end, fast_start:fast_end]
-    if seen.size == 0:
-        return photons, 0.0
-    brightest = float(seen.max())
-    sample = seen[:: max(seen.shape[0] // SAMPLED_ROWS, 1)]
-    vectors = has_fused_multiply_add() and has_known_libm()
-    rows = max(PIXELS_OF_BLOCK // seen.shape[1], 1)
-    blocks = [(fast_start, fast_end, slow, min(slow + rows, slow_end)) for slow in range(slow_start, slow_end, rows)]
-    prepared = _Parameters(image, blocks, vectors, ahead) if (sample > 0.05).mean() > SHARE_TO_PREPARE else None
-    parameters = [np.empty((0, 0), np.float32)] * 3
-    # For a nan, which is drawn like a bright pixel, none are tabulated.
-    usual = int(min(2 * brightest + 100, LARGEST_TABLE)) if brightest >= 12.0 else 0
-    factorials = np.empty(min(usual, seen.size), np.float32)
-    run("log_factorials", factorials)
-    total, places = np.zeros(1), np.zeros(2, np.int64)
-    many_tangents = bool((sample >= 12.0).mean() > SHARE_TO_PREPARE)
-    stream = _Stream(state, many_tangents, vectors, min(max(2 * seen.size, LEAST_PIECE), LARGEST_PIECE), ahead)
-    try:
-        piece, deviates = stream.next(_Piece(*(np.empty(0, np.float32) for _ in range(2))))
-        for block in blocks:
-            parameters = parameters if prepared is None else prepared.next()
-            pixels = (block[1] - block[0]) * (block[3] - block[2])
-            places[0] = 0
-            while True:
-                run("draw_photons", image, block, *parameters, factorials, *deviates, state, photons, total, places)
-                if places[0] == pixels:
-                    break
-                rest = _Piece(*(values[places[1] :].copy() for values in deviates))
-                stream.give_back(piece)
-                piece, deviates = stream.next(rest)
-                places[1] = 0
-    finally:
-        stream.end()
-    return photons, float(total[0])
+    draw = PhotonDraw(image, window, state, most_threads() if threads is None else threads)
+    slow = window[2]
+    for drawn in draw.blocks(row_ends(window)):
+        photons[slow : slow + len(drawn)] = drawn
+        slow += len(drawn)
+    return photons, draw.total
 
 
 def poisson_image(image: np.ndarray, seed: int) -> np.ndarray:

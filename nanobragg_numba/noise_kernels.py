@@ -23,6 +23,12 @@ the rounding to single precision, libm is asked."""
 
 
 @inlined
+def place(n):
+    """An index that is not negative: the compiler need not provide for places counted from the end."""
+    return np.uint64(n)
+
+
+@inlined
 def log_gamma(single):
     """Natural logarithm of the gamma function (Lanczos), float32 in and out."""
     x = np.float64(single)
@@ -84,6 +90,20 @@ def rejection_parameters(mean):
 
 
 @entry
+def noise_survey(window: tuple[int, int, int, int], image: Singles2, counts: Whole1) -> None:
+    """Into ``counts``: how many pixels of ``window`` probably need an exponential (see ``draw_photons``), and how many are drawn by
+    rejection (but for nan).
+    """
+    exponentials = rejections = 0
+    for slow in range(window[2], window[3]):
+        means = image[slow, window[0] : window[1]]
+        for i in range(means.shape[0]):
+            exponentials += 1 if means[i] > np.float32(0.05) and means[i] < DIRECT_BELOW else 0
+            rejections += 1 if means[i] >= DIRECT_BELOW and means[i] <= GAUSSIAN_ABOVE else 0
+    counts[0], counts[1] = exponentials, rejections
+
+
+@entry
 def poisson_parameters(
     window: tuple[int, int, int, int], image: Singles2, vectors: bool, thresholds: Singles2, roots: Singles2, logarithms: Singles2
 ) -> None:
@@ -131,30 +151,32 @@ def draw_photons(
     column = pixel - row * width
     sum_of_all = total[0]
     while pixel < pixels:
-        mean = image[window[2] + row, window[0] + column]
+        slow, fast = place(window[2] + row), place(window[0] + column)
+        mean = image[slow, fast]
         first = at
         count = np.float32(0.0)
         if at >= last:
             break
         if mean < DIRECT_BELOW:
             # exp(-m) >= 1 - m: no photon, and no exponential needed to know.
-            if uniforms[at] <= np.float32(1.0) - mean - NEARLY_ONE_MINUS:
+            if uniforms[place(at)] <= np.float32(1.0) - mean - NEARLY_ONE_MINUS:
                 at += 1
             else:
-                threshold = thresholds[row, column] if prepared else direct_threshold(mean)
+                threshold = thresholds[place(row), place(column)] if prepared else direct_threshold(mean)
                 count, at = direct(threshold, uniforms, at)
         elif mean > GAUSSIAN_ABOVE:
             count, at = bright(mean, uniforms, at, state)
         else:
             if prepared:
-                root, logarithm, g = roots[row, column], logarithms[row, column], thresholds[row, column]
+                i, j = place(row), place(column)
+                root, logarithm, g = roots[i, j], logarithms[i, j], thresholds[i, j]
             else:
                 root, logarithm, g = rejection_parameters(mean)
             count, at = rejection(mean, root, logarithm, g, factorials, uniforms, tangents, at)
         if at > last:
             at = first
             break
-        photons[window[2] + row, window[0] + column] = count
+        photons[slow, fast] = count
         sum_of_all += np.float64(count)
         pixel += 1
         column += 1
@@ -173,7 +195,7 @@ def direct(threshold, uniforms, at):
     product = np.float32(1.0)
     while at < last:
         count += np.float32(1.0)
-        product *= uniforms[at]
+        product *= uniforms[place(at)]
         at += 1
         if not product > threshold:
             return count, at
@@ -185,20 +207,20 @@ def rejection(mean, root, logarithm, g, factorials, uniforms, tangents, at):
     """A Poisson deviate by rejection from a Lorentzian, and the next deviate's place, beyond the end if they ran out."""
     last = uniforms.shape[0]
     while at + 1 < last:
-        y = tangents[at] if tangents.shape[0] > 0 else np.float32(math.tan(math.pi * np.float64(uniforms[at])))
+        y = tangents[place(at)] if tangents.shape[0] > 0 else np.float32(math.tan(math.pi * np.float64(uniforms[place(at)])))
         at += 1
         count = np.float32(root * y + mean)
         if count < np.float32(0.0):
             continue
         count = np.float32(math.floor(np.float64(count))) if count == count else count
         if count < factorials.shape[0]:
-            log_factorial = factorials[np.uint64(np.int64(count))]
+            log_factorial = factorials[place(np.int64(count))]
         else:
             log_factorial = log_gamma(np.float32(np.float64(count) + 1.0))
         exponent = np.float32(np.float32(count * logarithm) - log_factorial) - g
         ratio = np.float32(0.9 * (1.0 + np.float64(np.float32(y * y))) * math.exp(np.float64(exponent)))
         at += 1
-        if not uniforms[at - 1] > ratio:
+        if not uniforms[place(at - 1)] > ratio:
             return count, at
     return np.float32(0.0), last + 1
 
@@ -211,8 +233,8 @@ def bright(mean, uniforms, at, state):
         state.flags[0] = 0
         return np.float32(wide + math.sqrt(wide) * np.float64(state.floats[0])), at
     while at + 1 < uniforms.shape[0]:
-        v1 = np.float32(2.0 * uniforms[at] - 1.0)
-        v2 = np.float32(2.0 * uniforms[at + 1] - 1.0)
+        v1 = np.float32(2.0 * uniforms[place(at)] - 1.0)
+        v2 = np.float32(2.0 * uniforms[place(at + 1)] - 1.0)
         at += 2
         square = np.float32(v1 * v1 + v2 * v2)
         if not (square >= np.float32(1.0) or square == np.float32(0.0)):

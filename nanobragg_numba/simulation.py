@@ -20,6 +20,8 @@ from .tables import PixelRecord, Tables
 from .threads import most_threads
 
 SECONDS_PER_BLOCK = 0.2
+SECONDS_OF_EARLY_BLOCK, SHARE_OF_BLOCK = 0.008, 0.15
+"""Early blocks, for whoever goes on from finished rows, take less, at most so much of the time spent so far."""
 STEPS_OF_FIRST_BLOCK = 1_000_000
 STEPS_WITHOUT_THREADS = 100_000
 """A thread would not have started before these are done."""
@@ -141,6 +143,7 @@ class PixelEngine:
             compute, first_steps = self._compute_on_gpu, STEPS_OF_FIRST_GPU_BLOCK
         _, _, slow, slow_end = self.window
         rows = max(2 * self.threads, first_steps // (self.experiment.steps * self.image.shape[1]))
+        spent = 0.0
         while slow < slow_end:
             end = min(slow + rows, slow_end)
             started = perf_counter()
@@ -148,8 +151,12 @@ class PixelEngine:
             steps = (end - slow) * self.image.shape[1] * self.experiment.steps
             compute(slow, end, self.threads if steps > STEPS_WITHOUT_THREADS else 0)
             elapsed = perf_counter() - started
+            spent += elapsed
+            wanted = SECONDS_PER_BLOCK
+            if self._gpu is None:
+                wanted = min(wanted, max(SHARE_OF_BLOCK * spent, SECONDS_OF_EARLY_BLOCK))
             yield Block(slow, end, self.computed[slow:end], self.out_of_table if before is None else None)
-            rows = max(self.threads, min(4 * rows, int(rows * SECONDS_PER_BLOCK / max(elapsed, 1e-4))))
+            rows = max(self.threads, min(4 * rows, int(rows * wanted / max(elapsed, 1e-4))))
             slow = end
         self.solid_angle_sum = float(self._omega_sums.sum())
 
@@ -237,7 +244,7 @@ class PixelEngine:
         is worked out.
         """
         detector = self.experiment.tables.detector
-        terms = int(self.computed.sum()) * detector.layers * detector.oversample**2
+        terms = np.count_nonzero(self.computed) * detector.layers * detector.oversample**2
         spread = 2.0 * (terms + 1) * 2.0**-53
         total, steps = self.solid_angle_sum, self.experiment.steps
         possible = (total * (1 - spread), total, total * (1 + spread))

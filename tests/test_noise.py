@@ -1,11 +1,17 @@
 """The noise against a plain twin of the reference's generator, deviate by deviate."""
 
 import math
+import threading
+import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from nanobragg_numba import noise
+from nanobragg_numba.background import made_ahead
+from nanobragg_numba.finished_rows import AbandonedError
+from nanobragg_numba.integer_images import NoiseImage, noisy_counts
 from nanobragg_numba.noise import draw_photons, poisson_image
 from nanobragg_numba.random_numbers import new_state, reseed
 from nanobragg_numba.stored_code import run
@@ -171,3 +177,61 @@ def test_tangents_and_thresholds_are_libm_s():
 
 def test_poisson_image_is_double_precision():
     assert poisson_image(means(), 3).dtype == np.float64
+
+
+def noise_rows(image, window, threads, ends):
+    """The noise image, while the float image's rows are finished one stretch after the other; and its maker."""
+    state = new_state()
+    reseed(state, -5)
+    making = np.full_like(image, 1e30)
+    noisy = NoiseImage(making, window, state, 40.0, threads)
+
+    def finish():
+        for start, end in pairwise(ends):
+            time.sleep(0.01)
+            making[start:end] = image[start:end]
+            noisy.finished.reach(end)
+
+    threading.Thread(target=finish).start()
+    return np.concatenate(list(noisy.rows())), noisy
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("window", [(0, 40, 0, 30), (2, 37, 3, 29), (5, 5, 0, 30), (4, 3, 7, 2)])
+def test_noise_follows_the_rows_as_they_are_finished(window, threads, monkeypatch):
+    monkeypatch.setattr(noise, "PIXELS_OF_BLOCK", 100)
+    rows, noisy = noise_rows(means(), window, threads, [0, 1, 8, 9, 30])
+    photons, total = drawn(means(), -5, window, 1)
+    expected, overloads = noisy_counts(photons, window, 40.0)
+    assert np.array_equal(rows, expected)
+    assert (noisy.total, noisy.overloads) == (total, overloads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_noise_gives_up_where_no_rows_follow(threads, monkeypatch):
+    monkeypatch.setattr(noise, "PIXELS_OF_BLOCK", 100)
+    noisy = NoiseImage(means(), (0, 40, 0, 30), new_state(), 40.0, threads)
+    noisy.finished.reach(10)
+    rows = noisy.rows()
+    next(rows)
+    noisy.finished.abandon()
+    with pytest.raises(AbandonedError):
+        list(rows)
+
+
+def test_what_is_made_ahead_keeps_order_room_and_errors():
+    begun = []
+
+    def items():
+        for n in range(6):
+            begun.append(n)
+            yield n
+        raise ValueError("made ahead")
+
+    seen = []
+    with pytest.raises(ValueError, match="made ahead"):
+        for n in made_ahead(items(), 2):
+            time.sleep(0.005)
+            assert begun[-1] <= n + 1
+            seen.append(n)
+    assert seen == list(range(6))

@@ -79,7 +79,7 @@ def test_a_damaged_file_is_compiled_anew(other_file, damage):
         path.mkdir()
     elif damage != "missing":
         path.write_bytes(contents[damage])
-    counts, overloads = noisy_counts(np.array([[7.0, 1e9]], np.float32), (0, 2, 0, 1), 10.0, 1)
+    counts, overloads = noisy_counts(np.array([[7.0, 1e9]], np.float32), (0, 2, 0, 1), 10.0)
     assert counts.tolist() == [[17, 65535]] and overloads == 1
     assert compilations == [1]
     if damage != "folder":

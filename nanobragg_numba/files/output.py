@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +20,7 @@ class OutputFiles:
     """The files of one run. Nothing is replaced before ``commit``; leaving the ``with`` block without it removes all traces.
 
     Large files are written in the background. What is not a regular file (/dev/null, a pipe) is written directly. Raises
-    InputError naming the file where the disk refuses, at once or in ``commit``.
+    InputError naming the file where the disk refuses, at once, when its end is waited for, or in ``commit``.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,8 @@ class OutputFiles:
         for writing in self._writing:
             try:
                 writing.result()
-            except InputError:
+            except Exception:
+                # What went wrong first is being told already.
                 pass
         for temporary, _ in self._pending:
             try:
@@ -43,22 +44,26 @@ class OutputFiles:
                 pass
         self._pending = []
 
-    def write(self, path: str, chunks: Iterable[Chunk]) -> None:
-        """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``."""
-        # What lies under /dev is a device even where it leads to a file, and /dev/stdout may lead to no path at all.
-        direct = path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path))
-        if direct:
+    def write(self, path: str, chunks: Iterable[Chunk]) -> Callable[[], None]:
+        """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``; an iterator's as they come.
+
+        Returns what waits until all is written.
+        """
+        if is_written_directly(path):
             _write(path, path, None, chunks)
-            return
+            return _done
         target = os.path.realpath(path)
         folder, base = os.path.split(target)
         name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
         self._pending.append((name, target))
-        chunks = list(chunks)
-        if sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks) < BYTES_WITHOUT_THREAD:
-            _write(path, name, target, chunks)
-        else:
-            self._writing.append(Background(lambda: _write(path, name, target, chunks)))
+        if not isinstance(chunks, Iterator):
+            chunks = list(chunks)
+            if sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks) < BYTES_WITHOUT_THREAD:
+                _write(path, name, target, chunks)
+                return _done
+        writing = Background(lambda: _write(path, name, target, chunks))
+        self._writing.append(writing)
+        return writing.result
 
     def commit(self) -> None:
         """Put every file in its place."""
@@ -71,6 +76,16 @@ class OutputFiles:
             except OSError as error:
                 raise _refusal(target, error) from None
             self._pending.pop(0)
+
+
+def _done() -> None:
+    pass
+
+
+def is_written_directly(path: str) -> bool:
+    """Whether ``path`` is no regular file, so that what is written there cannot be taken back."""
+    # What lies under /dev is a device even where it leads to a file, and /dev/stdout may lead to no path at all.
+    return path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def _write(path: str, name: str, target: str | None, chunks: Iterable[Chunk]) -> None:

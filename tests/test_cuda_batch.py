@@ -118,3 +118,24 @@ def test_a_table_of_single_precision(simulated):
 )
 def test_refusals(simulated, name, words):
     assert words in simulated["refusals"][name] and "\n" not in simulated["refusals"][name]
+
+
+def test_every_line_of_the_benchmark_runs(tmp_path):
+    table = tmp_path / "tables.md"
+    table.write_text("before\n<!-- benchmarks/gpu.py: begin -->\nold\n<!-- benchmarks/gpu.py: end -->\nafter\n")
+    stand_in = tmp_path / "cuda_c"
+    stand_in.write_text("#!/bin/sh\nexit 0\n")
+    stand_in.chmod(0o755)
+    words = ["--tiny", "--write", "--into", str(table)]
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", str(TESTS.parent / "benchmarks" / "gpu.py"), *words], cwd=tmp_path, capture_output=True,
+        text=True, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NB_CUDA_BIN": str(stand_in)},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    text = table.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    for words in ("| guarded |", "| single |", "one still, 1000 domains", "images/s, written", "CUDA C / ours, GPU", "kernel, CUDA C"):
+        assert words in text and words in run.stdout, words
+    assert not list(tmp_path.glob("*.part"))
+    # The manual has the marks that --write looks for.
+    assert "<!-- benchmarks/gpu.py: begin -->\n" in (TESTS.parent / "docs" / "performance.md").read_text()

@@ -40,6 +40,7 @@ def arguments(dtype=np.float32, precision="double", factors=np.float64):
     return {
         "pixel_tiles": (common, images, masks, np.zeros((1, 5), np.int64), whole, 1, out, doubles, whole, whole),
         "row_sums": ((0, 1, 0, 1), doubles, np.zeros(1)),
+        "clear": (out,),
     }
 
 
@@ -64,10 +65,10 @@ def instructions(text, pattern):
 
 
 PLAIN, FULL = Traits(False, True, False, False, False, False, False), Traits(True, False, True, True, True, True, True)
+TRAITS = {"plain": PLAIN, "with everything": FULL}
 KERNELS = {
-    (precision, name): forward.kernel_for(precision, traits)
-    for precision in ("double", "mixed", "single")
-    for name, traits in {"plain": PLAIN, "with everything": FULL, "with everything, c": FULL._replace(spec=False)}.items()
+    **{(precision, name): forward.kernel_for(precision, TRAITS[name]) for precision in ("double", "mixed", "single") for name in TRAITS},
+    ("double", "with everything, c"): forward.kernel_for("double", FULL._replace(spec=False)),
 }
 
 
@@ -76,16 +77,16 @@ COMPILED = [*((capability, np.float32, np.float64) for capability in CAPABILITIE
 
 @pytest.mark.parametrize(("capability", "dtype", "factors"), COMPILED)
 def test_every_kernel_compiles(capability, dtype, factors):
-    kernels = {**KERNELS, ("double", "row_sums"): forward.row_sums}
+    kernels = {**KERNELS, ("double", "row_sums"): forward.row_sums, ("double", "clear"): forward.clear}
     for (precision, name), kernel in kernels.items():
-        values = arguments(dtype, precision, factors)["row_sums" if name == "row_sums" else "pixel_tiles"]
+        values = arguments(dtype, precision, factors)[name if name in ("row_sums", "clear") else "pixel_tiles"]
         contraction = precision != "double"
         text = ptx(kernel.py_func, values, capability, contraction)
         assert f".target sm_{capability[0]}{capability[1]}" in text
         # What says how it rounds is not fused by the assembler behind NVVM.
         operations = set(instructions(text, r"(?:add|sub|mul|div|sqrt|mad|fma)\.\S*f64"))
         rounded = {f"{operation}.rn.f64" for operation in ("add", "sub", "mul", "div", "sqrt", "fma")}
-        assert operations and operations <= rounded | ({"add.f64", "sub.f64", "mul.f64"} if contraction else set())
+        assert (operations or name == "clear") and operations <= rounded | ({"add.f64", "sub.f64", "mul.f64"} if contraction else set())
 
 
 def test_each_precision_computes_in_it():
@@ -109,7 +110,7 @@ def test_what_is_off_leaves_no_code():
 
 def test_nothing_is_compiled_again_at_link_time():
     # The linker would fuse, whatever NVVM was told.
-    assert not any(kernel.targetoptions.get("lto") for kernel in (*KERNELS.values(), forward.row_sums))
+    assert not any(kernel.targetoptions.get("lto") for kernel in (*KERNELS.values(), forward.row_sums, forward.clear))
 
 
 def without_our_fma():

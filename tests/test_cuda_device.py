@@ -9,7 +9,7 @@ import pytest
 from random_lines import INPUTS, random_line
 from running import GOLDEN, nanobragg
 
-from nanobragg_numba import InputError, simulate
+from nanobragg_numba import InputError, simulate, simulate_batch
 from nanobragg_numba.command_line import read_command_line
 from nanobragg_numba.experiment import derive_experiment
 from nanobragg_numba.gpu.coverage import gpu_error_bound, reason_for_cpu
@@ -77,6 +77,92 @@ def test_random_lines_and_the_error_against_the_bound(gpu, inputs, compat):
     print(f"largest error / bound on the GPU: {max(shares):.3f} over {len(shares)} runs; {recomputed} of {pixels} pixels recomputed")
     assert max(shares) < 0.25
     assert len(shares) > 60 and recomputed < pixels / 2
+
+
+MANY = [f"-misset {angle} {2 * angle} 0 -cell {70 + angle} 80 90 75 85 95 -fluence {1e28 + angle * 1e26}" for angle in range(40)]
+
+
+def parameters_of(extras, line=LINE, compat="spec"):
+    return [read_command_line(f"{line} {extra}".split(), compat).parameters for extra in extras]
+
+
+@on_gpu
+@pytest.mark.parametrize("compat", ["c", "spec"])
+@pytest.mark.parametrize("options", ["", "-phi 0 -osc 1 -phisteps 3 -mosaic 1 -mosaic_dom 4 -polar 0.9"], ids=["still", "sweep"])
+def test_a_batch_is_its_images_one_by_one(gpu, compat, options):
+    parameters = parameters_of(MANY, f"{LINE} -detpixels 200 {options}", compat)
+    want = [simulate(one, compat=compat).image for one in parameters]
+    images = list(simulate_batch(parameters, compat=compat, device="cuda"))
+    assert all(np.array_equal(image.view(np.uint32), one.view(np.uint32)) for image, one in zip(images, want, strict=True))
+    boxes = [[(3 * at, 3 * at + 20, 7, 30), (150, 160, 100 + at, 120 + at)] for at in range(len(MANY))]
+    some = list(simulate_batch(parameters, compat=compat, device="cuda", regions=boxes))
+    alone = list(simulate_batch(parameters, compat=compat, regions=boxes))
+    assert all(np.array_equal(image.view(np.uint32), one.view(np.uint32)) for image, one in zip(some, alone, strict=True))
+
+
+@on_gpu
+def test_all_gpus_share_a_batch(gpu):
+    from numba import cuda
+
+    names = [f"cuda:{index}" for index in range(len(cuda.gpus))]
+    if len(names) == 1:
+        pytest.skip("one GPU alone is there")
+    parameters = parameters_of(MANY)
+    together, one = simulate_batch(parameters, device=names), simulate_batch(parameters)
+    assert [image.tobytes() for image in together] == [image.tobytes() for image in one]
+
+
+@on_gpu
+def test_a_batch_cut_by_memory(gpu, monkeypatch):
+    from nanobragg_numba.gpu import batch_plan
+
+    monkeypatch.setattr(batch_plan, "free_bytes", lambda index: 4e6)
+    parameters = parameters_of(MANY, f"{LINE} -detpixels 200")
+    with pytest.warns(RuntimeWarning, match=r"40 images are computed in \d+ parts"):
+        images = simulate_batch(parameters, device="cuda")
+    assert [image.tobytes() for image in images] == [simulate(one).image.tobytes() for one in parameters]
+
+
+@on_gpu
+@pytest.mark.parametrize("precision", ["guarded", "double", "mixed"])
+def test_two_streams_into_arrays_of_the_caller(gpu, precision):
+    from numba import cuda
+
+    from nanobragg_numba.gpu.device_batch import DeviceBatch
+
+    halves = [[derive_experiment(one).tables for one in parameters_of(MANY[start : start + 20])] for start in (0, 20)]
+    streams = [cuda.stream(), cuda.stream()]
+    batches = [DeviceBatch(0, tables[0], 20, 20, precision=precision) for tables in halves]
+    outs = [cuda.to_device(np.full((20, 24, 24), -1.0, np.float32)) for _ in halves]
+    for _ in range(5):
+        for batch, tables, out, stream in zip(batches, halves, outs, streams, strict=True):
+            batch.load(tables, stream=stream)
+            batch.render(out, stream=stream)
+    for batch, tables, out, stream in zip(batches, halves, outs, streams, strict=True):
+        doubtful = batch.doubtful(stream)
+        assert doubtful is not None
+        image = out.copy_to_host()
+        assert set(np.flatnonzero(np.isnan(image))) == set(doubtful)
+        want = np.array([simulate(one, precision="exact").image for one in parameters_of(MANY[:20] if tables is halves[0] else MANY[20:])])
+        sure = ~np.isnan(image)
+        if precision == "guarded":
+            assert np.array_equal(image[sure].view(np.uint32), want[sure].view(np.uint32))
+        else:
+            assert np.max(np.abs(image - want)[sure] / want.max()) < 1e-5
+
+
+@on_gpu
+@pytest.mark.parametrize("cells", [5, 50, 1000])
+def test_errors_of_mixed_and_single_precision(gpu, cells):
+    (one,) = parameters_of([f"-N {cells} -detpixels 500 -pixel 0.2 -mosaic 0.3 -mosaic_dom 20"])
+    exact = simulate(one, dtype=np.float64, precision="exact").image
+    bright = exact > 1e-3 * exact.max()
+    error = {}
+    for precision in ("mixed", "single"):
+        image = simulate(one, precision=precision, device="cuda").image
+        error[precision] = float(np.max(np.abs(image - exact)[bright] / exact[bright]))
+    print(f"N {cells}: largest error of {int(bright.sum())} bright pixels: mixed {error['mixed']:.2g}, single {error['single']:.2g}")
+    assert error["mixed"] < 1e-5 and error["mixed"] < error["single"]
 
 
 @on_gpu

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nanobragg_numba import InputError
@@ -120,11 +121,16 @@ COMMAND = ["-c", "from nanobragg_numba.cli.start import command; command()"]
 
 @needs_guard
 def test_command(tmp_path):
-    for name, words in {"cpu": [], "gpu": ["-device", "cuda"], "round": ["-device", "cuda:0", "-round_xtal"]}.items():
+    runs = {"cpu": [], "gpu": ["-device", "cuda"], "round": ["-device", "cuda:0", "-round_xtal"]}
+    runs |= {precision: ["-device", "cuda", "-precision", precision] for precision in ("mixed", "single")}
+    for name, words in runs.items():
         (tmp_path / name).mkdir()
         run = in_process([*COMMAND, *LINE.split(), "-roi", "6", "9", "7", "9", *words], tmp_path / name, NUMBA_ENABLE_CUDASIM="1")
         assert run.returncode == 0, run.stderr
         assert ("computing on the CPU: the error of round crystals" in run.stderr) == (name == "round")
+    exact, mixed, single = (np.fromfile(tmp_path / name / "floatimage.bin", "<f4") for name in ("cpu", "mixed", "single"))
+    errors = [float(np.abs(image - exact).max() / exact.max()) for image in (mixed, single)]
+    assert 0.0 < errors[0] < 1e-6 and errors[0] < errors[1] < 1e-4, errors
     for path in (tmp_path / "cpu").iterdir():
         assert path.read_bytes() == (tmp_path / "gpu" / path.name).read_bytes(), path.name
 

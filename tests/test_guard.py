@@ -215,6 +215,7 @@ def test_single_precision_is_good_enough_for_a_preview(inputs):
     for line in (LINE, LINE.replace("-N 7", "-N 1000"), hkl):
         parameters = parameters_from_command_line(line, "c")
         single, exact = run(parameters, "single").image.astype(float), run(parameters, "exact").image.astype(float)
+        assert run(parameters, "mixed").image.tobytes() == run(parameters, "single").image.tobytes()
         bright = exact > exact.max() * 1e-3
         assert np.max(np.abs(single - exact)[bright] / exact[bright]) < 3e-6
         if has_fused_multiply_add():

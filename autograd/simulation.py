@@ -22,8 +22,9 @@ def simulate(
     """The image of ``parameters``, (slow, fast), photons per pixel, with fields replaced by tensors that may require gradients.
 
     ``overrides``: see ``OVERRIDES`` for names, shapes and units. ``dtype``: torch.float32 is the command line's image bit for bit,
-    torch.float64 rounds to it. Derivatives of first and second order, forward and reverse; each uses memory for the image and the
-    parameters only. Raises InputError for names, shapes, devices and values that make no sense.
+    torch.float64 rounds to it. ``device``: where the image is computed, by default where the tensors are, which must all be there.
+    Derivatives of first and second order, forward and reverse; each uses memory for the image and the parameters only. Raises InputError
+    for names, shapes, devices and values that make no sense.
     """
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")

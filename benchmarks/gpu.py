@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -209,8 +210,34 @@ def c_kernel_rows(setting: Setting) -> Rows:
         yield "default_F", str(steps), f"{seconds * 1e3:.1f}", f"{rate:.1f}", f"{ours * 1e3:.2f}"
 
 
-SECTIONS: list[Callable[[Setting], Rows]] = [steps_rows, domains_rows, batch_rows, command_rows, c_kernel_rows]
-"""Each gives a table: its head, then its rows. Another, as of forward and backward, goes here."""
+def derivative_rows(setting: Setting) -> Rows:
+    """Forward and backward: the gradients of all the kernels' variables from the image's, and the derivative images of six directions."""
+    from numba import cuda
+
+    from nanobragg_numba import differentiate
+    from nanobragg_numba.gpu.derivatives import DIRECTIONS, DeviceKernels
+
+    yield "derivatives|steps a pixel|forward (ms)|backward (ms)|both / forward|in a fixed result (ms)|6 directions (ms)".split("|")
+    index = gpu_index(setting.device) or 0
+    for steps in [count for count in setting.steps if count <= 100]:
+        words = f"{CRYSTALS['default_F']} -detpixels {setting.pixels} {STEPS[steps]}".split()
+        experiment = derive_experiment(read_command_line(words, "spec").parameters, "spec")
+        run = differentiate.rendered(PixelEngine(experiment), -1, -1)
+        flat = np.concatenate(run.variables)
+        directions = np.random.default_rng(1).normal(size=(DIRECTIONS, len(flat))) * np.abs(flat)
+        with cuda.gpus[index]:
+            gradient = cuda.to_device(np.ones((setting.pixels, setting.pixels)))
+        adjoint = partial(differentiate.adjoint, run, flat, run.factors, gradient)
+        tangent = partial(differentiate.tangent, run, flat, run.factors, directions, None, DeviceKernels(index))
+        forward = kernel_time(experiment, setting, "guarded")
+        backward, fixed = (median_time(partial(adjoint, DeviceKernels(index, exact=exact)), setting.repeats) for exact in (False, True))
+        six = median_time(tangent, setting.repeats)
+        times = [f"{1e3 * seconds:.2f}" for seconds in (forward, backward, fixed, six)]
+        yield "1 image", str(steps), *times[:2], f"{1 + backward / forward:.1f}", *times[2:]
+
+
+SECTIONS: list[Callable[[Setting], Rows]] = [steps_rows, domains_rows, batch_rows, derivative_rows, command_rows, c_kernel_rows]
+"""Each gives a table: its head, then its rows."""
 
 
 def card_name(index: int) -> tuple[str, str]:

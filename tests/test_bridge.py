@@ -239,7 +239,7 @@ def test_the_module_moves_and_refines():
         ({"phi_deg": torch.tensor(1.0, device="meta"), "cell": torch.ones(6)}, "phi_deg is on meta and cell on cpu"),
         ({"cell": torch.full((6,), -1.0)}, "-cell"),
         ({"dtype": torch.float16}, "float32 or torch.float64"),
-        ({"device": "cuda"}, "no kernels for cuda"),
+        ({"device": "cuda"}, "no kernels for cuda here"),
         ({"pix0_mm": torch.ones(3), "compat": "c"}, "Q11"),
         ({"source_weights": torch.ones(3), "compat": "c"}, "weighs all sources alike"),
         ({"cell": torch.ones(6), "real_space_matrix": torch.eye(3)}, "both give the lattice"),

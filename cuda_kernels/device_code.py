@@ -122,7 +122,7 @@ def device_names(
     singles = {name: device_function(function) for name, function in INTRINSICS_SINGLE.items()}
     if precision == "double":
         sine = given.get("sine") or _proven_sine(intrinsics)
-        square = _rebuilt(vector_steps.parallelepiped_factor, {"math": names["math"], "sine_magnitude": sine})
+        square: Callable[..., float] = _rebuilt(vector_steps.parallelepiped_factor, {"math": names["math"], "sine_magnitude": sine})
     else:
         gratings = {**singles, "nearest_whole": intrinsics["nearest_whole"]} if precision == "mixed" else singles
         square = _parallelepiped_factor_single(gratings, precision == "single")

@@ -15,7 +15,7 @@ StepPrecision = Literal["double", "mixed", "single"]
 """Of a step's arithmetic; geometry is worked out and steps are added up in double precision in all of them."""
 REGISTERS = 128
 """Sixteen warps a multiprocessor. Without a limit the compiler keeps the image's numbers in registers through all steps, 170 to 240 of
-them; with it, some 20 are put by once a pixel."""
+them; with it, some are spilled (docs/performance.md)."""
 pixel_value: Any = None
 image_tables: Any = None
 """What each kernel has of its own (``kernel_for``)."""

@@ -64,7 +64,9 @@ def pixel_tiles(common, images, masks, boxes, starts, tile, image, omega_sums, d
         fast_start, slow_start = int(boxes[box, 1]), int(boxes[box, 3])
         width = int(boxes[box, 2]) - fast_start
         start = (t - int(starts[box])) * tile
-        end = min(start + tile, width * (int(boxes[box, 4]) - slow_start))
+        pixels = width * (int(boxes[box, 4]) - slow_start)
+        # numba's own CUDA does not know min of whole numbers.
+        end = start + tile if start + tile < pixels else pixels
         for i in range(start + cuda.threadIdx.x, end, cuda.blockDim.x):
             slow, fast = slow_start + i // width, fast_start + i % width
             if mask >= 0 and not masks[mask, slow, fast]:

@@ -1,7 +1,8 @@
 """The formulas and the sum over a pixel's steps, compiled for the GPU from the source that the CPU's kernels are compiled from.
 
 Each function is built anew from its code with other globals (as in plain_run.py), in which the functions that it calls
-are device functions. Only these differ from the CPU's: gratings take our own sine, whose error is proven; exp, cos and
+are device functions. Only these differ from the exact CPU kernel's: the lattice factor of parallelepipeds is the CPU's vector
+loop's, of our own sine, whose error is proven; exp, cos and
 atan2 are libdevice's; what the proof in docs/error-bound.md does not cover gives nan, and the exact CPU kernel computes
 such a pixel.
 
@@ -39,12 +40,18 @@ def _no_factor(table: Any, h_min: int, k_min: int, l_min: int, h: float, k: floa
     return nan
 
 
+def _no_grating(x: float, n: float) -> float:
+    return nan
+
+
 NOT_COVERED: dict[str, Callable[..., Any]] = {
     "sphere_transform": _no_number,
     "curved_position": _no_position,
     "tricubic_structure_factor": _no_factor,
+    "grating": _no_grating,
 }
-"""Formulas that coverage.py keeps off the GPU; left out of the code, they cost it no registers."""
+"""Formulas that coverage.py keeps off the GPU, and those of which parallelepipeds take others; left out of the code, they cost it no
+registers."""
 
 
 def _proven_polarization(formula: Any) -> Callable[..., float]:
@@ -109,19 +116,20 @@ def device_names(
         if isinstance(value, FunctionType):
             names[name] = device_function(NOT_COVERED.get(name, value))
     names.update({name: functions[name] for name in ("sin", "cos", "sqrt")}, is_zero=device_function(lambda x: x == 0.0))
-    sine = given.get("sine") or _proven_sine(intrinsics)
-    # Its sign does not matter: the lattice factor is squared.
-    names["grating"] = device_function(_rebuilt(formulas.grating, {"math": module_of({"sin": sine})}))
     for name, proven in PROVEN.items():
         names[name] = device_function(proven(names[name]))
     names["nearest_structure_factor"] = device_function(_widened(names["nearest_structure_factor"]) if listed else _unlisted)
-    if precision != "double":
-        singles = {name: device_function(function) for name, function in INTRINSICS_SINGLE.items()}
+    singles = {name: device_function(function) for name, function in INTRINSICS_SINGLE.items()}
+    if precision == "double":
+        sine = given.get("sine") or _proven_sine(intrinsics)
+        square: Callable[..., float] = _rebuilt(vector_steps.parallelepiped_factor, {"math": names["math"], "sine_magnitude": sine})
+    else:
         gratings = {**singles, "nearest_whole": intrinsics["nearest_whole"]} if precision == "mixed" else singles
-        names["lattice_factor"] = device_function(_lattice_factor_single(names["lattice_factor"], gratings, precision == "single"))
-        if precision == "single":
-            names["miller_indices"] = device_function(_miller_indices_single(names["miller_indices"]))
-            names["nearest_index"] = device_function(_nearest_index_single(singles["whole_ceiling"]))
+        square = _parallelepiped_factor_single(gratings, precision == "single")
+    names["lattice_factor"] = device_function(_lattice_factor(device_function(square), names["lattice_factor"]))
+    if precision == "single":
+        names["miller_indices"] = device_function(_miller_indices_single(names["miller_indices"]))
+        names["nearest_index"] = device_function(_nearest_index_single(singles["whole_ceiling"]))
     return names
 
 
@@ -133,20 +141,29 @@ def _proven_sine(intrinsics: Mapping[str, Any]) -> Any:
     return names["sine_magnitude"]
 
 
-def _lattice_factor_single(others: Any, intrinsics: Mapping[str, Any], all_single: bool) -> Callable[..., float]:
-    """``lattice_factor`` with the CPU's ``grating_single``; ``all_single``: the number of cells is single precision, too."""
-    names = {**vars(vector_steps), **vars(vector_math), **intrinsics}
-    names["sine_of_turns"] = device_function(_rebuilt(vector_math.sine_of_turns, names))
-    grating = device_function(_rebuilt(vector_steps.grating_single, names))
-    cells = np.float32 if all_single else np.float64
+def _lattice_factor(square_factor: Any, others: Any) -> Callable[..., float]:
+    """``lattice_factor`` that takes parallelepipeds' from ``square_factor``. Its sign does not matter: it is squared."""
     square = formulas.SQUARE
 
     def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):  # type: ignore[no-untyped-def]
         if shape == square:
-            return np.float64(grating(h, cells(na)) * grating(k, cells(nb)) * grating(l, cells(nc)))
+            return square_factor(h, k, l, na, nb, nc)
         return others(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge)
 
     return lattice_factor
+
+
+def _parallelepiped_factor_single(intrinsics: Mapping[str, Any], all_single: bool) -> Callable[..., float]:
+    """Of the CPU's ``grating_single``; ``all_single``: the number of cells is single precision, too."""
+    names = {**vars(vector_steps), **vars(vector_math), **intrinsics}
+    names["sine_of_turns"] = device_function(_rebuilt(vector_math.sine_of_turns, names))
+    grating = device_function(_rebuilt(vector_steps.grating_single, names))
+    cells = np.float32 if all_single else np.float64
+
+    def parallelepiped_factor(h, k, l, na, nb, nc):  # type: ignore[no-untyped-def]
+        return np.float64(grating(h, cells(na)) * grating(k, cells(nb)) * grating(l, cells(nc)))
+
+    return parallelepiped_factor
 
 
 def _miller_indices_single(formula: Any) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ StepPrecision = Literal["double", "mixed", "single"]
 """Of a step's arithmetic; geometry is worked out and steps are added up in double precision in all of them."""
 REGISTERS = 128
 """Sixteen warps a multiprocessor. Without a limit the compiler keeps the image's numbers in registers through all steps, 170 to 240 of
-them; with it, some 20 are put by once a pixel."""
+them; with it, some are spilled (docs/performance.md)."""
 pixel_value: Any = None
 image_tables: Any = None
 """What each kernel has of its own (``kernel_for``)."""
@@ -65,7 +65,7 @@ def pixel_tiles(common, images, masks, boxes, starts, tile, image, omega_sums, d
         width = int(boxes[box, 2]) - fast_start
         start = (t - int(starts[box])) * tile
         pixels = width * (int(boxes[box, 4]) - slow_start)
-        # Not with min, which some versions of numba do not compile for a GPU.
+        # numba's own CUDA does not know min of whole numbers.
         end = start + tile if start + tile < pixels else pixels
         for i in range(start + cuda.threadIdx.x, end, cuda.blockDim.x):
             slow, fast = slow_start + i // width, fast_start + i % width

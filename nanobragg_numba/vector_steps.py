@@ -27,15 +27,21 @@ LAST_NONZERO, FIRST_ZERO = 745.0, 746.0
 
 
 @inlined
-def squared_lattice_factor(h, k, l, na, nb, nc):
-    """The square of the parallelepiped's lattice factor; the sines' arguments are rounded as in the reference."""
+def parallelepiped_factor(h, k, l, na, nb, nc):
+    """The parallelepiped's lattice factor up to its sign; the sines' arguments are rounded as in the reference."""
     x, y, z = math.pi * h, math.pi * k, math.pi * l
     top_x, top_y, top_z = sine_magnitude(x * na), sine_magnitude(y * nb), sine_magnitude(z * nc)
     low_x, low_y, low_z = sine_magnitude(x), sine_magnitude(y), sine_magnitude(z)
     top_x, low_x = (na, 1.0) if low_x == 0.0 else (top_x, low_x)
     top_y, low_y = (nb, 1.0) if low_y == 0.0 else (top_y, low_y)
     top_z, low_z = (nc, 1.0) if low_z == 0.0 else (top_z, low_z)
-    amplitude = (top_x * top_y * top_z) / (low_x * low_y * low_z)
+    return (top_x * top_y * top_z) / (low_x * low_y * low_z)
+
+
+@inlined
+def squared_lattice_factor(h, k, l, na, nb, nc):
+    """The square of the parallelepiped's lattice factor."""
+    amplitude = parallelepiped_factor(h, k, l, na, nb, nc)
     return amplitude * amplitude
 
 

@@ -214,6 +214,18 @@ def test_interrupted_run_keeps_earlier_outputs(earlier, number, status):
     assert snapshot(earlier) == before
 
 
+def test_disk_refuses_the_noise_image_while_pixels_are_computed(earlier):
+    before = snapshot(earlier)
+    line = [*GOOD, "-default_F", "7", "-detpixels", "600", "-threads", "2"]
+    limit = (300_000, 300_000)
+    run = subprocess.run(
+        [*COMMAND, *line], cwd=earlier, capture_output=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    )
+    assert run.returncode == 2
+    assert b"error: cannot write" in run.stderr and b"Traceback" not in run.stderr
+    assert snapshot(earlier) == before
+
+
 def test_reader_of_standard_output_goes_away(tmp_path):
     line = [*COMMAND, *GOOD, "-printout", "-detpixels", "60"]
     process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

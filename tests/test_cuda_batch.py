@@ -1,29 +1,18 @@
 """Batches on a simulated GPU: byte for byte the images one by one, however they are cut, masked and dealt; mixed and single precision."""
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from nanobragg_numba.target import has_fused_multiply_add
 
-TESTS = Path(__file__).parent
+SIMULATION = "simulated_batch.py"
+ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(
     not has_fused_multiply_add(), reason="this processor has no fused multiply-add: the guard does not cover it"
 )
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", str(TESTS / "simulated_batch.py")], cwd=tmp_path_factory.mktemp("simulated"), capture_output=True,
-        text=True, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(TESTS)},
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
 
 
 def test_a_batch_is_its_images_one_by_one(simulated):
@@ -128,7 +117,7 @@ def test_every_line_of_the_benchmark_runs(tmp_path):
     stand_in.chmod(0o755)
     words = ["--tiny", "--write", "--into", str(table)]
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", str(TESTS.parent / "benchmarks" / "gpu.py"), *words], cwd=tmp_path, capture_output=True,
+        [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "gpu.py"), *words], cwd=tmp_path, capture_output=True,
         text=True, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NB_CUDA_BIN": str(stand_in)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -138,4 +127,4 @@ def test_every_line_of_the_benchmark_runs(tmp_path):
         assert words in text and words in run.stdout, words
     assert not list(tmp_path.glob("*.part"))
     # The manual has the marks that --write looks for.
-    assert "<!-- benchmarks/gpu.py: begin -->\n" in (TESTS.parent / "docs" / "performance.md").read_text()
+    assert "<!-- benchmarks/gpu.py: begin -->\n" in (ROOT / "docs" / "performance.md").read_text()

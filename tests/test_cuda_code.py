@@ -4,28 +4,20 @@ Skipped where no CUDA toolkit is found; a GPU is not needed.
 """
 
 import re
-from contextlib import nullcontext
-from types import SimpleNamespace
-from unittest.mock import patch
+from functools import cache
 
 import numpy as np
 import pytest
-from numba import config, cuda, typeof, types
-from numba.cuda.cudadrv import nvvm
+from ptx_code import CAPABILITIES, needs_toolkit, ptx
 
 from nanobragg_numba import parameters_from_command_line
 from nanobragg_numba.experiment import derive_experiment
 from nanobragg_numba.gpu import device_batch, forward
-from nanobragg_numba.gpu.compilation import without_contraction
 from nanobragg_numba.gpu.device_code import device_names
 from nanobragg_numba.gpu.image_numbers import Images, Traits, common_of
 
-CAPABILITIES = ((7, 0), (7, 5), (8, 0), (9, 0))
 LINE = "-cell 70 80 90 -default_F 100 -N 7 -lambda 1 -distance 100 -detpixels 24 -oversample 1"
-pytestmark = [
-    pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="the simulator does not compile"),
-    pytest.mark.skipif(not config.ENABLE_CUDASIM and not nvvm.is_available(), reason="no CUDA toolkit is found (libNVVM)"),
-]
+pytestmark = needs_toolkit
 
 
 def arguments(dtype=np.float32, precision="double", factors=np.float64):
@@ -42,22 +34,6 @@ def arguments(dtype=np.float32, precision="double", factors=np.float64):
         "row_sums": ((0, 1, 0, 1), doubles, np.zeros(1)),
         "clear": (out,),
     }
-
-
-def ptx(function, given, capability, contraction=False):
-    # numba asks the current GPU for its capability whenever it compiles a device function.
-    with (
-        patch("numba.cuda.dispatcher.get_current_device", lambda: SimpleNamespace(compute_capability=capability)),
-        nullcontext() if contraction else without_contraction(),
-    ):
-        signature = types.void(*map(typeof, given))
-        try:
-            text, _ = cuda.compile(function, signature, device=False, abi="numba", cc=capability)
-        except Exception as error:
-            if "unsupported" in str(error) or "not supported" in str(error):
-                pytest.skip(f"this toolkit does not compile for {capability[0]}.{capability[1]}: CUDA 13 left out what is below 7.5")
-            raise
-    return text
 
 
 def instructions(text, pattern):
@@ -113,6 +89,7 @@ def test_nothing_is_compiled_again_at_link_time():
     assert not any(kernel.targetoptions.get("lto") for kernel in (*KERNELS.values(), forward.row_sums, forward.clear))
 
 
+@cache
 def without_our_fma():
     """The kernel with stand-ins for the functions that contain fused multiply-adds on purpose: what is left is h, k, l, the sines'
     arguments, the geometry and the sums, which must round as in C."""

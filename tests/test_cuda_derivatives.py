@@ -1,16 +1,11 @@
 """The derivatives on a GPU: simulated by numba, against the CPU's to 1e-12; as PTX where a toolkit is found; on a real GPU (``-m gpu``)."""
 
-import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 import pytest
+from ptx_code import needs_toolkit, ptx
 
 from nanobragg_numba import parameters_from_command_line
 from nanobragg_numba.experiment import derive_experiment
@@ -18,23 +13,9 @@ from nanobragg_numba.target import has_fused_multiply_add
 from nanobragg_numba.variables import Variables, variables_of
 
 torch = pytest.importorskip("torch")
-TESTS = Path(__file__).parent
+SIMULATION = "simulated_derivatives.py"
 TOLERANCE = 1e-12
 LINE = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 24 -oversample 1 -water 0.012"
-CAPABILITIES = ((7, 0), (7, 5), (8, 0), (9, 0))
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", str(TESTS / "simulated_derivatives.py")],
-        cwd=tmp_path_factory.mktemp("simulated"),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(TESTS)},
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
 
 
 def test_adjoint_and_tangent_are_the_cpus(simulated):
@@ -90,29 +71,14 @@ def kernel_arguments():
     }
 
 
-def has_toolkit():
-    from numba import config
-    from numba.cuda.cudadrv import nvvm
-
-    return not config.ENABLE_CUDASIM and nvvm.is_available()
-
-
-@pytest.mark.skipif(not has_toolkit(), reason="no CUDA toolkit is found (libNVVM)")
+@needs_toolkit[0]
+@needs_toolkit[1]
 @pytest.mark.parametrize("name", ["adjoint_pixels", "exact_adjoint_pixels", "tangent_pixels"])
-@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("capability", [(7, 0), (8, 0), (9, 0)])
 def test_every_kernel_compiles(name, capability):
-    from numba import cuda, typeof, types
-
     from nanobragg_numba.gpu import derivatives
 
-    signature = types.void(*map(typeof, kernel_arguments()[name]))
-    with patch("numba.cuda.dispatcher.get_current_device", lambda: SimpleNamespace(compute_capability=capability)):
-        try:
-            text, _ = cuda.compile(getattr(derivatives, name).py_func, signature, device=False, abi="numba", cc=capability)
-        except Exception as error:
-            if "unsupported" in str(error) or "not supported" in str(error):
-                pytest.skip(f"this toolkit does not compile for {capability[0]}.{capability[1]}: CUDA 13 left out what is below 7.5")
-            raise
+    text = ptx(getattr(derivatives, name).py_func, kernel_arguments()[name], capability, contraction=True)
     assert f".target sm_{capability[0]}{capability[1]}" in text
     adds = re.findall(r"\b(?:atom|red)\.\S*add\.(\S+)", text)
     assert {"adjoint_pixels": {"f64"}, "exact_adjoint_pixels": {"u64"}, "tangent_pixels": set()}[name] == set(adds)

@@ -1,10 +1,8 @@
 """The GPU's engine under numba's simulator, byte for byte against the exact CPU engine, and what is said where it does not compute."""
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from nanobragg_numba import InputError
 from nanobragg_numba.device_name import gpu_index
 from nanobragg_numba.target import has_fused_multiply_add
 
-TESTS = Path(__file__).parent
+SIMULATION = "simulated_gpu.py"
 LINE = "-cell 70 80 90 -default_F 100 -N 7 -lambda 1 -distance 100 -detpixels 16 -oversample 1 -seed 1"
 needs_guard = pytest.mark.skipif(
     not has_fused_multiply_add(), reason="this processor has no fused multiply-add: the guard does not cover it"
@@ -24,15 +22,6 @@ def in_process(code, folder, **environment):
     return subprocess.run(
         [sys.executable, "-W", "ignore", *code], cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}
     )
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    run = in_process(
-        [str(TESTS / "simulated_gpu.py")], tmp_path_factory.mktemp("simulated"), NUMBA_ENABLE_CUDASIM="1", PYTHONPATH=str(TESTS)
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
 
 
 def check(case):

@@ -32,6 +32,13 @@ class Place(Protocol):
         """The tensor of what a kernel returned."""
 
 
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor without its graph, contiguous; a lazy zero or negation, which has no memory of its own, is worked out."""
+    tensor = tensor.detach()
+    zero = tensor._is_zerotensor()  # type: ignore[attr-defined]
+    return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device) if zero else tensor.resolve_neg().contiguous()
+
+
 def guarded_doubles(engine: PixelEngine) -> PixelEngine:
     """The engine for doubles that round to the reference's floats, which is all that a float64 image promises here."""
     if engine.precision == "double":
@@ -54,8 +61,7 @@ class Cpu:
 
     def array(self, tensor: Tensor) -> Any:
         """See ``Place``."""
-        # numpy's copies, where one is needed, wake no threads of torch's.
-        return np.ascontiguousarray(tensor.detach().numpy())
+        return plain(tensor).numpy()
 
     def tensor(self, array: Any) -> Tensor:
         """See ``Place``."""
@@ -101,7 +107,7 @@ class Gpu:
         """See ``Place``: the same memory."""
         from numba import cuda
 
-        return cuda.as_cuda_array(tensor.detach().contiguous(), sync=False)
+        return cuda.as_cuda_array(plain(tensor), sync=False)
 
     def tensor(self, array: Any) -> Tensor:
         """See ``Place``: the same memory."""

@@ -39,12 +39,17 @@ def simulate(
 
 
 def _device(asked: Any, tensors: Mapping[str, torch.Tensor]) -> torch.device:
-    """The device asked for, or else the tensors'. Raises InputError where these differ."""
-    on = {tensor.device for tensor in tensors.values()}
+    """The device asked for, or else the tensors'. Raises InputError where these differ, or there is no such device."""
+    on = next((tensor.device for tensor in tensors.values()), None)
     if asked is None:
-        return next(iter(on), torch.device("cpu"))
-    wanted = torch.device(asked)
-    for device in on:
-        if device.type != wanted.type or (wanted.index is not None and device.index != wanted.index):
-            raise InputError(f"the tensors are on {device} and the image is asked for on {wanted}: move them to one device")
-    return next(iter(on), wanted)
+        return on or torch.device("cpu")
+    try:
+        wanted = torch.device(asked)
+    except (RuntimeError, TypeError):
+        raise InputError(f"device must be cpu, cuda or cuda:i, not {asked!r}") from None
+    if wanted.type == "cpu":
+        wanted = torch.device("cpu")
+    place_of(wanted)
+    if on is not None and (on.type != wanted.type or (wanted.index is not None and on.index != wanted.index)):
+        raise InputError(f"the tensors are on {on} and the image is asked for on {wanted}: move them to one device")
+    return on or wanted

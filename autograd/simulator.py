@@ -15,7 +15,8 @@ from .simulation import simulate
 class Simulator(torch.nn.Module):
     """An image as a function of parameters to refine.
 
-    ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in float64. ``fixed``: name -> tensor that
+    ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in
+    its own precision, numbers in float64. ``fixed``: name -> tensor that
     replaces a field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
     moves all; ``dtype`` in the constructor is the image's.
     """
@@ -47,9 +48,13 @@ class Simulator(torch.nn.Module):
         return simulate(self.model, dtype=self.image_dtype, device=device, compat=self.compat, **{**own, **overrides})
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        before = self._kinds()
         super()._apply(fn, recurse)
-        # ``to(dtype)`` moves the parameters; the image follows them.
-        kinds = {value.dtype for value in (*self.parameters(), *self.buffers())}
-        if len(kinds) == 1 and kinds <= {torch.float32, torch.float64}:
+        # ``to(dtype)`` changes the parameters; the image follows them.
+        kinds = self._kinds()
+        if kinds != before and len(kinds) == 1 and kinds <= {torch.float32, torch.float64}:
             self.image_dtype = kinds.pop()
         return self
+
+    def _kinds(self) -> set[torch.dtype]:
+        return {value.dtype for value in (*self.parameters(), *self.buffers())}

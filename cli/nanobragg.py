@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from nanobragg_numba import __version__
@@ -32,8 +33,10 @@ def say(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Our own remarks, on standard error."""
-    print(f"nanoBragg: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
+    """Our own remarks, on standard error; where that is closed or full, the run goes on without them."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"nanoBragg: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -22,13 +22,17 @@ def _terminate(number: int, frame: Any) -> None:
 
 def command() -> NoReturn:
     """Run ``nanoBragg`` with the words of the command line, and exit with its status."""
-    signal.signal(signal.SIGINT, _leave)
+    # A shell's background job ignores Ctrl-C, and is to go on doing so.
+    interruptible = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    if interruptible:
+        signal.signal(signal.SIGINT, _leave)
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     # numpy's linear algebra is not used; its threads would be started all the same.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .nanobragg import main
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         status = main()

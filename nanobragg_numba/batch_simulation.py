@@ -16,6 +16,8 @@ from .simulation import PixelEngine
 from .threads import most_threads
 
 Box = tuple[int, int, int, int]
+LARGEST_END = 2**31
+"""Of a box; no image is larger."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ def simulate_batch(
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if np.dtype(factors) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"factors must be float32 or float64, not {np.dtype(factors)}")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be 1 or more, not {threads}")
     indices = _gpu_indices([device] if isinstance(device, str) else device)
     if regions is not None and len(regions) != len(parameters):
         raise InputError(f"regions must hold a list of boxes for each of the {len(parameters)} images, not {len(regions)} lists")
@@ -110,8 +116,11 @@ def _gpu_indices(names: Sequence[str]) -> list[int]:
 
 def _inside(boxes: Sequence[Box], window: Box) -> np.ndarray:
     """The boxes (n, 4) as far as they are inside the window, the empty ones left out. Raises InputError."""
-    given = np.asarray(boxes if len(boxes) else np.zeros((0, 4)))
-    if given.ndim != 2 or given.shape[1] != 4 or not (given == np.rint(given)).all():
+    try:
+        given = np.array([[float(end) for end in box] for box in boxes]).reshape(len(boxes), 4)
+    except (TypeError, ValueError, OverflowError):
+        given = np.full((1, 4), np.nan)
+    if not (np.abs(given) <= LARGEST_END).all() or not (given == np.rint(given)).all():
         raise InputError("a box of regions must hold four whole numbers: fast start, fast end, slow start, slow end")
     if (given[:, 0] > given[:, 1]).any() or (given[:, 2] > given[:, 3]).any():
         raise InputError("a box of regions must not end before it starts: fast start, fast end, slow start, slow end")

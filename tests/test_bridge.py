@@ -310,3 +310,27 @@ def parameter_table() -> str:
         settings = "; ".join(setting for case, setting in GRADCHECKS if case == name)
         rows.append(f"| {name} | {shape} | {override.unit} | {modes} | {settings} |")
     return "\n".join(rows)
+
+
+def test_lazy_zeros_and_reverse_over_forward():
+    misset = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    weights = torch.linspace(0.5, 1.5, image_of().numel(), dtype=torch.float64).reshape(image_of().shape)
+
+    def loss(x):
+        return (image_of(misset_deg=x) * weights).sum()
+
+    torch.testing.assert_close(torch.func.jacrev(torch.func.jacfwd(loss))(misset), torch.func.hessian(loss)(misset), rtol=1e-9, atol=1e-9)
+
+
+def test_the_image_follows_the_parameters_precision_only_where_that_changes():
+    model = Simulator(SETTINGS["one step"], {"phi_deg": torch.tensor(0.1, dtype=torch.float64)}, dtype=torch.float32)
+    assert model.to("cpu")().dtype == torch.float32
+    assert model.to(torch.float32).to(torch.float64)().dtype == torch.float64
+
+
+def test_names_of_the_cpu():
+    phi = torch.tensor(0.1, dtype=torch.float64)
+    assert torch.equal(image_of(phi_deg=phi, device="cpu:0"), image_of(phi_deg=phi))
+    for wrong in ("nonsense", 3.5):
+        with pytest.raises(InputError, match="device must be cpu, cuda or cuda:i"):
+            image_of(device=wrong)

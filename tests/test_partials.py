@@ -11,6 +11,7 @@ from nanobragg_numba.partials import (
     polarization_and_slope,
     polarization_form,
     polarization_form_adjoint,
+    polarization_form_tangent,
     squared_grating,
     squared_sphere,
 )
@@ -102,7 +103,16 @@ def test_straight_ahead_the_polarization_factor_is_one():
     assert value == 1.0 and slope == beam
 
 
-def test_an_axis_along_the_beam_has_no_frame_and_no_nan():
-    beam = (0.0, 0.0, 1.0)
-    assert polarization_form(0.0, beam, beam) == (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-    assert np.isfinite(polarization_form_adjoint(0.0, beam, beam, (1.0,) * 6)[1]).all()
+@pytest.mark.parametrize("kahn", [0.0, 0.6])
+def test_an_axis_along_the_beam_leaves_the_azimuth_out(kahn):
+    from nanobragg_numba.formulas import polarization_factor
+
+    beam, diffracted = (0.0, 0.0, 1.0), (0.6, 0.0, 0.8)
+    form = polarization_form(kahn, beam, beam)
+    assert polarization_and_slope(form, diffracted)[0] == pytest.approx(polarization_factor(kahn, beam, diffracted, beam), rel=1e-15)
+    moment = (0.36, 0.0, 0.64, 0.0, 0.48, 0.0)
+    by_kahn, by_incident, by_axis = polarization_form_adjoint(kahn, beam, beam, moment)
+    assert by_kahn == pytest.approx(-0.5 * 0.36) and by_incident == pytest.approx(((1 + kahn) * 0.48, 0.0, (1 + kahn) * 0.64))
+    assert by_axis == (0.0, 0.0, 0.0)
+    moved = polarization_form_tangent(kahn, beam, beam, 1.0, (0.1, 0.0, 0.0), (0.0, 0.0, 0.0))
+    assert moved == pytest.approx((-1.0, -1.0, 0.0, 0.0, 0.1 * (1 + kahn), 0.0))

@@ -289,6 +289,15 @@ def test_standard_output_full_or_closed(tmp_path):
     assert (tmp_path / "floatimage.bin").stat().st_size == 4 * 16 * 16
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full"])
+def test_standard_error_full_or_closed(tmp_path, closed):
+    line = [*COMMAND, *GOOD]
+    plain = subprocess.run(line, cwd=tmp_path, capture_output=True)
+    run = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *line, "-foo"], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert run.returncode == 0
+    assert b"nanoBragg:" not in run.stdout and len(run.stdout) == len(plain.stdout)
+
+
 def test_image_on_standard_output(tmp_path):
     line = [*COMMAND, *GOOD, "-nonoise", "-nopgm", "-floatfile", "/dev/stdout"]
     run = subprocess.run(line, cwd=tmp_path, capture_output=True)

@@ -20,6 +20,7 @@ from nanobragg_numba import (
     parameters_from_command_line,
     poisson_image,
     simulate,
+    simulate_batch,
 )
 from nanobragg_numba.experiment import axis_orbit, derive_experiment
 from nanobragg_numba.sampling import effective_angles
@@ -193,3 +194,12 @@ def test_derived_objects_are_there_without_an_image():
     assert np.degrees(x.lattice.cell[3:]) == pytest.approx((80, 95, 100), abs=1e-9)
     # The reference bends the angles of a triclinic cell (Q13).
     assert abs(np.degrees(derive_experiment(EVERYTHING, "c").lattice.cell[3]) - 80) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "box", [(0, float("inf"), 0, 5), (0, 2**70, 0, 5), (0, 5), None, (0.5, 2, 0, 1), (0, "x", 0, 1), (5, 2, 0, 1)], ids=str
+)
+def test_a_box_that_is_none_is_refused(box):
+    parameters = parameters_from_command_line("-cell 70 80 90 90 90 90 -default_F 100 -lambda 1 -N 3 -distance 100 -detpixels 8")
+    with pytest.raises(InputError, match="image 0 of the batch: a box of regions must"):
+        simulate_batch([parameters], regions=[[box]])

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -31,18 +32,17 @@ class OutputFiles:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for writing in self._writing:
-            try:
-                writing.result()
-            except Exception:
+        try:
+            for writing in self._writing:
                 # What went wrong first is being told already.
-                pass
-        for temporary, _ in self._pending:
-            try:
-                os.unlink(temporary)
-            except OSError:
-                pass
-        self._pending = []
+                with suppress(Exception):
+                    writing.result()
+        finally:
+            # Also where a second signal ends the waiting: a thread that still writes then writes to a file without a name.
+            for temporary, _ in self._pending:
+                with suppress(OSError):
+                    os.unlink(temporary)
+            self._pending = []
 
     def write(self, path: str, chunks: Iterable[Chunk]) -> Callable[[], None]:
         """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``; an iterator's as they come.

@@ -177,10 +177,16 @@ def combined(a, x, b, y, c, z):
 
 
 @derivative
+def is_along(axis, incident):
+    """Whether the polarization axis lies along the beam, so that it tells no direction across it."""
+    return magnitude(cross(axis, incident)).real == 0.0
+
+
+@derivative
 def e_squared(incident, axis, e):
     """e e^T; for an axis along the beam, where ``polarization_factor`` takes psi = 0, 1 - i i^T, which is all that is across it."""
     square = symmetric_product(e, e)
-    if magnitude(cross(axis, incident)).real == 0.0:
+    if is_along(axis, incident):
         zero = square[0] - square[0]
         identity = (1.0 + zero, 1.0 + zero, 1.0 + zero, zero, zero, zero)
         return combined(1.0, identity, -1.0, symmetric_product(incident, incident), 0.0, square)
@@ -209,7 +215,6 @@ def polarization_and_slope(form, diffracted):
 def polarization_form_adjoint(kahn, incident, axis, m):
     """Gradients with respect to kahn, incident and axis from ``m``, the sum over rays of d d^T times the factor's gradient."""
     b, e, length_v, length_w = polarization_frame_with_lengths(incident, axis)
-    ahead = magnitude(cross(axis, incident)).real == 0.0
     to_incident, to_e, to_b = applied(m, incident), applied(m, e), applied(m, b)
     to_w = along_unit(e, length_w, scale(to_e, -kahn))
     more = cross(to_w, incident)
@@ -220,7 +225,7 @@ def polarization_form_adjoint(kahn, incident, axis, m):
         to_incident[1] + from_w[1] + from_v[1],
         to_incident[2] + from_w[2] + from_v[2],
     )
-    if ahead:
+    if is_along(axis, incident):
         along, trace = dot(incident, to_incident), m[0] + m[1] + m[2]
         return 0.5 * (along - trace), scale(to_incident, 1.0 + kahn), scale(axis, 0.0 * trace)
     return 0.5 * (dot(b, to_b) - dot(e, to_e)), by_incident, cross(incident, to_v)
@@ -234,7 +239,7 @@ def polarization_form_tangent(kahn, incident, axis, kahn_dot, incident_dot, axis
     b_dot = along_unit(b, length_v, (first[0] + second[0], first[1] + second[1], first[2] + second[2]))
     first, second = cross(incident_dot, b), cross(incident, b_dot)
     e_dot = along_unit(e, length_w, (first[0] + second[0], first[1] + second[1], first[2] + second[2]))
-    if magnitude(cross(axis, incident)).real == 0.0:
+    if is_along(axis, incident):
         turned, across = symmetric_product(incident, incident_dot), e_squared(incident, axis, e)
         return combined(2.0 + 2.0 * kahn, turned, -kahn_dot, across, 0.0, across)
     moved = combined(

@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from nanobragg_numba.angles import RTD
-from nanobragg_numba.beam import clip_to_beam, fluence, incident_rays
-from nanobragg_numba.crystal import crystal_size, derive_lattice
-from nanobragg_numba.experiment import Experiment, generator_seed, photon_factors
-from nanobragg_numba.geometry import derive_geometry
-from nanobragg_numba.mosaic import mosaic_turns
-from nanobragg_numba.parameters import Parameters
-from nanobragg_numba.random_numbers import new_state, reseed
-from nanobragg_numba.sampling import effective_angles, phi_angles
-from nanobragg_numba.variables import variables_of
-from nanobragg_numba.vectors import rotation_rows, scale
+from nanobragg_numba.derivatives.flat_variables import variables_of
+from nanobragg_numba.experiment.beam import clip_to_beam, fluence, incident_rays
+from nanobragg_numba.experiment.crystal import crystal_size, derive_lattice
+from nanobragg_numba.experiment.derive import Experiment, generator_seed, photon_factors
+from nanobragg_numba.experiment.detector import derive_geometry
+from nanobragg_numba.experiment.mosaic import mosaic_turns
+from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.experiment.steps import effective_angles, phi_angles
+from nanobragg_numba.kernels.random_state import new_state, reseed
+from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.vectors3 import rotation_rows, scale
 
 from .number import Number, numbers, stacked
 from .overrides import OVERRIDES, padded_table, quaternion_matrix, replaced

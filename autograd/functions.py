@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanobragg_numba import differentiate
-from nanobragg_numba.differentiate import Rendered
+from nanobragg_numba.derivatives import differentiate
+from nanobragg_numba.derivatives.differentiate import Rendered
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.engine.rendered import rendered
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.parameters import Compat, Parameters
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .chain import flat_variables
 from .overrides import plain_values, replaced
@@ -49,7 +50,7 @@ class Scene:
         """What the derivative kernels need."""
         first, leaving = places.tolist()
         experiment = self.experiment(tensors)
-        return differentiate.rendered(PixelEngine(experiment), first, leaving)
+        return rendered(PixelEngine(experiment), first, leaving)
 
 
 @dataclass(frozen=True)

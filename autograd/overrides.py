@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.parameters import Parameters, SourceList
-from nanobragg_numba.structure_factors import StructureFactors
+from nanobragg_numba.experiment.parameters import Parameters, SourceList
+from nanobragg_numba.experiment.structure_factors import StructureFactors
 
 Tensor = torch.Tensor
 

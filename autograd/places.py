@@ -6,11 +6,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from nanobragg_numba import cpu_derivatives
-from nanobragg_numba.differentiate import Kernels, rendered
+from nanobragg_numba.derivatives import cpu
+from nanobragg_numba.derivatives.differentiate import Kernels
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.engine.rendered import rendered
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment import Experiment
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.experiment.derive import Experiment
 
 Tensor = torch.Tensor
 
@@ -49,7 +50,7 @@ def guarded_doubles(engine: PixelEngine) -> PixelEngine:
 class Cpu:
     """The CPU."""
 
-    kernels: Kernels = cpu_derivatives
+    kernels: Kernels = cpu
 
     def image(self, experiment: Experiment, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """See ``Place``."""

@@ -6,16 +6,15 @@ from typing import Any
 
 import torch
 
-from nanobragg_numba.crystal import derive_lattice
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment import generator_seed
-from nanobragg_numba.mosaic import domains_of, mosaic_turns
-from nanobragg_numba.parameters import Compat, Crystal
-from nanobragg_numba.random_numbers import new_state, reseed
-from nanobragg_numba.rotated_vectors import RotatedVectors
-from nanobragg_numba.sampling import mosaic_steps
-from nanobragg_numba.tensors import is_tensor
-from nanobragg_numba.vectors import dot, turn
+from nanobragg_numba.experiment.crystal import derive_lattice
+from nanobragg_numba.experiment.derive import generator_seed
+from nanobragg_numba.experiment.mosaic import domains_of, mosaic_turns
+from nanobragg_numba.experiment.parameters import Compat, Crystal, RotatedVectors
+from nanobragg_numba.experiment.steps import mosaic_steps
+from nanobragg_numba.kernels.random_state import new_state, reseed
+from nanobragg_numba.maths.torch_values import is_tensor
+from nanobragg_numba.maths.vectors3 import dot, turn
 
 from .number import numbers, parts
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.parameters import Compat, Parameters
+from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .functions import Image, Scene
 from .overrides import check_overrides

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.parameters import Compat, Parameters
+from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .overrides import OVERRIDES, check_overrides
 from .simulation import simulate

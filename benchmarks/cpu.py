@@ -20,10 +20,10 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.parameters import Precision
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.parameters import Precision
 
 REPEATS = 7
 PRECISION_COLUMNS: tuple[Precision, ...] = ("exact", "guarded", "double", "single")

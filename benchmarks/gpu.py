@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba import Parameters, parameters_from_command_line, simulate_batch
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.device_name import gpu_index
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.devices import gpu_index
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.engine.rendered import rendered
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES, TABLES = ROOT / "examples", ROOT / "docs" / "performance.md"
@@ -214,7 +215,7 @@ def derivative_rows(setting: Setting) -> Rows:
     """Forward and backward: the gradients of all the kernels' variables from the image's, and the derivative images of six directions."""
     from numba import cuda
 
-    from nanobragg_numba import differentiate
+    from nanobragg_numba.derivatives import differentiate
     from nanobragg_numba.gpu.derivatives import DIRECTIONS, DeviceKernels
 
     yield "derivatives|steps a pixel|forward (ms)|backward (ms)|both / forward|in a fixed result (ms)|6 directions (ms)".split("|")
@@ -222,7 +223,7 @@ def derivative_rows(setting: Setting) -> Rows:
     for steps in [count for count in setting.steps if count <= 100]:
         words = f"{CRYSTALS['default_F']} -detpixels {setting.pixels} {STEPS[steps]}".split()
         experiment = derive_experiment(read_command_line(words, "spec").parameters, "spec")
-        run = differentiate.rendered(PixelEngine(experiment), -1, -1)
+        run = rendered(PixelEngine(experiment), -1, -1)
         flat = np.concatenate(run.variables)
         directions = np.random.default_rng(1).normal(size=(DIRECTIONS, len(flat))) * np.abs(flat)
         with cuda.gpus[index]:

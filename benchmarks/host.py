@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.files import hkl
 from nanobragg_numba.files.output import OutputFiles
-from nanobragg_numba.integer_images import NoiseImage, grey_levels, scaled_counts
-from nanobragg_numba.random_numbers import new_state, reseed
-from nanobragg_numba.simulation import PixelEngine
-from nanobragg_numba.statistics import statistics
+from nanobragg_numba.kernels.random_state import new_state, reseed
+from nanobragg_numba.output.integer_images import NoiseImage, grey_levels, scaled_counts
+from nanobragg_numba.output.statistics import statistics
 
 REPEATS = 5
 SIDE = 2048

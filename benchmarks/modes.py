@@ -17,10 +17,10 @@ from time import process_time
 import numba
 from cpu import CUBIC, ERL
 
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.parameters import Precision
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.parameters import Precision
 
 REPEATS = 5
 SWEEP = "-mosaic 0.5 -mosaic_domains 20 -phi 0 -osc 1 -phisteps 5"

@@ -4,8 +4,8 @@ import resource
 from time import perf_counter
 
 from nanobragg_numba import parameters_from_command_line
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
 
 LINE = "-cell 100 100 100 90 90 90 -default_F 100 -lambda 1 -N 5 -distance 100 -detpixels {0} -oversample 1 -mosaic 0.5 -mosaic_domains {1}"
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from nanobragg_numba.command_line import words_of
+from nanobragg_numba.command_line.reading import words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.reading import read_bytes
 

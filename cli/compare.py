@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nanobragg_numba import __version__
-from nanobragg_numba.command_line import words_of
+from nanobragg_numba.command_line.reading import words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import OutputFiles, require_writable
 

@@ -13,9 +13,9 @@ from time import perf_counter
 
 import numpy as np
 
+from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files import smv
-from nanobragg_numba.option_table import OPTIONS
 
 from .own_options import ROWS, take_own_options
 from .torch_image import IMAGE_FILE
@@ -165,7 +165,7 @@ def _ours(name: str, *options: str) -> Callable[[], Engine]:
     command = [sys.executable, "-c", "from nanobragg_numba.cli.start import command; command()", *options]
 
     def run(words: CommandWords) -> EngineRun:
-        from nanobragg_numba.stored_code import stored_file
+        from nanobragg_numba.jit.stored_code import stored_file
 
         cold = not stored_file().exists()
         return replace(_run_command(name, command, words.ours, words.dump), compiling=cold)

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
-from nanobragg_numba.option_table import OPTIONS, Option
+from nanobragg_numba.command_line.option_table import OPTIONS, Option
 
 from .own_options import ROWS
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from nanobragg_numba import __version__
-from nanobragg_numba.command_line import CommandLine, nearest_option, read_command_line
+from nanobragg_numba.command_line.reading import CommandLine, nearest_option, read_command_line
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import OutputFiles, require_writable
 
@@ -87,14 +87,14 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
 
 
 def _run(own: OwnOptions, words: Sequence[str]) -> int:
-    from nanobragg_numba import stored_code
+    from nanobragg_numba.jit import stored_code
 
     stored_code.announce_compilation = lambda: tell("compiling the kernels: once on this machine, about half a minute")
     line = read_command_line(words, own.compat)
     _check_words(own, line)
     if not line.usable:
         return _without_crystal(line)
-    from nanobragg_numba.experiment import derive_experiment
+    from nanobragg_numba.experiment.derive import derive_experiment
 
     targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
     targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
@@ -111,8 +111,8 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
 
 
 def _without_crystal(line: CommandLine) -> int:
-    from nanobragg_numba.beam import clip_to_beam
-    from nanobragg_numba.geometry import starting_axes
+    from nanobragg_numba.experiment.beam import clip_to_beam
+    from nanobragg_numba.experiment.detector import starting_axes
 
     from .report import BANNER, headers
     from .usage import usage
@@ -153,9 +153,9 @@ def _write_dump(line: CommandLine) -> bool | None:
 
 
 def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int, files: OutputFiles) -> None:
-    from nanobragg_numba.experiment import generator_seed
-    from nanobragg_numba.random_numbers import reseed
-    from nanobragg_numba.simulation import PixelEngine
+    from nanobragg_numba.engine.pixel_engine import PixelEngine
+    from nanobragg_numba.experiment.derive import generator_seed
+    from nanobragg_numba.kernels.random_state import reseed
 
     from . import report
     from .quirks import notes

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nanobragg_numba.device_name import gpu_index
+from nanobragg_numba.command_line.option_table import Option
+from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.option_table import Option
-from nanobragg_numba.parameters import PRECISIONS, Compat, Precision
+from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Precision
 
 GROUP = "this program"
 ROWS = (

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba.simulation import Block
-from nanobragg_numba.tables import PixelRecord
+from nanobragg_numba.engine.pixel_engine import Block
+from nanobragg_numba.kernels.arguments import PixelRecord
 
 from .report import pixel_lines
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nanobragg_numba.angles import RTD
-from nanobragg_numba.command_line import CommandLine
-from nanobragg_numba.experiment import Experiment
-from nanobragg_numba.simulation import OutOfTable
+from nanobragg_numba.command_line.reading import CommandLine
+from nanobragg_numba.engine.pixel_engine import OutOfTable
+from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.maths.constants import RTD
 
 
 class _Run(NamedTuple):

@@ -4,15 +4,15 @@ import math
 
 import numpy as np
 
-from nanobragg_numba.angles import RTD
-from nanobragg_numba.c_text import c_format
-from nanobragg_numba.command_line import CommandLine
-from nanobragg_numba.experiment import AVOGADRO, Experiment
-from nanobragg_numba.sampling import phi_angles
-from nanobragg_numba.simulation import OutOfTable
-from nanobragg_numba.statistics import Statistics
-from nanobragg_numba.tables import PixelRecord
-from nanobragg_numba.vectors import cross
+from nanobragg_numba.command_line.reading import CommandLine
+from nanobragg_numba.engine.pixel_engine import OutOfTable
+from nanobragg_numba.experiment.derive import AVOGADRO, Experiment
+from nanobragg_numba.experiment.steps import phi_angles
+from nanobragg_numba.kernels.arguments import PixelRecord
+from nanobragg_numba.maths.c_numbers import c_format
+from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.vectors3 import cross
+from nanobragg_numba.output.statistics import Statistics
 
 BANNER = "nanoBragg nanocrystal diffraction simulator - James Holton and Ken Frankel 5-17-17\n"
 SHAPE_NAMES = {"round": "ellipsoidal", "square": "parallelpiped", "gauss": "gaussian", "tophat": "tophat-spot"}

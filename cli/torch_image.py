@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from nanobragg_numba.command_line import parameters_from_command_line
+from nanobragg_numba.command_line.reading import parameters_from_command_line
 from nanobragg_numba.errors import InputError
 
 from .own_options import take_own_options

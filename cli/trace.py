@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nanobragg_numba.command_line import read_command_line, words_of
+from nanobragg_numba.command_line.reading import read_command_line, words_of
 from nanobragg_numba.errors import InputError, TraceMismatch
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
@@ -122,8 +122,8 @@ def _run(words: Sequence[str]) -> int:
 
     import numpy as np
 
-    from nanobragg_numba.experiment import derive_experiment
-    from nanobragg_numba.trace import trace_pixel
+    from nanobragg_numba.engine.trace import trace_pixel
+    from nanobragg_numba.experiment.derive import derive_experiment
 
     from .trace_text import per_phi_json, trace_text
 

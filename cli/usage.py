@@ -1,8 +1,8 @@
 """What the reference prints on standard output when it is given no usable crystal."""
 
-from nanobragg_numba.c_text import c_format
-from nanobragg_numba.command_line import CommandLine
-from nanobragg_numba.geometry import starting_axes
+from nanobragg_numba.command_line.reading import CommandLine
+from nanobragg_numba.experiment.detector import starting_axes
+from nanobragg_numba.maths.c_numbers import c_format
 
 # A line of text, and what its %g stand for.
 LINES: tuple[tuple[str, str], ...] = (

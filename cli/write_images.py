@@ -5,15 +5,15 @@ from itertools import chain
 
 import numpy as np
 
-from nanobragg_numba.angles import RTD
-from nanobragg_numba.c_text import c_format
-from nanobragg_numba.command_line import CommandLine
-from nanobragg_numba.experiment import Experiment
+from nanobragg_numba.command_line.reading import CommandLine
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.files import pgm, smv
 from nanobragg_numba.files.output import Chunk, OutputFiles, is_written_directly
-from nanobragg_numba.integer_images import NoiseImage, grey_levels, scaled_counts
-from nanobragg_numba.simulation import PixelEngine
-from nanobragg_numba.statistics import Statistics, statistics
+from nanobragg_numba.maths.c_numbers import c_format
+from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.output.integer_images import NoiseImage, grey_levels, scaled_counts
+from nanobragg_numba.output.statistics import Statistics, statistics
 
 from . import report
 

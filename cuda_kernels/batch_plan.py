@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.tables import Tables
+from nanobragg_numba.kernels.arguments import Tables
 
 from .device import explained, require_device
 from .device_batch import DevicePrecision, bytes_of_images

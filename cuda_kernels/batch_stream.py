@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.exact_pixels import ExactPixels
+from nanobragg_numba.engine.exact_pixels import ExactPixels
 
 from .batch_plan import Group, Part, slots_for
 from .compilation import launch, without_contraction

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba.guard import is_supported, relative_error_bound
-from nanobragg_numba.parameters import SHAPES
-from nanobragg_numba.tables import Tables
+from nanobragg_numba.experiment.parameters import SHAPES
+from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.simd.error_bound import is_supported, relative_error_bound
 
 LEAST_POLARIZATION = 0.25
 """Below this polarization factor its relative error is not bounded well; such pixels are the CPU's."""

@@ -12,24 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba import (
-    accumulation,
-    adjoint_kernel,
+from nanobragg_numba.derivatives import (
+    adjoint,
     chunk_geometry,
-    formulas,
-    partials,
-    pixel_factors,
-    step_partials,
-    tangent_kernel,
-    vectors,
+    formula_derivatives,
+    gradient_sums,
+    kept_corrections,
+    step_derivatives,
+    tangent,
 )
-from nanobragg_numba.plain_run import add_plain, mathematics
+from nanobragg_numba.jit.rebuild_source import add_plain, mathematics
+from nanobragg_numba.kernels import formulas
+from nanobragg_numba.maths import vectors3
 
 from .compilation import device_function
 from .device_code import module_of
 from .intrinsics import SIMULATED, nearest_whole, whole_ceiling
 
-MODULES = (vectors, formulas, accumulation, partials, step_partials, pixel_factors, chunk_geometry, adjoint_kernel, tangent_kernel)
+MODULES = (vectors3, formulas, gradient_sums, formula_derivatives, step_derivatives, kept_corrections, chunk_geometry, adjoint, tangent)
 FROM_MATH = ("sin", "cos", "sqrt", "exp", "atan2", "floor", "pi")
 PIXELS = 4
 """Pixels of a row that a thread of the adjoint computes together: so many times fewer additions to shared gradients."""

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.chunk_geometry import WORK_ROWS
-from nanobragg_numba.differentiate import Rendered
-from nanobragg_numba.step_partials import ROWS
-from nanobragg_numba.tables import Tables
-from nanobragg_numba.tangent_kernel import CHANGE_ROWS
-from nanobragg_numba.variables import Variables
+from nanobragg_numba.derivatives.chunk_geometry import WORK_ROWS
+from nanobragg_numba.derivatives.differentiate import Rendered
+from nanobragg_numba.derivatives.flat_variables import Variables
+from nanobragg_numba.derivatives.step_derivatives import ROWS
+from nanobragg_numba.derivatives.tangent import CHANGE_ROWS
+from nanobragg_numba.kernels.arguments import Tables
 
 from .compilation import kernel, launch
 from .derivative_code import PIXELS, derivative_names

@@ -9,7 +9,7 @@ from numba import cuda
 from numba.cuda.cudadrv.devicearray import is_cuda_ndarray
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.tables import Tables
+from nanobragg_numba.kernels.arguments import Tables
 
 from .compilation import launch_blocks, resident_shape, without_contraction
 from .coverage import gpu_error_bound

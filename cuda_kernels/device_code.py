@@ -1,6 +1,6 @@
 """The formulas and the sum over a pixel's steps, compiled for the GPU from the source that the CPU's kernels are compiled from.
 
-Each function is built anew from its code with other globals (as in plain_run.py), in which the functions that it calls
+Each function is built anew from its code with other globals (as in engine/plain_kernel.py), in which the functions that it calls
 are device functions. Only these differ from the exact CPU kernel's: the lattice factor of parallelepipeds is the CPU's vector
 loop's, of our own sine, whose error is proven; exp, cos and
 atan2 are libdevice's; what the proof in docs/error-bound.md does not cover gives nan, and the exact CPU kernel computes
@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba import formulas, pixel_kernel, vector_math, vector_steps, vectors
-from nanobragg_numba.plain_run import add_plain, mathematics
+from nanobragg_numba.jit.rebuild_source import add_plain, mathematics
+from nanobragg_numba.kernels import accurate_maths, exact, formulas
+from nanobragg_numba.maths import vectors3
+from nanobragg_numba.simd import steps
 
 from .compilation import device_function
 from .coverage import LEAST_CAPTURE, LEAST_POLARIZATION
@@ -110,7 +112,7 @@ def device_names(
     given = {name: device_function(function) for name, function in (elementary or {}).items()}
     functions = {**plain, "ceil": intrinsics["whole_ceiling"], **given}
     names: dict[str, Any] = {"math": module_of(functions)}
-    for module in (vectors, formulas, pixel_kernel):
+    for module in (vectors3, formulas, exact):
         add_plain(module, names)
     for name, value in names.items():
         if isinstance(value, FunctionType):
@@ -122,7 +124,7 @@ def device_names(
     singles = {name: device_function(function) for name, function in INTRINSICS_SINGLE.items()}
     if precision == "double":
         sine = given.get("sine") or _proven_sine(intrinsics)
-        square: Callable[..., float] = _rebuilt(vector_steps.parallelepiped_factor, {"math": names["math"], "sine_magnitude": sine})
+        square: Callable[..., float] = _rebuilt(steps.parallelepiped_factor, {"math": names["math"], "sine_magnitude": sine})
     else:
         gratings = {**singles, "nearest_whole": intrinsics["nearest_whole"]} if precision == "mixed" else singles
         square = _parallelepiped_factor_single(gratings, precision == "single")
@@ -135,7 +137,7 @@ def device_names(
 
 def _proven_sine(intrinsics: Mapping[str, Any]) -> Any:
     """``vector_math.sine_magnitude`` and the functions that it calls."""
-    names = {**vars(vector_math), **intrinsics}
+    names = {**vars(accurate_maths), **intrinsics}
     for name in ("from_nearest_multiple_of_pi", "sine_within_quarter_turn", "sine_magnitude"):
         names[name] = device_function(_rebuilt(names[name], names))
     return names["sine_magnitude"]
@@ -155,9 +157,9 @@ def _lattice_factor(square_factor: Any, others: Any) -> Callable[..., float]:
 
 def _parallelepiped_factor_single(intrinsics: Mapping[str, Any], all_single: bool) -> Callable[..., float]:
     """Of the CPU's ``grating_single``; ``all_single``: the number of cells is single precision, too."""
-    names = {**vars(vector_steps), **vars(vector_math), **intrinsics}
-    names["sine_of_turns"] = device_function(_rebuilt(vector_math.sine_of_turns, names))
-    grating = device_function(_rebuilt(vector_steps.grating_single, names))
+    names = {**vars(steps), **vars(accurate_maths), **intrinsics}
+    names["sine_of_turns"] = device_function(_rebuilt(accurate_maths.sine_of_turns, names))
+    grating = device_function(_rebuilt(steps.grating_single, names))
     cells = np.float32 if all_single else np.float64
 
     def parallelepiped_factor(h, k, l, na, nb, nc):  # type: ignore[no-untyped-def]

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.plain_run import in_precision
-from nanobragg_numba.tables import Tables
+from nanobragg_numba.kernels.arguments import Tables, in_precision
 
 from .intrinsics import SIMULATED
 

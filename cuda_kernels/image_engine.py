@@ -1,4 +1,4 @@
-"""One image on a GPU, row by row: a batch of one, for the engine of simulation.py."""
+"""One image on a GPU, row by row: a batch of one, for the engine of engine/pixel_engine.py."""
 
 from contextlib import suppress
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.tables import Tables
+from nanobragg_numba.kernels.arguments import Tables
 
 from .compilation import launch, without_contraction
 from .device import explained, require_device, require_device_memory

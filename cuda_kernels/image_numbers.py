@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nanobragg_numba.formulas import SQUARE
-from nanobragg_numba.tables import BeamTable, CrystalTable, DetectorTable, Rules, Tables
+from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
+from nanobragg_numba.kernels.formulas import SQUARE
 
 # The numbers of one image, in this order: five vectors and seven lengths of the detector, ...
 VECTORS = ("fast", "slow", "normal", "beam", "pix0")

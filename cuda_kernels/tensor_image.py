@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.exact_pixels import ExactPixels
-from nanobragg_numba.simulation import PixelEngine
+from nanobragg_numba.engine.exact_pixels import ExactPixels
+from nanobragg_numba.engine.pixel_engine import PixelEngine
 
 from .compilation import kernel, launch
 from .coverage import reason_for_cpu

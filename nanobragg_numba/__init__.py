@@ -13,18 +13,18 @@ __version__ = "0.1.0"
 # Loaded when first asked for, so that a command which only prints its help does not import numba.
 _HOME = {
     "InputError": "errors",
-    "Beam": "parameters",
-    "Crystal": "parameters",
-    "Detector": "parameters",
-    "Parameters": "parameters",
-    "Sampling": "parameters",
-    "SourceList": "parameters",
-    "StructureFactors": "structure_factors",
-    "parameters_from_command_line": "command_line",
-    "simulate": "simulation",
-    "simulate_batch": "batch_simulation",
-    "Simulation": "simulation",
-    "poisson_image": "noise",
+    "Beam": "experiment.parameters",
+    "Crystal": "experiment.parameters",
+    "Detector": "experiment.parameters",
+    "Parameters": "experiment.parameters",
+    "Sampling": "experiment.parameters",
+    "SourceList": "experiment.parameters",
+    "StructureFactors": "experiment.structure_factors",
+    "parameters_from_command_line": "command_line.reading",
+    "simulate": "engine.simulate",
+    "simulate_batch": "engine.batch",
+    "Simulation": "engine.simulate",
+    "poisson_image": "output.photon_noise",
 }
 __all__ = list(_HOME)
 

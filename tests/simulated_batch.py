@@ -15,7 +15,7 @@ import numpy as np
 from running import GOLDEN
 
 from nanobragg_numba import InputError, parameters_from_command_line, simulate, simulate_batch
-from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.gpu import batch_plan, batch_stream, compilation, device, device_batch
 from nanobragg_numba.gpu.batch_plan import Job, grouped
 from nanobragg_numba.gpu.image_numbers import COUNT, numbers_of, pixels_in, tables_for, tile_starts, traits_of

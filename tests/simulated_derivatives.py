@@ -18,14 +18,16 @@ from numba import cuda
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 from running import GOLDEN
 
-from nanobragg_numba import cpu_derivatives, differentiate, parameters_from_command_line
+from nanobragg_numba import parameters_from_command_line
 from nanobragg_numba.autograd import places, simulate, simulation
-from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.derivatives import cpu, differentiate
+from nanobragg_numba.derivatives.flat_variables import split
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.engine.rendered import rendered
+from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.gpu import shared_sums
 from nanobragg_numba.gpu.compilation import launch
 from nanobragg_numba.gpu.derivatives import DeviceKernels
-from nanobragg_numba.simulation import PixelEngine
-from nanobragg_numba.variables import split
 
 BASE = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 24 -oversample 1 -roi 9 15 8 10"
 BASE += " -water 0.012"
@@ -54,11 +56,11 @@ def compared(name: str, line: str, compat: str) -> dict:
     engine = PixelEngine(x)
     for _ in engine.blocks():
         pass
-    run = differentiate.rendered(engine)
+    run = rendered(engine)
     random = np.random.default_rng(5)
     grad = random.random(engine.image.shape)
     flat, factors = np.concatenate(run.variables), run.factors
-    want, want_factors = differentiate.adjoint(run, flat, factors, grad, cpu_derivatives)
+    want, want_factors = differentiate.adjoint(run, flat, factors, grad, cpu)
     errors = {}
     for exact in (False, True):
         got, got_factors = differentiate.adjoint(run, flat, factors, cuda.to_device(grad), DeviceKernels(0, exact=exact))
@@ -71,9 +73,9 @@ def compared(name: str, line: str, compat: str) -> dict:
     directions = random.normal(size=(8, len(flat))) * np.abs(flat)
     factors_dot = random.normal(size=(8, *factors.shape)) if factors.size > 1 else None
     images = [
-        np.concatenate([image.copy_to_host() if kernels is not cpu_derivatives else image for image in parts])
+        np.concatenate([image.copy_to_host() if kernels is not cpu else image for image in parts])
         for kernels, change in (
-            (cpu_derivatives, factors_dot),
+            (cpu, factors_dot),
             (DeviceKernels(0), None if factors_dot is None else cuda.to_device(factors_dot)),
         )
         for parts in [differentiate.tangent(run, flat, factors, directions, change, kernels)]

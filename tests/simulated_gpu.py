@@ -15,11 +15,11 @@ import numpy as np
 from running import GOLDEN
 
 from nanobragg_numba import InputError, simulate
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.experiment import Experiment, derive_experiment
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.gpu import device, image_engine, intrinsics
 from nanobragg_numba.gpu.coverage import gpu_error_bound
-from nanobragg_numba.simulation import PixelEngine
 
 MOST_STEPS = 70
 BASE = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 7 -lambda 1 -distance 100 -detpixels 24 -oversample 1 -roi 9 12 8 10"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from nanobragg_numba import Beam, Crystal, Detector, Parameters, Sampling, SourceList, poisson_image, simulate
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.geometry import Geometry, derive_geometry
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.detector import Geometry, derive_geometry
 
 R_E = 2.8179403e-15
 """Classical electron radius, metres."""

@@ -144,7 +144,7 @@ def test_vmap_over_parameter_sets():
 
 
 def test_the_pushforward_takes_all_directions_in_one_pass(monkeypatch):
-    from nanobragg_numba import differentiate
+    from nanobragg_numba.derivatives import differentiate
 
     calls = []
     real = differentiate.tangent

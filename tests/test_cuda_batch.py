@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nanobragg_numba.target import has_fused_multiply_add
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
 
 SIMULATION = "simulated_batch.py"
 ROOT = Path(__file__).parent.parent

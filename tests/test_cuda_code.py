@@ -11,7 +11,7 @@ import pytest
 from ptx_code import CAPABILITIES, needs_toolkit, ptx
 
 from nanobragg_numba import parameters_from_command_line
-from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.gpu import device_batch, forward
 from nanobragg_numba.gpu.device_code import device_names
 from nanobragg_numba.gpu.image_numbers import Images, Traits, common_of

@@ -8,9 +8,9 @@ import pytest
 from ptx_code import needs_toolkit, ptx
 
 from nanobragg_numba import parameters_from_command_line
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.target import has_fused_multiply_add
-from nanobragg_numba.variables import Variables, variables_of
+from nanobragg_numba.derivatives.flat_variables import Variables, variables_of
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
 
 torch = pytest.importorskip("torch")
 SIMULATION = "simulated_derivatives.py"

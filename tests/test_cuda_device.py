@@ -10,11 +10,11 @@ from random_lines import INPUTS, random_line
 from running import GOLDEN, nanobragg
 
 from nanobragg_numba import InputError, simulate, simulate_batch
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.experiment import derive_experiment
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.gpu.coverage import gpu_error_bound, reason_for_cpu
-from nanobragg_numba.simulation import PixelEngine
-from nanobragg_numba.target import has_fused_multiply_add
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
 
 CASES = json.loads((GOLDEN / "cases.json").read_text())
 LINE = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 7 -lambda 1 -distance 100 -detpixels 24 -oversample 1"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nanobragg_numba import InputError
-from nanobragg_numba.device_name import gpu_index
-from nanobragg_numba.target import has_fused_multiply_add
+from nanobragg_numba.engine.devices import gpu_index
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
 
 SIMULATION = "simulated_gpu.py"
 LINE = "-cell 70 80 90 -default_F 100 -N 7 -lambda 1 -distance 100 -detpixels 16 -oversample 1 -seed 1"

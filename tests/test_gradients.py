@@ -9,7 +9,7 @@ from test_simulate import EVERYTHING, TILTED
 
 from nanobragg_numba import Parameters, Sampling
 from nanobragg_numba.autograd import OVERRIDES, simulate
-from nanobragg_numba.structure_factors import from_arrays
+from nanobragg_numba.experiment.structure_factors import from_arrays
 
 SMALL = replace(EVERYTHING, detector=replace(EVERYTHING.detector, pixels=(5, 4), pixel_size_mm=1.8))
 ONE_STEP = replace(TILTED, detector=replace(TILTED.detector, pixels=(6, 5), pixel_size_mm=1.6))

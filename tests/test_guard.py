@@ -14,15 +14,15 @@ from random_lines import INPUTS, random_line
 from running import GOLDEN
 
 from nanobragg_numba import InputError, parameters_from_command_line
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.compiled import compiled, inlined
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.guard import CHUNK, WORK_SHAPE, is_supported, relative_error_bound
-from nanobragg_numba.parameters import SHAPES
-from nanobragg_numba.simulation import PixelEngine
-from nanobragg_numba.target import has_fused_multiply_add
-from nanobragg_numba.vector_kernel import chunk_values
-from nanobragg_numba.vector_rows import rows_of
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.parameters import SHAPES
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
+from nanobragg_numba.jit.decorators import compiled, inlined
+from nanobragg_numba.simd.error_bound import CHUNK, WORK_SHAPE, is_supported, relative_error_bound
+from nanobragg_numba.simd.loop import chunk_values
+from nanobragg_numba.simd.work_rows import rows_of
 
 
 @inlined
@@ -196,8 +196,8 @@ def test_a_processor_without_fused_multiply_add_takes_the_exact_kernel(tmp_path)
     code = (
         "import numpy as np\n"
         "from nanobragg_numba import parameters_from_command_line\n"
-        "from nanobragg_numba.experiment import derive_experiment\n"
-        "from nanobragg_numba.simulation import PixelEngine\n"
+        "from nanobragg_numba.experiment.derive import derive_experiment\n"
+        "from nanobragg_numba.engine.pixel_engine import PixelEngine\n"
         f"engine = PixelEngine(derive_experiment(parameters_from_command_line({LINE!r}, 'c'), 'c'))\n"
         "list(engine.blocks())\n"
         "engine.image.tofile('image.bin')\n"

@@ -50,7 +50,7 @@ def test_a_mapped_folder_refuses_its_own_name(folder, tmp_path):
 def test_start_up_loads_nothing_heavy(tmp_path):
     # numba itself looks at scipy's version where there is one, which loads none of its parts.
     code = (
-        "import sys, nanobragg_numba.simulation, nanobragg_numba.experiment, nanobragg_numba.cli.nanobragg\n"
+        "import sys, nanobragg_numba.engine.pixel_engine, nanobragg_numba.experiment.derive, nanobragg_numba.cli.nanobragg\n"
         "print([name for name in ('torch', 'fabio', 'matplotlib', 'PIL', 'scipy.ndimage', 'scipy.spatial', 'h5py') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True).stdout.strip() == "[]"
@@ -75,7 +75,7 @@ def test_readme_lists_every_option():
 
 
 def test_every_quirk_of_the_option_table_is_explained():
-    from nanobragg_numba.option_table import OPTIONS
+    from nanobragg_numba.command_line.option_table import OPTIONS
 
     text = (ROOT / "docs" / "compat.md").read_text()
     for quirk in {option.quirk for option in OPTIONS if option.quirk}:

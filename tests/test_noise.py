@@ -8,14 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nanobragg_numba import noise
-from nanobragg_numba.background import made_ahead
-from nanobragg_numba.finished_rows import AbandonedError
-from nanobragg_numba.integer_images import NoiseImage, noisy_counts
-from nanobragg_numba.noise import draw_photons, poisson_image
-from nanobragg_numba.random_numbers import new_state, reseed
-from nanobragg_numba.stored_code import run
-from nanobragg_numba.target import has_fused_multiply_add
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
+from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels.random_state import new_state, reseed
+from nanobragg_numba.output import photon_noise
+from nanobragg_numba.output.integer_images import NoiseImage, noisy_counts
+from nanobragg_numba.output.photon_noise import draw_photons, poisson_image
+from nanobragg_numba.threads import AbandonedError, made_ahead
 
 f32 = np.float32
 
@@ -116,11 +115,11 @@ def drawn(image, seed, window, threads):
     ("threads", "least", "largest", "room"), [(1, 4096, 1 << 17, 512), (2, 16, 64, 512), (1, 4, 8, 0), (2, 100, 100, 3)]
 )
 def test_photons_are_the_twin_s(seed, share, threads, least, largest, room, monkeypatch):
-    monkeypatch.setattr(noise, "SHARE_TO_PREPARE", share)
-    monkeypatch.setattr(noise, "LEAST_PIECE", least)
-    monkeypatch.setattr(noise, "LARGEST_PIECE", largest)
-    monkeypatch.setattr(noise, "ROOM", room)
-    monkeypatch.setattr(noise, "PIXELS_OF_BLOCK", largest)
+    monkeypatch.setattr(photon_noise, "SHARE_TO_PREPARE", share)
+    monkeypatch.setattr(photon_noise, "LEAST_PIECE", least)
+    monkeypatch.setattr(photon_noise, "LARGEST_PIECE", largest)
+    monkeypatch.setattr(photon_noise, "ROOM", room)
+    monkeypatch.setattr(photon_noise, "PIXELS_OF_BLOCK", largest)
     image, twin = means(), Twin(seed)
     photons, total = drawn(image, seed, (2, 40, 1, 29), threads)
     expected, sum_of_all = np.zeros(image.shape, f32), 0.0
@@ -150,7 +149,7 @@ def poisson_uniforms(count):
 def test_without_vectors_the_same(monkeypatch):
     whole = (0, 40, 0, 30)
     before = drawn(means(), -5, whole, 2)
-    monkeypatch.setattr(noise, "has_known_libm", lambda: False)
+    monkeypatch.setattr(photon_noise, "has_known_libm", lambda: False)
     after = drawn(means(), -5, whole, 2)
     assert np.array_equal(before[0], after[0]) and before[1] == after[1]
 
@@ -199,7 +198,7 @@ def noise_rows(image, window, threads, ends):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("window", [(0, 40, 0, 30), (2, 37, 3, 29), (5, 5, 0, 30), (4, 3, 7, 2)])
 def test_noise_follows_the_rows_as_they_are_finished(window, threads, monkeypatch):
-    monkeypatch.setattr(noise, "PIXELS_OF_BLOCK", 100)
+    monkeypatch.setattr(photon_noise, "PIXELS_OF_BLOCK", 100)
     rows, noisy = noise_rows(means(), window, threads, [0, 1, 8, 9, 30])
     photons, total = drawn(means(), -5, window, 1)
     expected, overloads = noisy_counts(photons, window, 40.0)
@@ -209,7 +208,7 @@ def test_noise_follows_the_rows_as_they_are_finished(window, threads, monkeypatc
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_noise_gives_up_where_no_rows_follow(threads, monkeypatch):
-    monkeypatch.setattr(noise, "PIXELS_OF_BLOCK", 100)
+    monkeypatch.setattr(photon_noise, "PIXELS_OF_BLOCK", 100)
     noisy = NoiseImage(means(), (0, 40, 0, 30), new_state(), 40.0, threads)
     noisy.finished.reach(10)
     rows = noisy.rows()

@@ -4,7 +4,8 @@ import random
 
 import numpy as np
 
-from nanobragg_numba.files.number_scan import FRACTION, OTHER, WHOLE, scan
+from nanobragg_numba.files.number_scan import scan
+from nanobragg_numba.kernels.word_kinds import FRACTION, OTHER, WHOLE
 
 
 def words(seed: int, count: int) -> list[str]:

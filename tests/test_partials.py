@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from nanobragg_numba.partials import (
+from nanobragg_numba.derivatives.formula_derivatives import (
     SMALL_SPHERE,
     cubic_slopes,
     cubic_weights,
@@ -88,7 +88,7 @@ def test_cubic_slopes_are_the_weights_derivatives():
 
 
 def test_polarization_is_the_forward_formula():
-    from nanobragg_numba.formulas import polarization_factor
+    from nanobragg_numba.kernels.formulas import polarization_factor
 
     generator = np.random.default_rng(4)
     for _ in range(20):
@@ -105,7 +105,7 @@ def test_straight_ahead_the_polarization_factor_is_one():
 
 @pytest.mark.parametrize("kahn", [0.0, 0.6])
 def test_an_axis_along_the_beam_leaves_the_azimuth_out(kahn):
-    from nanobragg_numba.formulas import polarization_factor
+    from nanobragg_numba.kernels.formulas import polarization_factor
 
     beam, diffracted = (0.0, 0.0, 1.0), (0.6, 0.0, 0.8)
     form = polarization_form(kahn, beam, beam)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nanobragg_numba import Crystal, InputError, Parameters, Sampling
-from nanobragg_numba.experiment import derive_experiment
-from nanobragg_numba.parameters import Beam, Detector
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.parameters import Beam, Detector
 
 MATRIX = np.array([[-0.028, -0.003, 0.025], [-0.029, 0.010, -0.014], [0.011, -0.032, -0.010]])
 TRICLINIC = Crystal(cell=(40.0, 50.0, 60.0, 80.0, 95.0, 100.0), misset_deg=(10.0, 20.0, 30.0), mosaic_spread_deg=0.6, mosaic_domains=4)

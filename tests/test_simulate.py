@@ -22,10 +22,10 @@ from nanobragg_numba import (
     simulate,
     simulate_batch,
 )
-from nanobragg_numba.experiment import axis_orbit, derive_experiment
-from nanobragg_numba.sampling import effective_angles
-from nanobragg_numba.structure_factors import from_arrays
-from nanobragg_numba.vectors import unit
+from nanobragg_numba.experiment.derive import axis_orbit, derive_experiment
+from nanobragg_numba.experiment.steps import effective_angles
+from nanobragg_numba.experiment.structure_factors import from_arrays
+from nanobragg_numba.maths.vectors3 import unit
 
 TILTED = Parameters(
     Crystal(cell=(40, 50, 60, 80, 95, 100), misset_deg=(10, 20, 30), n_cells=(5, 4, 3), default_F=100),
@@ -115,8 +115,8 @@ def test_an_axis_that_never_settles_matches_serial_counting():
     detector = replace(TILTED.detector, convention="custom", pivot="beam", beam_center_mm=(4.0, 4.0))
     parameters = replace(TILTED, beam=beam, detector=detector, sampling=replace(TILTED.sampling, oversample=2, oversample_polar=True))
     run = simulate(parameters, compat="c", dtype=np.float64)
-    from nanobragg_numba.pixel_kernel import pixel_value
-    from nanobragg_numba.tables import PixelRecord
+    from nanobragg_numba.kernels.arguments import PixelRecord
+    from nanobragg_numba.kernels.exact import pixel_value
 
     evaluations = 0
     for slow in range(9):

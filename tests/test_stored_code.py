@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from running import GOLDEN
 
-from nanobragg_numba import object_code, stored_code
-from nanobragg_numba.integer_images import noisy_counts
-from nanobragg_numba.stored_code import run, run_rows
+from nanobragg_numba.jit import ahead_of_time, stored_code
+from nanobragg_numba.jit.stored_code import run, run_rows
+from nanobragg_numba.output.integer_images import noisy_counts
 
-PACKAGE = Path(stored_code.__file__).parent
+PACKAGE = Path(stored_code.__file__).parent.parent
 CELL = "-cell 70 80 90 75 85 95 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 24 -oversample 1 -seed 1"
 HKL = "-mat erl.mat -hkl erl.hkl -lambda 1 -N 5 -distance 100 -detpixels 24 -oversample 1 -seed 1"
 
@@ -60,7 +60,7 @@ def other_file(tmp_path, monkeypatch):
     monkeypatch.setattr(stored_code, "stored_file", lambda *folder: tmp_path / "kernels.code")
     monkeypatch.setattr(stored_code, "_library", None)
     compilations = []
-    monkeypatch.setattr(object_code, "compile_entries", lambda: compilations.append(1) or (kinds, code))
+    monkeypatch.setattr(ahead_of_time, "compile_entries", lambda: compilations.append(1) or (kinds, code))
     return tmp_path / "kernels.code", good, compilations
 
 
@@ -153,7 +153,7 @@ def test_threads_behind_an_interrupt_harm_nothing(tmp_path):
 
 def cache_folders(tmp_path, usual):
     """The folder looked in first, and the one written to, with ``usual`` as the user's cache."""
-    code = "from nanobragg_numba.cache_folder import CACHE_FOLDER, USUAL_FOLDER; print(USUAL_FOLDER); print(CACHE_FOLDER)"
+    code = "from nanobragg_numba.jit.cache_folder import CACHE_FOLDER, USUAL_FOLDER; print(USUAL_FOLDER); print(CACHE_FOLDER)"
     environment = {**os.environ, "XDG_CACHE_HOME": str(usual), "TMPDIR": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
     out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout

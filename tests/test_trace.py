@@ -16,11 +16,11 @@ from running import GOLDEN
 
 from nanobragg_numba import Beam, Crystal, Detector, InputError, Parameters, Sampling, SourceList, simulate
 from nanobragg_numba.cli import trace as command
-from nanobragg_numba.command_line import read_command_line
-from nanobragg_numba.experiment import axis_orbit, derive_experiment
-from nanobragg_numba.structure_factors import from_arrays
-from nanobragg_numba.trace import trace_pixel
-from nanobragg_numba.vectors import unit
+from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.engine.trace import trace_pixel
+from nanobragg_numba.experiment.derive import axis_orbit, derive_experiment
+from nanobragg_numba.experiment.structure_factors import from_arrays
+from nanobragg_numba.maths.vectors3 import unit
 
 RECORDED = json.loads((GOLDEN / "trace" / "supervisor.json").read_text())
 PIXEL = ["--pixel", "685", "1039"]
@@ -297,16 +297,16 @@ def test_a_folder_that_is_not_there(capsys):
 
 
 def test_a_trace_that_is_not_the_image_is_an_error(traced, tmp_path, capsys, monkeypatch):
-    from nanobragg_numba import plain_run
+    from nanobragg_numba.engine import plain_kernel
 
-    mathematics = plain_run.mathematics
+    mathematics = plain_kernel.mathematics
 
     def slightly_wrong(dtype):
         names = mathematics(dtype)
         names.sqrt = lambda x, root=names.sqrt: root(x) * (1.0 + 1e-15)
         return names
 
-    monkeypatch.setattr(plain_run, "mathematics", slightly_wrong)
+    monkeypatch.setattr(plain_kernel, "mathematics", slightly_wrong)
     traced("--pixel", "2", "3", "--", *shlex.split(SMALL), status=1)
     assert "the trace ends with" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 

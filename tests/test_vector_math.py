@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nanobragg_numba.compiled import compiled
-from nanobragg_numba.target import has_fused_multiply_add
-from nanobragg_numba.vector_math import decay, sine_and_cosine, sine_magnitude, sixth
-from nanobragg_numba.vector_steps import FIRST_ZERO, LAST_NONZERO
+from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
+from nanobragg_numba.jit.decorators import compiled
+from nanobragg_numba.kernels.accurate_maths import decay, sine_and_cosine, sine_magnitude, sixth
+from nanobragg_numba.simd.steps import FIRST_ZERO, LAST_NONZERO
 
 needs_fused_multiply_add = pytest.mark.skipif(
     not has_fused_multiply_add(), reason="this processor has no fused multiply-add; the guarded engine is not used on it"

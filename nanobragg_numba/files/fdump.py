@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 
-from ..errors import InputError
-from ..structure_factors import StructureFactors
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.structure_factors import StructureFactors
+
 from .reading import read_bytes
 
 _HEADER = re.compile(rb"\s*(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+) *\n\f")

@@ -4,10 +4,12 @@ import re
 
 import numpy as np
 
-from ..c_text import C_SPACE, FLOAT_PATTERN, c_format, is_number, shown, to_float
-from ..errors import InputError
-from ..structure_factors import StructureFactors, empty_table
-from .number_scan import FRACTION, OTHER, WHOLE, scan
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.structure_factors import StructureFactors, empty_table
+from nanobragg_numba.kernels.word_kinds import FRACTION, OTHER, WHOLE
+from nanobragg_numba.maths.c_numbers import C_SPACE, FLOAT_PATTERN, c_format, is_number, shown, to_float
+
+from .number_scan import scan
 from .reading import read_bytes
 
 _INT = re.compile(rf"[{C_SPACE}]*([+-]?\d+)")

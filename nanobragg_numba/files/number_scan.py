@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from ..stored_code import run
+from nanobragg_numba.jit.stored_code import run
 
-FRACTION, WHOLE, OTHER = 0, 1, 2
-"""Kinds of words: a plain decimal number, one without point and exponent, and what was not converted."""
 _POWERS = np.array([10.0**n for n in range(23)])
 
 

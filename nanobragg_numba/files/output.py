@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..background import Background
-from ..errors import InputError
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.threads import Background
 
 BYTES_WITHOUT_THREAD = 1 << 18
 """A thread would not have started before these are written."""

@@ -1,6 +1,6 @@
 """8-bit grey images (PGM) with the reference's header."""
 
-from ..c_text import c_format
+from nanobragg_numba.maths.c_numbers import c_format
 
 
 def header(fast_pixels: int, slow_pixels: int, scale: float) -> bytes:

@@ -1,6 +1,6 @@
 """Read a whole input file, or say in one sentence why not."""
 
-from ..errors import InputError
+from nanobragg_numba.errors import InputError
 
 
 def read_bytes(path: str, flag: str) -> bytes:

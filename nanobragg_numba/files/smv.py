@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..c_text import atof, c_format
-from ..errors import InputError
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.maths.c_numbers import atof, c_format
+
 from .reading import read_bytes
 
 HEADER_BYTES = 512

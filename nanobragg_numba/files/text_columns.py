@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 
-from ..c_text import C_SPACE, FLOAT_PATTERN, atof, shown
-from ..errors import InputError
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.maths.c_numbers import C_SPACE, FLOAT_PATTERN, atof, shown
+
 from .reading import read_bytes
 
 DELIMITERS = " \t,;:!"

@@ -1,0 +1,1 @@
+"""The words of a command line: the table of options, and how they are read."""

@@ -1,0 +1,1 @@
+"""Analytic derivatives of the image: adjoint, tangent, and what they share."""

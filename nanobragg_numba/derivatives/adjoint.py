@@ -1,0 +1,365 @@
+"""The adjoint: from the gradient with respect to the image to those of all continuous variables, in one pass over the steps.
+
+Nothing of the forward pass is stored: each step is computed again. ``bars`` (Variables) accumulates the gradients; those with respect to
+the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from there to angles, spindle, mosaic rotations and cell
+axes at the end. ``factors_bar``: gradients of the structure factors, the table in one row. All may be complex (complex_step.py).
+"""
+
+from nanobragg_numba.jit.decorators import derivative
+from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
+from nanobragg_numba.maths.vectors3 import rotate_about_axis, scale
+
+from .chunk_geometry import (  # fmt: skip
+    AIR,
+    AIR_BAR,
+    CAPTURE,
+    OMEGA,
+    OWN,
+    OWN_BAR,
+    POLAR,
+    POLAR_BY,
+    RAY_BAR,
+    S_BAR,
+    STEP_WEIGHT,
+    SUM,
+    WEIGHT,
+    S,
+    chunk_end,
+    own_factors,
+    polarize,
+    ray_at,
+    rays,
+    scattering,
+    zero_of,
+)
+from .formula_derivatives import rotation_adjoint, solid_angle_partials
+from .gradient_sums import add_at, add_to
+from .kept_corrections import (
+    capture_adjoint,
+    flat_adjoint,
+    form_of,
+    kept_factors,
+    kept_factors_adjoint,
+    places_on_pixel,
+    position_bar,
+    pull_form,
+    ray_adjoint,
+    vector_of,
+)
+from .step_derivatives import (
+    BY_F,
+    BY_FUDGE,
+    BY_H,
+    BY_K,
+    BY_L,
+    BY_NA,
+    BY_NB,
+    BY_NC,
+    BY_STAR,
+    DEFAULT,
+    INDICES,
+    INTERPOLATED,
+    VALUE,
+    fill_partials,
+    multiply_structure_factors,
+    spread_over_table,
+)
+
+
+@derivative
+def add_step(n, p, w, v, lattice_bar, bars):
+    """Add the gradients of one step: ``w`` holds S, S_BAR, STEP_WEIGHT and SUM, ``v`` (9,) the step's axes."""
+    v0, v1, v2, v3, v4, v5, v6, v7, v8 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
+    zero = w[STEP_WEIGHT, 0] - w[STEP_WEIGHT, 0]
+    g0 = g1 = g2 = g3 = g4 = g5 = g6 = g7 = g8 = na = nb = nc = zero
+    for i in range(n):
+        weight = w[STEP_WEIGHT, i]
+        a, b, c = weight * p[BY_H, i], weight * p[BY_K, i], weight * p[BY_L, i]
+        x, y, z = w[S, i], w[S + 1, i], w[S + 2, i]
+        g0, g1, g2 = g0 + a * x, g1 + a * y, g2 + a * z
+        g3, g4, g5 = g3 + b * x, g4 + b * y, g5 + b * z
+        g6, g7, g8 = g6 + c * x, g7 + c * y, g8 + c * z
+        w[S_BAR, i] += a * v0 + b * v3 + c * v6
+        w[S_BAR + 1, i] += a * v1 + b * v4 + c * v7
+        w[S_BAR + 2, i] += a * v2 + b * v5 + c * v8
+        w[SUM, i] += p[VALUE, i]
+        na, nb, nc = na + weight * p[BY_NA, i], nb + weight * p[BY_NB, i], nc + weight * p[BY_NC, i]
+    add_to(lattice_bar, 0, (g0, g1, g2))
+    add_to(lattice_bar, 3, (g3, g4, g5))
+    add_to(lattice_bar, 6, (g6, g7, g8))
+    add_to(bars.cells, 0, (na, nb, nc))
+
+
+@derivative
+def add_shape(n, p, w, shape, bars):
+    """Gradients that only round and Gaussian crystals have: fudge, and the reciprocal axes."""
+    total = zero_of(w)
+    for i in range(n):
+        total += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
+    add_at(bars.fudge, 0, total)
+    if shape == GAUSS:
+        for row in range(9):
+            total = zero_of(w)
+            for i in range(n):
+                total += w[STEP_WEIGHT, i] * p[BY_STAR + row, i]
+            add_at(bars.star, row, total)
+
+
+@derivative
+def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
+    """Each structure factor's own gradient."""
+    corner = (crystal.h_min, crystal.k_min, crystal.l_min)
+    default = zero_of(w)
+    for i in range(n):
+        amount = w[STEP_WEIGHT, i] * p[BY_F, i]
+        if places[i] == DEFAULT:
+            default += amount
+        elif places[i] == INTERPOLATED:
+            spread_over_table(factors_bar, crystal.factors.shape, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
+        else:
+            add_at(factors_bar, places[i], amount)
+    add_at(bars.default_F, 0, default)
+
+
+@derivative
+def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, bars, factors_bar, places):
+    """All steps at the scattering vectors in ``w``, weighted with WEIGHT; SUM becomes their sum. Returns ``interpolate``."""
+    listed = crystal.factors.size > 1
+    f = crystal.default_F
+    f_squared = f * f
+    for i in range(n):
+        w[STEP_WEIGHT, i] = w[WEIGHT, i] if listed else w[WEIGHT, i] * f_squared
+        w[SUM, i] = 0.0
+    for step in range(orientations.shape[0]):
+        v = orientations[step]
+        fill_partials(n, w, v, crystal, p)
+        if listed:
+            interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
+            add_structure_factors(n, p, w, places, crystal, bars, factors_bar)
+        add_step(n, p, w, v, lattice_bar[step], bars)
+        if crystal.shape != SQUARE:
+            add_shape(n, p, w, crystal.shape, bars)
+    if not listed:
+        total = f - f
+        for i in range(n):
+            total += w[WEIGHT, i] * w[SUM, i]
+            w[SUM, i] *= f_squared
+        add_at(bars.default_F, 0, 2.0 * f * total)
+    return interpolate
+
+
+@derivative
+def pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars):
+    """Hand the gradients of the rays on to the detector."""
+    if detector.curved:
+        for i in range(n):
+            bar = (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i])
+            ray_adjoint(start + i, slow, sub_fast, sub_slow, layer, ray_at(w, i), w[AIR, i], bar, w[AIR_BAR, i], detector, bars)
+        return
+    x = y = z = by_x = by_y = by_z = zero_of(w)
+    for i in range(n):
+        bar = position_bar(ray_at(w, i), w[AIR, i], (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i]), w[AIR_BAR, i])
+        f, _ = places_on_pixel(start + i, slow, sub_fast, sub_slow, detector)
+        x, y, z = x + bar[0], y + bar[1], z + bar[2]
+        by_x, by_y, by_z = by_x + f * bar[0], by_y + f * bar[1], by_z + f * bar[2]
+    _, s = places_on_pixel(start, slow, sub_fast, sub_slow, detector)
+    flat_adjoint((x, y, z), (by_x, by_y, by_z), s, layer, detector, bars)
+
+
+@derivative
+def pull_scattering(n, source, wavelength, w, bars):
+    """Hand the gradients of the scattering vectors on to ray, source and wavelength."""
+    inverse = 1.0 / wavelength
+    a = b = c = along = zero_of(w)
+    for i in range(n):
+        x, y, z = w[S_BAR, i] * inverse, w[S_BAR + 1, i] * inverse, w[S_BAR + 2, i] * inverse
+        w[RAY_BAR, i] += x
+        w[RAY_BAR + 1, i] += y
+        w[RAY_BAR + 2, i] += z
+        a, b, c = a - x, b - y, c - z
+        along += x * w[S, i] + y * w[S + 1, i] + z * w[S + 2, i]
+    add_to(bars.incident, 3 * source, (a, b, c))
+    add_at(bars.wavelengths, source, -along)
+
+
+@derivative
+def pull_factors(n, g, keep, source, per_step, tables, w, bars):
+    """Hand the gradients of one source's sums on to its weight, the scale, its polarization factors and the rays' own factors."""
+    _, beam, _, rules = tables
+    weight = beam.weights[source]
+    by_weight = xx = yy = zz = xy = xz = yz = zero_of(w)
+    for i in range(n):
+        polar, own = w[POLAR, i], w[OWN, i]
+        bar = g[i] * keep[i] * per_step * (w[SUM, i] + rules.background)
+        by_weight += bar * own * polar
+        bar *= weight
+        w[OWN_BAR, i] += bar * polar
+        bar *= own
+        w[RAY_BAR, i] += bar * w[POLAR_BY, i]
+        w[RAY_BAR + 1, i] += bar * w[POLAR_BY + 1, i]
+        w[RAY_BAR + 2, i] += bar * w[POLAR_BY + 2, i]
+        x, y, z = ray_at(w, i)
+        x_bar, y_bar, z_bar = bar * x, bar * y, bar * z
+        xx, yy, zz = xx + x_bar * x, yy + y_bar * y, zz + z_bar * z
+        xy, xz, yz = xy + x_bar * y, xz + x_bar * z, yz + y_bar * z
+    add_at(bars.weights, source, by_weight)
+    add_at(bars.scale, 0, by_weight * weight / rules.scale)
+    if beam.polarized:
+        pull_form(source, (xx, yy, zz, xy, xz, yz), beam, bars)
+
+
+@derivative
+def pull_own_factors(n, layer, detector, w, bars):
+    """Hand the gradients of solid angles and capture fractions on to rays and detector."""
+    by_pixel = by_distance = zero_of(w)
+    for i in range(n):
+        bar = w[OWN_BAR, i] * w[CAPTURE, i]
+        airpath_part, pixel_part, distance_part = solid_angle_partials(w[OMEGA, i], w[AIR, i], detector)
+        w[AIR_BAR, i] += bar * airpath_part
+        by_pixel, by_distance = by_pixel + bar * pixel_part, by_distance + bar * distance_part
+    add_at(bars.pixel_size, 0, by_pixel)
+    add_at(bars.close_distance, 0, by_distance)
+    if detector.thickness != 0.0:
+        for i in range(n):
+            x, y, z = capture_adjoint(layer, ray_at(w, i), w[OWN_BAR, i] * w[OMEGA, i], detector, bars)
+            w[RAY_BAR, i] += x
+            w[RAY_BAR + 1, i] += y
+            w[RAY_BAR + 2, i] += z
+
+
+@derivative(inline=False)
+def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factors_bar, p, w, keep, places):
+    """Gradients of n pixels of a row in "spec", where each source's sum has its own factors; ``g`` (n,): the image's."""
+    detector, beam, crystal, rules = tables
+    per_step = rules.scale / rules.steps
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                own_factors(n, layer, detector, w)
+                for source in range(beam.wavelengths.shape[0]):
+                    wavelength, weight = beam.wavelengths[source], beam.weights[source]
+                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+                    if beam.polarized:
+                        polarize(n, form_of(source, beam), w)
+                    background = zero_of(w)
+                    for i in range(n):
+                        w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[POLAR, i] * w[OWN, i])
+                        background += w[WEIGHT, i]
+                    add_at(bars.background, 0, background)
+                    add_steps(n, p, w, crystal.orientations, lattice_bar, crystal, True, interpolate, bars, factors_bar, places)
+                    pull_scattering(n, source, wavelength, w, bars)
+                    pull_factors(n, g, keep, source, per_step, tables, w, bars)
+                pull_own_factors(n, layer, detector, w, bars)
+                pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
+
+
+@derivative(inline=False)
+def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places, total):
+    """Gradients of n pixels of a row in "c", where one solid angle, capture fraction and polarization factor holds for the whole pixel.
+
+    ``first``: the run's first sweep is in this pixel, which then stands alone, as does one that leaves the table (Q2).
+    """
+    detector, beam, crystal, rules = tables
+    per_step = rules.scale / rules.steps
+    background = by_scale = zero_of(w)
+    for i in range(n):
+        w[OMEGA, i], w[CAPTURE, i], w[POLAR, i] = kept_factors(start + i, slow, tables)
+        total[i] = rules.background
+        background += g[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+    add_at(bars.background, 0, background)
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                for source in range(beam.wavelengths.shape[0]):
+                    wavelength = beam.wavelengths[source]
+                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+                    for i in range(n):
+                        w[WEIGHT, i] = g[i] * keep[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+                    if n == 1 and keep[0] == 0.0:
+                        continue
+                    orientations, lattice = (crystal.first_orientations, first_bar) if first else (crystal.orientations, lattice_bar)
+                    first = False
+                    interpolate = add_steps(n, p, w, orientations, lattice, crystal, False, interpolate, bars, factors_bar, places)
+                    pull_scattering(n, source, wavelength, w, bars)
+                    for i in range(n):
+                        total[i] += keep[i] * w[SUM, i]
+                pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
+    for i in range(n):
+        bar = g[i] * per_step * total[i]
+        capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
+        by_scale += bar * capture * polar * omega
+        kept_factors_adjoint(start + i, slow, bar * capture * polar, bar * polar * omega, bar * capture * omega, tables, bars)
+    add_at(bars.scale, 0, by_scale / rules.scale)
+
+
+@derivative(inline=False)
+def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spindle_bar, angles_bar, rotations_bar):
+    """From the gradients of every step's axes to those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
+    domains = max(rotations.shape[0], 1)
+    spindle_vector = vector_of(spindle, 0)
+    for tic in range(angles.shape[0]):
+        for axis in range(3):
+            v = vector_of(axes, 3 * axis)
+            turned = rotate_about_axis(v, spindle_vector, angles[tic])
+            zero = turned[0] - turned[0]
+            x, y, z = zero, zero, zero
+            for domain in range(domains):
+                bar = vector_of(lattice_bar[tic * domains + domain], 3 * axis)
+                if rotations.shape[0] == 0:
+                    x, y, z = x + bar[0], y + bar[1], z + bar[2]
+                else:
+                    r = rotations[domain]
+                    x += r[0] * bar[0] + r[3] * bar[1] + r[6] * bar[2]
+                    y += r[1] * bar[0] + r[4] * bar[1] + r[7] * bar[2]
+                    z += r[2] * bar[0] + r[5] * bar[1] + r[8] * bar[2]
+                    for i in range(3):
+                        add_to(rotations_bar[domain], 3 * i, scale(turned, bar[i]))
+            v_bar, spindle_part, angle_part = rotation_adjoint(v, spindle_vector, angles[tic], turned, (x, y, z))
+            add_to(axes_bar, 3 * axis, v_bar)
+            add_to(spindle_bar, 0, spindle_part)
+            angles_bar[tic] += angle_part
+
+
+@derivative
+def gradient_at(singles, doubles, slow, fast):
+    """One element of the image's gradient, which is in whichever of the two is not empty."""
+    return float(singles[slow, fast]) if singles.shape[0] > 0 else doubles[slow, fast]
+
+
+@derivative(inline=False, nogil=True)
+def adjoint_rows(
+    rows, step, columns, mask, singles, doubles, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep,
+    places, total
+):  # fmt: skip
+    """Add up the gradients of every ``step``-th row of ``rows``, in ``columns``.
+
+    ``mask`` (slow, fast): pixels computed; ``singles`` or ``doubles`` (slow, fast), the other (0, 0): the image's gradient;
+    ``first_pixel``, ``leaving_pixel``: index of the pixel of the first sweep, and of the one that left the structure-factor table, or -1.
+    """
+    detector, _, _, rules = tables
+    width = detector.fast_pixels
+    for slow in range(rows[0], rows[1], step):
+        start = columns[0]
+        while start < columns[1]:
+            end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
+            n = end - start
+            g = total[1]
+            some = False
+            for i in range(n):
+                value = gradient_at(singles, doubles, slow, start + i)
+                g[i] = value if mask[slow, start + i] else 0.0
+                some |= mask[slow, start + i] and value != 0.0
+            if some:
+                index = slow * width + start
+                if rules.spec:
+                    spec_chunk(start, n, slow, tables, g, rules.interpolate, lattice_bar, bars, factors_bar, p, w, keep, places)
+                else:
+                    interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
+                    first = index == first_pixel
+                    c_chunk(
+                        start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places,
+                        total[0],
+                    )  # fmt: skip
+            start = end

@@ -1,0 +1,228 @@
+"""The intensity of one step and its partial derivatives, for n pixels of a row at once: what adjoint and tangent share."""
+
+import math
+
+from nanobragg_numba.jit.decorators import derivative
+from nanobragg_numba.kernels.formulas import (
+    GAUSS,
+    ROUND,
+    SPHERE_HEIGHT,
+    SQUARE,
+    can_interpolate,
+    is_listed,
+    nearest_index,
+    scaled_radius_squared,
+)
+
+from .formula_derivatives import cubic_slopes, cubic_weights, squared_grating, squared_sphere
+from .gradient_sums import add_at
+
+# Rows of the array of partials: F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the structure factor, and
+# the nine components of a*, b*, c*; then h, k, l themselves.
+VALUE, BY_H, BY_K, BY_L, BY_NA, BY_NB, BY_NC, BY_FUDGE, BY_F, BY_STAR, INDICES, ROWS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 21
+# Where a step's structure factor comes from, beside the places in the table, which are 0 and more.
+DEFAULT, INTERPOLATED = -1, -2
+
+
+@derivative
+def grating_or_one(h, n):
+    """``squared_grating``, but 1 for an axis of one cell, as in ``lattice_factor``."""
+    square, by_h, by_n = squared_grating(h, n)
+    if n.real <= 1.0:
+        return 1.0 + (square - square), by_h - by_h, by_n - by_n
+    return square, by_h, by_n
+
+
+@derivative
+def fill_square(n, p, na, nb, nc):
+    """Parallelepiped crystals: L^2 is the product of three squared gratings."""
+    for i in range(n):
+        a, a_h, a_n = grating_or_one(p[INDICES, i], na)
+        b, b_h, b_n = grating_or_one(p[INDICES + 1, i], nb)
+        c, c_h, c_n = grating_or_one(p[INDICES + 2, i], nc)
+        bc, ca, ab = b * c, c * a, a * b
+        p[VALUE, i] = a * bc
+        p[BY_H, i], p[BY_K, i], p[BY_L, i] = a_h * bc, b_h * ca, c_h * ab
+        p[BY_NA, i], p[BY_NB, i], p[BY_NC, i] = a_n * bc, b_n * ca, c_n * ab
+
+
+@derivative
+def away(h):
+    """h minus the nearest whole index."""
+    return h - math.ceil(h.real - 0.5)
+
+
+@derivative
+def fill_round(n, p, na, nb, nc, fudge):
+    """Round crystals: L = c Na Nb Nc T(z), z^2 = pi^2 fudge (dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2)."""
+    size = SPHERE_HEIGHT * na * nb * nc
+    factor = math.pi * math.pi
+    for i in range(n):
+        dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
+        radius_squared = dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
+        square, slope = squared_sphere(factor * radius_squared * fudge)
+        value = size * size * square
+        slope *= size * size * factor
+        by_radius = 2.0 * slope * fudge
+        p[VALUE, i] = value
+        p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
+        p[BY_NA, i] = 2.0 * value / na + by_radius * dh * dh * na
+        p[BY_NB, i] = 2.0 * value / nb + by_radius * dk * dk * nb
+        p[BY_NC, i] = 2.0 * value / nc + by_radius * dl * dl * nc
+        p[BY_FUDGE, i] = slope * radius_squared
+
+
+@derivative
+def fill_gauss(n, p, na, nb, nc, star, fudge):
+    """Gaussian crystals: L = V exp(-fudge R^2 / 0.63), R = V |dh a* + dk b* + dl c*|, V = Na Nb Nc."""
+    volume = na * nb * nc
+    volume_squared = volume * volume
+    for i in range(n):
+        dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
+        x = dh * star[0] + dk * star[3] + dl * star[6]
+        y = dh * star[1] + dk * star[4] + dl * star[7]
+        z = dh * star[2] + dk * star[5] + dl * star[8]
+        radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+        value = volume_squared * math.exp(-2.0 * fudge / 0.63 * radius_squared)
+        slope = -2.0 / 0.63 * value
+        by_vector = 2.0 * volume_squared * slope * fudge
+        by_cells = 2.0 * value + 2.0 * slope * fudge * radius_squared
+        p[VALUE, i] = value
+        p[BY_H, i] = by_vector * (x * star[0] + y * star[1] + z * star[2])
+        p[BY_K, i] = by_vector * (x * star[3] + y * star[4] + z * star[5])
+        p[BY_L, i] = by_vector * (x * star[6] + y * star[7] + z * star[8])
+        p[BY_NA, i], p[BY_NB, i], p[BY_NC, i] = by_cells / na, by_cells / nb, by_cells / nc
+        p[BY_FUDGE, i] = slope * radius_squared
+        p[BY_STAR, i], p[BY_STAR + 1, i], p[BY_STAR + 2, i] = by_vector * x * dh, by_vector * y * dh, by_vector * z * dh
+        p[BY_STAR + 3, i], p[BY_STAR + 4, i], p[BY_STAR + 5, i] = by_vector * x * dk, by_vector * y * dk, by_vector * z * dk
+        p[BY_STAR + 6, i], p[BY_STAR + 7, i], p[BY_STAR + 8, i] = by_vector * x * dl, by_vector * y * dl, by_vector * z * dl
+
+
+@derivative
+def fill_tophat(n, p, na, nb, nc, star, fudge):
+    """Flat spots: V^2 inside a radius and 0 outside; the edge moves nothing by itself, so only V has a derivative."""
+    volume = na * nb * nc
+    for i in range(n):
+        dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
+        radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+        inside = (radius_squared * fudge).real < 0.3969
+        value = volume * volume if inside else 0.0 * volume
+        p[VALUE, i] = value
+        p[BY_NA, i], p[BY_NB, i], p[BY_NC, i] = 2.0 * value / na, 2.0 * value / nb, 2.0 * value / nc
+        p[BY_H, i] = p[BY_K, i] = p[BY_L, i] = p[BY_FUDGE, i] = 0.0
+
+
+@derivative
+def interpolated(table, corner, h, k, l):
+    """Tricubic structure factor at (h, k, l) and its derivatives with respect to them; ``corner``: h_min, k_min, l_min."""
+    h0, k0, l0 = math.floor(h.real), math.floor(k.real), math.floor(l.real)
+    wh, wk, wl = cubic_weights(h, h0), cubic_weights(k, k0), cubic_weights(l, l0)
+    sh, sk, sl = cubic_slopes(h, h0), cubic_slopes(k, k0), cubic_slopes(l, l0)
+    i, j, m = int(h0) - corner[0] - 1, int(k0) - corner[1] - 1, int(l0) - corner[2] - 1
+    value = by_h = by_k = by_l = 0.0 * (h + k + l)
+    for a in range(4):
+        for b in range(4):
+            for c in range(4):
+                f = table[i + a, j + b, m + c]
+                value += wh[a] * wk[b] * wl[c] * f
+                by_h += sh[a] * wk[b] * wl[c] * f
+                by_k += wh[a] * sk[b] * wl[c] * f
+                by_l += wh[a] * wk[b] * sl[c] * f
+    return value, by_h, by_k, by_l
+
+
+@derivative
+def spread_over_table(flat_bar, shape, corner, h, k, l, amount):
+    """Add to ``flat_bar`` the gradient ``amount`` of an interpolated structure factor, by the weights of its 64 values.
+
+    ``flat_bar``: gradients of the table's elements, in one row; ``shape``: the table's.
+    """
+    h0, k0, l0 = math.floor(h.real), math.floor(k.real), math.floor(l.real)
+    wh, wk, wl = cubic_weights(h, h0), cubic_weights(k, k0), cubic_weights(l, l0)
+    i, j, m = int(h0) - corner[0] - 1, int(k0) - corner[1] - 1, int(l0) - corner[2] - 1
+    for a in range(4):
+        for b in range(4):
+            row = ((i + a) * shape[1] + j + b) * shape[2] + m
+            for c in range(4):
+                add_at(flat_bar, row + c, wh[a] * wk[b] * wl[c] * amount)
+
+
+@derivative
+def gather_from_table(table_dot, corner, h, k, l):
+    """The change of an interpolated structure factor when the table changes by ``table_dot``."""
+    value, _, _, _ = interpolated(table_dot, corner, h, k, l)
+    return value
+
+
+@derivative
+def place_in_table(table, corner, h, k, l):
+    """Flat place of the nearest reflection in the table, or DEFAULT."""
+    i = nearest_index(h.real) - corner[0]
+    j = nearest_index(k.real) - corner[1]
+    m = nearest_index(l.real) - corner[2]
+    if is_listed(table.shape, i, j, m):
+        return int((i * table.shape[1] + j) * table.shape[2] + m)
+    return DEFAULT
+
+
+@derivative
+def unravelled(place, shape):
+    """The three indices of a flat place in a table of that shape."""
+    row = place // shape[2]
+    return row // shape[1], row % shape[1], place % shape[2]
+
+
+@derivative
+def multiply_structure_factors(n, p, places, crystal, interpolate, spec):
+    """Turn the partials of L^2 into those of F^2 L^2, with each step's own structure factor F.
+
+    ``places`` gets where F comes from. Returns whether interpolation is still on (Q2: in "c" the first step outside
+    the table ends it; the pixel in which that happens must stand alone).
+    """
+    table, corner = crystal.factors, (crystal.h_min, crystal.k_min, crystal.l_min)
+    for i in range(n):
+        h, k, l = p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i]
+        inside = False
+        if interpolate:
+            inside = can_interpolate(table.shape, corner[0], corner[1], corner[2], h.real, k.real, l.real)
+            if not inside and not spec:
+                interpolate = False
+        square = p[VALUE, i]
+        f_h = f_k = f_l = 0.0 * h
+        if inside:
+            places[i] = INTERPOLATED
+            f, f_h, f_k, f_l = interpolated(table, corner, h, k, l)
+        else:
+            places[i] = place_in_table(table, corner, h, k, l)
+            f = crystal.default_F + f_h if places[i] == DEFAULT else table[unravelled(places[i], table.shape)] + f_h
+        f_squared, twice = f * f, 2.0 * f * square
+        for row in range(BY_H, BY_FUDGE + 1):
+            p[row, i] *= f_squared
+        if crystal.shape == GAUSS:
+            for row in range(BY_STAR, BY_STAR + 9):
+                p[row, i] *= f_squared
+        p[VALUE, i] = f_squared * square
+        p[BY_H, i] += twice * f_h
+        p[BY_K, i] += twice * f_k
+        p[BY_L, i] += twice * f_l
+        p[BY_F, i] = twice
+    return interpolate
+
+
+@derivative
+def fill_partials(n, s, v, crystal, p):
+    """Fill ``p`` (ROWS, pixels) with L^2 and its partials at the scattering vectors ``s`` (3, pixels), for the axes ``v`` (9,)."""
+    a0, a1, a2, b0, b1, b2, c0, c1, c2 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
+    for i in range(n):
+        x, y, z = s[0, i], s[1, i], s[2, i]
+        p[INDICES, i] = a0 * x + a1 * y + a2 * z
+        p[INDICES + 1, i] = b0 * x + b1 * y + b2 * z
+        p[INDICES + 2, i] = c0 * x + c1 * y + c2 * z
+    if crystal.shape == SQUARE:
+        fill_square(n, p, crystal.na, crystal.nb, crystal.nc)
+    elif crystal.shape == ROUND:
+        fill_round(n, p, crystal.na, crystal.nb, crystal.nc, crystal.fudge)
+    elif crystal.shape == GAUSS:
+        fill_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge)
+    else:
+        fill_tophat(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge)

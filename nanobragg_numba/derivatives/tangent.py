@@ -1,0 +1,319 @@
+"""The tangent: from K directions of change of the continuous variables to K derivative images, in one pass over the steps.
+
+``dots`` (Variables) holds the changes, each with a leading axis for the direction; ``lattice_dot`` (K, steps, 9) those of the turned
+lattice axes. Geometry, steps and their partial derivatives are those of the adjoint.
+"""
+
+from nanobragg_numba.jit.decorators import derivative
+from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
+from nanobragg_numba.maths.vectors3 import dot, rotate_about_axis
+
+from .chunk_geometry import (  # fmt: skip
+    AIR,
+    CAPTURE,
+    OMEGA,
+    POLAR,
+    POLAR_BY,
+    WEIGHT,
+    S,
+    chunk_end,
+    own_factors,
+    polarize,
+    ray_at,
+    rays,
+    scattering,
+)
+from .formula_derivatives import along_unit, rotation_tangent
+from .kept_corrections import (
+    capture_tangent,
+    form_of,
+    form_tangent,
+    kept_factors,
+    kept_factors_tangent,
+    polarization_tangent,
+    position_tangent,
+    solid_angle_tangent,
+    vector_of,
+)
+from .step_derivatives import (
+    BY_F,
+    BY_FUDGE,
+    BY_H,
+    BY_K,
+    BY_L,
+    BY_NA,
+    BY_NB,
+    BY_NC,
+    BY_STAR,
+    DEFAULT,
+    INDICES,
+    INTERPOLATED,
+    VALUE,
+    fill_partials,
+    gather_from_table,
+    multiply_structure_factors,
+    unravelled,
+)
+
+# Rows of the array of changes, for each direction: ray, air path, scattering vector, solid angle, capture, polarization, sum, total.
+RAY_DOT, AIR_DOT, S_DOT, OMEGA_DOT, CAPTURE_DOT, POLAR_DOT, SUM_DOT, TOTAL_DOT = 0, 3, 4, 7, 8, 9, 10, 11
+CHANGE_ROWS = 12
+
+
+@derivative
+def step_tangent(n, p, w, c, v, v_dot, cells_dot):
+    """Add the change of one step's intensity in one direction to SUM_DOT."""
+    v0, v1, v2, v3, v4, v5, v6, v7, v8 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
+    d0, d1, d2, d3, d4, d5, d6, d7, d8 = v_dot[0], v_dot[1], v_dot[2], v_dot[3], v_dot[4], v_dot[5], v_dot[6], v_dot[7], v_dot[8]
+    na, nb, nc = cells_dot[0], cells_dot[1], cells_dot[2]
+    for i in range(n):
+        x, y, z = w[S, i], w[S + 1, i], w[S + 2, i]
+        s, t, u = c[S_DOT, i], c[S_DOT + 1, i], c[S_DOT + 2, i]
+        h = d0 * x + d1 * y + d2 * z + v0 * s + v1 * t + v2 * u
+        k = d3 * x + d4 * y + d5 * z + v3 * s + v4 * t + v5 * u
+        l = d6 * x + d7 * y + d8 * z + v6 * s + v7 * t + v8 * u
+        along = p[BY_H, i] * h + p[BY_K, i] * k + p[BY_L, i] * l
+        c[SUM_DOT, i] += along + p[BY_NA, i] * na + p[BY_NB, i] * nb + p[BY_NC, i] * nc
+
+
+@derivative
+def shape_tangent(n, p, c, shape, fudge_dot, star_dot):
+    """The part of fudge and, for Gaussian crystals, of the reciprocal axes."""
+    for i in range(n):
+        c[SUM_DOT, i] += p[BY_FUDGE, i] * fudge_dot
+    if shape == GAUSS:
+        for row in range(9):
+            for i in range(n):
+                c[SUM_DOT, i] += p[BY_STAR + row, i] * star_dot[row]
+
+
+@derivative
+def structure_factor_tangent(n, p, c, places, crystal, default_dot, factors_dot):
+    """The part of the structure factors."""
+    corner = (crystal.h_min, crystal.k_min, crystal.l_min)
+    for i in range(n):
+        if places[i] == DEFAULT:
+            change = default_dot
+        elif factors_dot.size == 0:
+            change = 0.0
+        elif places[i] == INTERPOLATED:
+            change = gather_from_table(factors_dot, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i])
+        else:
+            change = factors_dot[unravelled(places[i], factors_dot.shape)]
+        c[SUM_DOT, i] += p[BY_F, i] * change
+
+
+@derivative(inline=False)
+def tangent_steps(n, p, w, c, orientations, lattice_dot, crystal, spec, interpolate, dots, factors_dot, places, sums):
+    """All steps at the scattering vectors in ``w``: adds their intensities to ``sums`` and their changes to SUM_DOT."""
+    listed = crystal.factors.size > 1
+    f_squared = 1.0 if listed else crystal.default_F * crystal.default_F
+    inner = w[WEIGHT]
+    for i in range(n):
+        inner[i] = 0.0
+    for k in range(c.shape[0]):
+        if not listed:
+            for i in range(n):
+                c[k, SUM_DOT, i] = 0.0
+    for step in range(orientations.shape[0]):
+        v = orientations[step]
+        fill_partials(n, w, v, crystal, p)
+        if listed:
+            interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
+        for i in range(n):
+            inner[i] += p[VALUE, i]
+        for k in range(c.shape[0]):
+            step_tangent(n, p, w, c[k], v, lattice_dot[k, step], dots.cells[k])
+            if crystal.shape != SQUARE:
+                shape_tangent(n, p, c[k], crystal.shape, dots.fudge[k, 0], dots.star[k])
+            if listed:
+                structure_factor_tangent(n, p, c[k], places, crystal, dots.default_F[k, 0], factors_dot[k])
+    for i in range(n):
+        sums[i] += f_squared * inner[i]
+    if not listed:
+        for k in range(c.shape[0]):
+            twice = 2.0 * crystal.default_F * dots.default_F[k, 0]
+            for i in range(n):
+                c[k, SUM_DOT, i] = f_squared * c[k, SUM_DOT, i] + twice * inner[i]
+    return interpolate
+
+
+@derivative
+def ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c, k):
+    """Changes of directions and lengths of n diffracted rays."""
+    for i in range(n):
+        ray = ray_at(w, i)
+        change = position_tangent(start + i, slow, sub_fast, sub_slow, layer, detector, dots, k)
+        c[RAY_DOT, i], c[RAY_DOT + 1, i], c[RAY_DOT + 2, i] = along_unit(ray, w[AIR, i], change)
+        c[AIR_DOT, i] = dot(ray, change)
+
+
+@derivative
+def scattering_tangents(n, source, wavelength, dots, w, c, k):
+    """Changes of n scattering vectors."""
+    inverse = 1.0 / wavelength
+    stretch = dots.wavelengths[k, source] * inverse
+    for axis in range(3):
+        incident_dot = dots.incident[k, 3 * source + axis]
+        for i in range(n):
+            c[S_DOT + axis, i] = (c[RAY_DOT + axis, i] - incident_dot) * inverse - w[S + axis, i] * stretch
+
+
+@derivative
+def polarization_tangents(n, form_dot, w, c):
+    """Changes of n polarization factors."""
+    for i in range(n):
+        slope = (w[POLAR_BY, i], w[POLAR_BY + 1, i], w[POLAR_BY + 2, i])
+        c[POLAR_DOT, i] = polarization_tangent(form_dot, slope, ray_at(w, i), (c[RAY_DOT, i], c[RAY_DOT + 1, i], c[RAY_DOT + 2, i]))
+
+
+@derivative(inline=False)
+def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, factors_dot, p, w, c, keep, places, sums, out):
+    """Derivative images ``out`` (K, n) of n pixels of a row in "spec"."""
+    detector, beam, crystal, rules = tables
+    per_step = rules.scale / rules.steps
+    directions = c.shape[0]
+    out[:, :n] = 0.0
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                own_factors(n, layer, detector, w)
+                for k in range(directions):
+                    ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
+                    for i in range(n):
+                        c[k, OMEGA_DOT, i] = solid_angle_tangent(w[OMEGA, i], w[AIR, i], c[k, AIR_DOT, i], detector, dots, k)
+                        c[k, CAPTURE_DOT, i] = 0.0
+                        c[k, POLAR_DOT, i] = 0.0
+                        if detector.thickness != 0.0:
+                            ray_dot = (c[k, RAY_DOT, i], c[k, RAY_DOT + 1, i], c[k, RAY_DOT + 2, i])
+                            c[k, CAPTURE_DOT, i] = capture_tangent(layer, ray_at(w, i), ray_dot, detector, dots, k)
+                for source in range(beam.wavelengths.shape[0]):
+                    wavelength, weight = beam.wavelengths[source], beam.weights[source]
+                    incident = vector_of(beam.incident[source], 0)
+                    scattering(n, incident, wavelength, beam.dmin, w, keep)
+                    if beam.polarized:
+                        polarize(n, form_of(source, beam), w)
+                    for k in range(directions):
+                        scattering_tangents(n, source, wavelength, dots, w, c[k], k)
+                        if beam.polarized:
+                            polarization_tangents(n, form_tangent(source, beam, dots, k), w, c[k])
+                        c[k, SUM_DOT, :n] = 0.0
+                    sums[:n] = 0.0
+                    tangent_steps(
+                        n, p, w, c, crystal.orientations, lattice_dot, crystal, True, interpolate, dots, factors_dot, places, sums
+                    )
+                    for k in range(directions):
+                        weight_dot = dots.weights[k, source]
+                        scale_dot = dots.scale[k, 0] / rules.scale
+                        for i in range(n):
+                            total = sums[i] + rules.background
+                            total_dot = c[k, SUM_DOT, i] + dots.background[k, 0]
+                            capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
+                            factor = capture * polar * omega
+                            change = c[k, CAPTURE_DOT, i] * polar * omega + capture * c[k, POLAR_DOT, i] * omega
+                            change += capture * polar * c[k, OMEGA_DOT, i]
+                            both = (weight_dot + weight * scale_dot) * factor + weight * change
+                            out[k, i] += keep[i] * per_step * (both * total + weight * factor * total_dot)
+
+
+@derivative(inline=False)
+def c_tangent_chunk(
+    start, n, slow, tables, first, interpolate, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places, sums, totals, out
+):
+    """Derivative images ``out`` (K, n) of n pixels of a row in "c"; see ``c_chunk``."""
+    detector, beam, crystal, rules = tables
+    per_step = rules.scale / rules.steps
+    directions = c.shape[0]
+    totals[:n] = rules.background
+    for k in range(directions):
+        c[k, TOTAL_DOT, :n] = dots.background[k, 0]
+    for layer in range(detector.layers):
+        for sub_slow in range(detector.oversample):
+            for sub_fast in range(detector.oversample):
+                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                for k in range(directions):
+                    ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
+                for source in range(beam.wavelengths.shape[0]):
+                    wavelength = beam.wavelengths[source]
+                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+                    if n == 1 and keep[0] == 0.0:
+                        continue
+                    for k in range(directions):
+                        scattering_tangents(n, source, wavelength, dots, w, c[k], k)
+                        c[k, SUM_DOT, :n] = 0.0
+                    sums[:n] = 0.0
+                    orientations, changes = (crystal.first_orientations, first_dot) if first else (crystal.orientations, lattice_dot)
+                    first = False
+                    interpolate = tangent_steps(
+                        n, p, w, c, orientations, changes, crystal, False, interpolate, dots, factors_dot, places, sums
+                    )
+                    for i in range(n):
+                        totals[i] += keep[i] * sums[i]
+                    for k in range(directions):
+                        for i in range(n):
+                            c[k, TOTAL_DOT, i] += keep[i] * c[k, SUM_DOT, i]
+    for i in range(n):
+        omega, capture, polar = kept_factors(start + i, slow, tables)
+        factor = capture * polar * omega
+        for k in range(directions):
+            omega_dot, capture_dot, polar_dot = kept_factors_tangent(start + i, slow, tables, dots, k)
+            change = capture_dot * polar * omega + capture * polar_dot * omega + capture * polar * omega_dot
+            change += factor * dots.scale[k, 0] / rules.scale
+            out[k, i] = per_step * (change * totals[i] + factor * c[k, TOTAL_DOT, i])
+
+
+@derivative(inline=False)
+def lattice_tangent(axes, spindle, angles, rotations, axes_dot, spindle_dot, angles_dot, rotations_dot, out):
+    """Changes ``out`` (steps, 9) of every step's axes from those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
+    domains = max(rotations.shape[0], 1)
+    spindle_vector, spindle_change = vector_of(spindle, 0), vector_of(spindle_dot, 0)
+    for tic in range(angles.shape[0]):
+        for axis in range(3):
+            v, v_dot = vector_of(axes, 3 * axis), vector_of(axes_dot, 3 * axis)
+            turned = rotate_about_axis(v, spindle_vector, angles[tic])
+            change = rotation_tangent(v, spindle_vector, angles[tic], turned, v_dot, spindle_change, angles_dot[tic])
+            for domain in range(domains):
+                row = out[tic * domains + domain]
+                for i in range(3):
+                    if rotations.shape[0] == 0:
+                        row[3 * axis + i] = change[i]
+                    else:
+                        r, r_dot = vector_of(rotations[domain], 3 * i), vector_of(rotations_dot[domain], 3 * i)
+                        row[3 * axis + i] = dot(r, change) + dot(r_dot, turned)
+
+
+@derivative(inline=False, nogil=True)
+def tangent_rows(
+    rows, step, columns, mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places,
+    sums, out
+):  # fmt: skip
+    """Fill ``out`` (K, slow, fast) in every ``step``-th row of ``rows``, in ``columns``; see ``adjoint_rows``."""
+    detector, _, _, rules = tables
+    width = detector.fast_pixels
+    for slow in range(rows[0], rows[1], step):
+        start = columns[0]
+        while start < columns[1]:
+            end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
+            n = end - start
+            some = False
+            for i in range(n):
+                some |= mask[slow, start + i]
+            if some:
+                index = slow * width + start
+                changes = out[:, slow, start:end]
+                if rules.spec:
+                    spec_tangent_chunk(
+                        start, n, slow, tables, rules.interpolate, lattice_dot, dots, factors_dot, p, w, c, keep, places, sums[0], changes
+                    )
+                else:
+                    interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
+                    first = index == first_pixel
+                    c_tangent_chunk(
+                        start, n, slow, tables, first, interpolate, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places,
+                        sums[0], sums[1], changes,
+                    )  # fmt: skip
+                for i in range(n):
+                    if not mask[slow, start + i]:
+                        out[:, slow, start + i] = 0.0
+            start = end

@@ -1,0 +1,1 @@
+"""Runs an experiment: rows, blocks, batches, traces."""

@@ -1,0 +1,178 @@
+"""Many images of one shape: on GPUs many to a launch, on the CPU one after another."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, cast
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.derive import Experiment, derive_experiment
+from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Parameters, Precision
+from nanobragg_numba.threads import most_threads
+
+from .devices import gpu_index
+from .pixel_engine import PixelEngine
+
+Box = tuple[int, int, int, int]
+LARGEST_END = 2**31
+"""Of a box; no image is larger."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    experiment: Experiment
+    regions: np.ndarray | None
+    """(n, 4) int64, inside the window; None: the whole window."""
+    reason: str | None
+    """Why the CPU computes it although a GPU is asked for."""
+
+
+def simulate_batch(
+    parameters: Sequence[Parameters],
+    *,
+    compat: Compat = "spec",
+    dtype: Any = np.float32,
+    precision: Precision = "guarded",
+    threads: int | None = None,
+    device: str | Sequence[str] = "cpu",
+    regions: Sequence[Sequence[Box]] | None = None,
+    factors: Any = np.float64,
+    copy: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """The diffraction images of ``parameters``, in order, each of shape (slow, fast) and ``dtype``, photons per pixel.
+
+    They must be of one shape; all else may differ. Neighbours whose crystal shape, switches, number of steps and of sources and
+    structure factors are the same share a launch on a GPU. ``compat``, ``dtype``, ``precision``, ``threads`` as for ``simulate``, and so
+    are the images: the same bits. ``device``: "cpu", "cuda", "cuda:i", or several GPUs' names, which share the work. ``regions``: for
+    each image a list of boxes (fast start, fast end, slow start, slow end), ends not included: only their pixels are computed, as if all
+    others were masked, and the others are 0; what is outside the window or the image is left out. ``factors``: np.float32 for a table of
+    structure factors of half the size on a GPU. ``copy``: False yields arrays that are overwritten when the next is asked
+    for. ``progress`` is called with (images done, images to do).
+
+    Everything is checked, and the GPU's memory planned, before this returns; a RuntimeWarning says where a batch is cut into parts
+    since it does not fit, and which images the CPU computes instead, and why. While the caller uses one image, the GPU goes on with the
+    next part. Raises InputError where parameters or regions make no sense, there is no such device, or an image does not fit into it.
+    """
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if np.dtype(factors) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"factors must be float32 or float64, not {np.dtype(factors)}")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be 1 or more, not {threads}")
+    indices = _gpu_indices([device] if isinstance(device, str) else device)
+    if regions is not None and len(regions) != len(parameters):
+        raise InputError(f"regions must hold a list of boxes for each of the {len(parameters)} images, not {len(regions)} lists")
+    images = []
+    for at, one in enumerate(parameters):
+        try:
+            experiment = derive_experiment(one, compat)
+            boxes = None if regions is None else _inside(regions[at], experiment.geometry.window)
+        except InputError as error:
+            raise InputError(f"image {at} of the batch: {error}") from None
+        images.append(_Image(experiment, boxes, _reason(experiment, dtype, precision, indices)))
+    shapes = [(image.experiment.geometry.slow_pixels, image.experiment.geometry.fast_pixels) for image in images]
+    odd = next((at for at, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if odd is not None:
+        (slow, fast), (first_slow, first_fast) = shapes[odd], shapes[0]
+        raise InputError(f"image {odd} of the batch has {fast}x{slow} pixels, and the first one {first_fast}x{first_slow}")
+    for reason in dict.fromkeys(image.reason for image in images if image.reason is not None):
+        count = sum(image.reason == reason for image in images)
+        warnings.warn(f"{count} of {len(images)} images are computed on the CPU: {reason}", RuntimeWarning, stacklevel=2)
+    runs = [
+        _run(list(members), on_gpu, shapes[0], dtype, precision, threads, indices, factors) for on_gpu, members in _runs(images, indices)
+    ]
+    return _counted(runs, len(images), copy, progress)
+
+
+def _runs(images: Sequence[_Image], indices: Sequence[int]) -> Iterator[tuple[bool, Iterator[_Image]]]:
+    """Neighbours that the same kind of device computes."""
+    return groupby(images, lambda image: bool(indices) and image.reason is None)
+
+
+def _counted(
+    runs: Sequence[Iterator[np.ndarray]], total: int, copy: bool, progress: Callable[[int, int], None] | None
+) -> Iterator[np.ndarray]:
+    done = 0
+    for run in runs:
+        for image in run:
+            done += 1
+            if progress is not None:
+                progress(done, total)
+            yield image.copy() if copy else image
+
+
+def _gpu_indices(names: Sequence[str]) -> list[int]:
+    """The numbers of the GPUs; none for the CPU. Raises InputError."""
+    indices = [gpu_index(name) for name in names]
+    if not names or (None in indices and len(indices) > 1) or len(set(indices)) != len(indices):
+        raise InputError(f"device must be cpu, or one or more GPUs, each once, not {', '.join(names) or 'none'}")
+    return [index for index in indices if index is not None]
+
+
+def _inside(boxes: Sequence[Box], window: Box) -> np.ndarray:
+    """The boxes (n, 4) as far as they are inside the window, the empty ones left out. Raises InputError."""
+    try:
+        given = np.array([[float(end) for end in box] for box in boxes]).reshape(len(boxes), 4)
+    except (TypeError, ValueError, OverflowError):
+        given = np.full((1, 4), np.nan)
+    if not (np.abs(given) <= LARGEST_END).all() or not (given == np.rint(given)).all():
+        raise InputError("a box of regions must hold four whole numbers: fast start, fast end, slow start, slow end")
+    if (given[:, 0] > given[:, 1]).any() or (given[:, 2] > given[:, 3]).any():
+        raise InputError("a box of regions must not end before it starts: fast start, fast end, slow start, slow end")
+    low, high = np.array(window)[[0, 0, 2, 2]], np.array(window)[[1, 1, 3, 3]]
+    clipped = np.clip(given.astype(np.int64), low, np.maximum(low, high))
+    return clipped[(clipped[:, 0] < clipped[:, 1]) & (clipped[:, 2] < clipped[:, 3])]
+
+
+def _reason(experiment: Experiment, dtype: Any, precision: Precision, indices: Sequence[int]) -> str | None:
+    if not indices:
+        return None
+    from nanobragg_numba.gpu.coverage import reason_for_cpu
+
+    return reason_for_cpu(experiment.tables, dtype, precision)
+
+
+def _run(
+    images: Sequence[_Image], on_gpu: bool, shape: tuple[int, int], dtype: Any, precision: Precision, threads: int | None,
+    indices: Sequence[int], factors: Any,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """The images, one by one; on a GPU their memory is planned before this returns."""
+    if not on_gpu:
+        return (_on_cpu(image, dtype, precision, threads) for image in images)
+    from nanobragg_numba.gpu.batch_plan import Job, plan
+    from nanobragg_numba.gpu.batch_stream import parts_on_all
+
+    jobs = []
+    for image in images:
+        x, window = image.experiment, image.experiment.geometry.window
+        boxes = np.array([window], np.int64) if image.regions is None else image.regions
+        jobs.append(Job(x.tables, boxes, x.mask, _first_pixel(image, threads)))
+    chosen = cast(Any, precision)
+    parts, said = plan(jobs, indices, shape, dtype, chosen, factors)
+    if said is not None:
+        warnings.warn(said, RuntimeWarning, stacklevel=3)
+    finished = parts_on_all(indices, parts, shape, dtype, chosen, factors, threads or most_threads())
+    return (image for part in finished for image in part)
+
+
+def _on_cpu(image: _Image, dtype: Any, precision: Precision, threads: int | None) -> np.ndarray:
+    engine = PixelEngine(image.experiment, dtype, precision, threads, regions=image.regions)
+    for _ in engine.blocks():
+        pass
+    return engine.image
+
+
+def _first_pixel(image: _Image, threads: int | None) -> int:
+    """The index of the pixel with the run's first sweep, where that differs from later ones (Q1), or -1."""
+    crystal = image.experiment.tables.crystal
+    if crystal.first_orientations is crystal.orientations:
+        return -1
+    engine = PixelEngine(image.experiment, threads=threads, regions=image.regions)
+    engine.census(engine.window[2], engine.window[3])
+    return engine.first_pixel

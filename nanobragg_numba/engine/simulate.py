@@ -1,0 +1,67 @@
+"""Parameters to image, in one call."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba.experiment.derive import Experiment, derive_experiment
+from nanobragg_numba.experiment.detector import Geometry
+from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
+
+from .devices import gpu_index
+from .pixel_engine import OutOfTable, PixelEngine
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """An image and what it was made from."""
+
+    image: np.ndarray
+    """(slow, fast): photons per pixel."""
+    experiment: Experiment
+    solid_angle_sum: float
+    """Sum of the solid angles of all sub-pixels of all layers, sr, to the last bits but a few."""
+    out_of_table: OutOfTable | None
+    first_pixel: int
+
+    @property
+    def geometry(self) -> Geometry:
+        """The derived detector geometry."""
+        return self.experiment.geometry
+
+
+def simulate(
+    parameters: Parameters,
+    *,
+    compat: Compat = "spec",
+    dtype: Any = np.float32,
+    precision: Precision = "guarded",
+    threads: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Simulation:
+    """The diffraction image of ``parameters``.
+
+    ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
+    all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
+    the same bits, "double" does not prove its last one, "mixed" and "single" are for previews; see docs/performance.md. ``threads``:
+    how many to compute with, by default as many as this process may use processors; the image does not depend on it. ``device``:
+    "cpu", "cuda" or "cuda:i"; the guarded image does not depend on that either, and a warning says why where the CPU computes instead.
+    ``progress`` is called with (rows done, rows to do). Returns the image, shape (slow, fast), photons per pixel, with
+    the derived geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense, and
+    where there is no such device.
+    """
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    gpu_index(device)
+    experiment = derive_experiment(parameters, compat)
+    engine = PixelEngine(experiment, dtype, precision, threads, device)
+    if engine.cpu_reason is not None:
+        warnings.warn(f"device {device}: computing on the CPU: {engine.cpu_reason}", RuntimeWarning, stacklevel=2)
+    for block in engine.blocks():
+        if progress is not None:
+            progress(block.slow_end - engine.window[2], engine.window[3] - engine.window[2])
+    return Simulation(engine.image, experiment, engine.solid_angle_sum, engine.out_of_table, engine.first_pixel)

@@ -1,0 +1,134 @@
+"""The incident beam: fluence, and the list of sources over divergence and wavelength."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.maths.c_numbers import c_format
+from nanobragg_numba.maths.vectors3 import Vector, rotate_about_axis, scale, unit
+
+from .detector import Geometry
+from .parameters import Beam
+from .steps import Steps, even_steps
+
+SOURCE_DISTANCE = 10.0
+THOMSON_CROSS_SECTION = 7.94079248018965e-30
+"""Squared classical electron radius, m^2, with the reference's digits."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """X-ray sources; one row each."""
+
+    positions: np.ndarray
+    """(n, 3), metres, as listed."""
+    directions: np.ndarray
+    """(n, 3): unit vectors from the sample to the source."""
+    intensities: np.ndarray
+    wavelengths: np.ndarray
+    """Metres."""
+    hdiv: Steps
+    vdiv: Steps
+    dispersion: Steps
+    divergence_count: int
+    report: tuple[str, ...]
+    """The reference's lines about divergence and wavelengths."""
+
+
+def fluence(beam: Beam) -> float:
+    """Photons per square metre, from the flux where one is given."""
+    size = beam.beamsize_mm / 1000
+    if beam.flux != 0.0 and beam.exposure_s > 0.0 and size >= 0:
+        if size == 0:
+            raise InputError("-beamsize: a flux over a beam of no size gives no fluence")
+        return beam.flux * beam.exposure_s / size / size
+    return beam.fluence
+
+
+def clip_to_beam(size_mm: Vector, beam: Beam) -> tuple[Vector, tuple[str, ...]]:
+    """The crystal's widths in metres, b and c no larger than the beam, and the reference's warnings."""
+    width = beam.beamsize_mm / 1000
+    x, y, z = (length / 1000 for length in size_mm)
+    warnings = []
+    if width >= 0:
+        if width < y:
+            warnings.append(c_format("WARNING: clipping sample (%g m high) with beam (%g m)", y, width))
+            y = width
+        if width < z:
+            warnings.append(c_format("WARNING: clipping sample (%g m wide) with beam (%g m)", z, width))
+            z = width
+    return (x, y, z), tuple(warnings)
+
+
+def _fraction(value: float | None, unit_size: float) -> float:
+    return -1.0 if value is None else value / unit_size
+
+
+def _is_cut(hdiv: float, vdiv: float, h: Steps, v: Steps) -> bool:
+    """Whether a divergence step lies outside the ellipse; the reference divides by a range of zero, and keeps it."""
+    with np.errstate(all="ignore"):
+        h_part = np.float64(hdiv * hdiv - h.step * h.step / 4.0 * (1 - h.count % 2)) / h.range / h.range
+        v_part = np.float64(vdiv * vdiv - v.step * v.step / 4.0 * (1 - v.count % 2)) / v.range / v.range
+        return bool((h_part + v_part) * 4.0 > 1.1)
+
+
+def _tilts(beam: Beam, h: Steps, v: Steps) -> list[tuple[float, float]]:
+    """Horizontal and vertical divergence (radians) of each direction."""
+    tilts = []
+    for h_tic in range(h.count):
+        for v_tic in range(v.count):
+            hdiv, vdiv = h.step * h_tic - h.range / 2.0, v.step * v_tic - v.range / 2.0
+            if not (beam.round_divergence and _is_cut(hdiv, vdiv, h, v)):
+                tilts.append((hdiv, vdiv))
+    return tilts
+
+
+def _colours(wavelength: float, spectrum: Steps) -> list[float]:
+    return [wavelength * (1.0 + spectrum.step * tic - spectrum.range / 2.0) for tic in range(spectrum.count)]
+
+
+def _tilted(along: Vector, geometry: Geometry, tilt: tuple[float, float]) -> Vector:
+    tilted = rotate_about_axis(along, geometry.polarization_axis, tilt[1])
+    return rotate_about_axis(tilted, geometry.vertical_axis, tilt[0])
+
+
+def incident_rays(beam: Beam, sources: Sources, geometry: Geometry, wavelength: float) -> tuple[list[Vector], list[float]]:
+    """Direction of travel and wavelength of each source, from divergence and dispersion, for any ``geometry`` and ``wavelength``.
+
+    Unlike ``Sources`` they carry the derivatives of both.
+    """
+    along = scale(geometry.beam, -SOURCE_DISTANCE)
+    tilts, colours = _tilts(beam, sources.hdiv, sources.vdiv), _colours(wavelength, sources.dispersion)
+    rays = [scale(unit(_tilted(along, geometry, tilt)), -1.0) for tilt in tilts]
+    return [ray for ray in rays for _ in colours], colours * len(tilts)
+
+
+def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources:
+    """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
+    h = even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps)
+    v = even_steps("-vdivsteps", _fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps)
+    spectrum = even_steps("-dispsteps", beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps)
+    report: list[str] = []
+    along = scale(geometry.beam, -SOURCE_DISTANCE)
+    if beam.sources is not None:
+        positions = np.where(np.isnan(beam.sources.positions), np.array(along), beam.sources.positions)
+        intensities = np.where(np.isnan(beam.sources.intensities), 1.0, beam.sources.intensities)
+        wavelengths = np.where(np.isnan(beam.sources.wavelengths_m), wavelength, beam.sources.wavelengths_m)
+        divergence_count = -1
+    else:
+        tilts = _tilts(beam, h, v)
+        report += [c_format("divergence deviation: %g %g", *tilt) for tilt in tilts]
+        colours = _colours(wavelength, spectrum)
+        report += [c_format(f"lambda{tic} = %.15g", colour) for tic, colour in enumerate(colours)]
+        if not tilts:
+            raise InputError("-round_div: the circle cuts every divergence step; use -square_div or more steps")
+        rows = []
+        for tilt in tilts:
+            rows += [_tilted(along, geometry, tilt)] * len(colours)
+        positions = np.array(rows)
+        wavelengths = np.array(colours * len(tilts))
+        intensities = np.full(len(rows), 1.0 / len(rows))
+        divergence_count = len(tilts)
+    directions = np.array([unit((float(x), float(y), float(z))) for x, y, z in positions])
+    return Sources(positions, directions, intensities, wavelengths, h, v, spectrum, divergence_count, tuple(report))

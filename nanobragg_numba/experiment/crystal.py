@@ -1,0 +1,219 @@
+"""The lattice: direct and reciprocal axes from a cell or a matrix, and the crystal's size in cells."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.kernels.random_state import RandomState
+from nanobragg_numba.maths.c_numbers import c_format
+from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.dual_functions import clipped, cos, sin, sqrt, value_of
+from nanobragg_numba.maths.vectors3 import Vector, cross, dot, magnitude, rescale, rotate_xyz, scale
+
+from .mosaic import random_missetting
+from .parameters import Compat, Crystal
+
+SLACK = 1.0000001
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Axes in laboratory coordinates at phi = 0; lengths in A, angles in radians."""
+
+    a: Vector
+    b: Vector
+    c: Vector
+    a_star: Vector
+    b_star: Vector
+    c_star: Vector
+    volume: float
+    cell: tuple[float, float, float, float, float, float]
+    reciprocal_cell: tuple[float, float, float, float, float, float]
+    report: tuple[str, ...]
+    """The reference's lines about missetting and odd angles."""
+
+
+@dataclass(frozen=True)
+class CrystalSize:
+    """Unit cells along each axis, and full width along each axis in metres."""
+
+    cells: tuple[float, float, float]
+    widths: tuple[float, float, float]
+
+
+class _Angles:
+    """Three angles from sines and cosines, clipped as the reference does, with its warning where far off."""
+
+    def __init__(self, sines: tuple[float, ...], cosines: tuple[float, ...], title: str, names: tuple[str, ...]):
+        self.report: list[str] = []
+        if any(abs(value) > SLACK for value in (*sines, *cosines)):
+            self.report.append(f"WARNING: oddball {title}:")
+            for i in range(3):
+                self.report.append(c_format(f"{names[2 * i]} = %.25g", value_of(sines[i])))
+                self.report.append(c_format(f"{names[2 * i + 1]} = %.25g", value_of(cosines[i])))
+        self.sines = tuple(clipped(value, -1.0, 1.0) for value in sines)
+        self.cosines = tuple(1.0 if value * value > 1.0 else value for value in cosines)
+        alpha, beta, gamma = (math.atan2(value_of(s), value_of(c)) for s, c in zip(self.sines, self.cosines, strict=True))
+        self.triple: Vector = (alpha, beta, gamma)
+
+
+DIRECT_NAMES = ("sin_alpha", "cos_alpha", "sin_beta ", "cos_beta ", "sin_gamma", "cos_gamma")
+RECIPROCAL_NAMES = (
+    "sin(alpha_star)", "cos(alpha_star)", "sin(beta_star) ", "cos(beta_star) ", "sin(gamma_star)", "cos(gamma_star)",
+)  # fmt: skip
+FIRST_RECIPROCAL_NAMES = (*RECIPROCAL_NAMES[:5], "cos9gamma_star)")
+
+
+def axes_in_default_orientation(lengths: Any, cosines: Any, sin_g: Any, c_z: Any) -> tuple[Vector, Vector, Vector]:
+    """a* along x, b* in the xy plane, c* with the given z component, from reciprocal lengths and angles.
+
+    Operators only, so it also serves tensors.
+    """
+    a_s, b_s, c_s = lengths
+    cos_a, cos_b, cos_g = cosines
+    return (
+        (a_s, 0.0, 0.0),
+        (b_s * cos_g, b_s * sin_g, 0.0),
+        (c_s * cos_b, c_s * (cos_a - cos_b * cos_g) / sin_g, c_z),
+    )
+
+
+def _axes_from_cell(
+    cell: tuple[float, ...], compat: Compat
+) -> tuple[tuple[Vector, Vector, Vector], tuple[float, float, float], float, list[str]]:
+    """Reciprocal axes in the default orientation (a* along x, b* in the xy plane), edges, volume, report.
+
+    The reference's c* has a wrong z component unless sin(gamma) = sin(gamma*), so that the angles of a triclinic
+    cell come out a little off (Q13); "spec" takes V* / (a* b* sin(gamma*)), which is 1/c.
+    """
+    a, b, c = cell[:3]
+    if not (a > 0.0 and math.isfinite(value_of(a))):
+        raise InputError(f"-cell: the edge a must be positive, not {value_of(a):g} A")
+    b = a if b <= 0.0 else b
+    c = a if c <= 0.0 else c
+    alpha, beta, gamma = (math.pi / 2 if angle / RTD <= 0.0 else angle / RTD for angle in cell[3:])
+    half = (alpha + beta + gamma) / 2
+    skew = sin(half) * sin(half - alpha) * sin(half - beta) * sin(half - gamma)
+    volume = 2.0 * a * b * c * sqrt(abs(skew))
+    v_star = 1.0 / volume if volume else math.inf
+    sines = sin(alpha), sin(beta), sin(gamma)
+    # Angles that cannot meet in a corner leave a skew that is zero or negative, up to rounding.
+    if not (skew > 1e-12 and math.isfinite(value_of(volume)) and math.isfinite(value_of(v_star)) and min(sines) > 0.0):
+        raise InputError(f"-cell: {' '.join(f'{value_of(value):g}' for value in cell)} is no unit cell: it encloses no volume")
+    a_s, b_s, c_s = b * c * sines[0] * v_star, c * a * sines[1] * v_star, a * b * sines[2] * v_star
+    cosines = cos(alpha), cos(beta), cos(gamma)
+    angles = _Angles(
+        (a * v_star / b_s / c_s, b * v_star / a_s / c_s, c * v_star / a_s / b_s),
+        (
+            (cosines[1] * cosines[2] - cosines[0]) / (sines[1] * sines[2]),
+            (cosines[2] * cosines[0] - cosines[1]) / (sines[2] * sines[0]),
+            (cosines[0] * cosines[1] - cosines[2]) / (sines[0] * sines[1]),
+        ),
+        "reciprocal cell angles",
+        FIRST_RECIPROCAL_NAMES,
+    )
+    sin_g = angles.sines[2]
+    c_z = c_s * volume / (a * b * c * sin_g) if compat == "c" else v_star / (a_s * b_s * sin_g)
+    axes = axes_in_default_orientation((a_s, b_s, c_s), angles.cosines, sin_g, c_z)
+    return axes, (a, b, c), volume, angles.report
+
+
+def axes_from_matrix(matrix: Any, wavelength: Any) -> tuple[Vector, Vector, Vector]:
+    """Reciprocal axes (1/A): the columns of MOSFLM's matrix, the wavelength (metres) taken out.
+
+    ``matrix``: three rows of three numbers, floats or tensors.
+    """
+    factor = 1e-10 / wavelength
+    a_star, b_star, c_star = (scale((x, y, z), factor) for x, y, z in zip(*matrix, strict=True))
+    return a_star, b_star, c_star
+
+
+def _rows(matrix: Any) -> tuple[Vector, Vector, Vector]:
+    """The rows of a (3, 3) array, or three vectors."""
+    rows = matrix.tolist() if isinstance(matrix, np.ndarray) else matrix
+    x, y, z = (tuple(row) for row in rows)
+    return x, y, z
+
+
+def _product(rows: tuple[Vector, Vector, Vector], v: Vector) -> Vector:
+    return dot(rows[0], v), dot(rows[1], v), dot(rows[2], v)
+
+
+def reciprocal_axes(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
+    """a*, b*, c* of real axes, or the other way round."""
+    bc = cross(b, c)
+    inverse = 1.0 / dot(a, bc)
+    return scale(bc, inverse), scale(cross(c, a), inverse), scale(cross(a, b), inverse)
+
+
+def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, compat: Compat) -> Lattice:
+    """The lattice at phi = 0; ``state`` must be seeded for a random missetting.
+
+    A matrix gives the orientation; a cell given too then sets the lengths and the volume, as in the reference.
+    Raises InputError for a cell or a matrix that encloses no volume.
+    """
+    if crystal.cell is None and crystal.mosflm_matrix is None and crystal.real_space_matrix is None:
+        raise InputError("the crystal has neither a cell nor a matrix (-cell or -mat)")
+    report: list[str] = []
+    edges: tuple[float, float, float] | None = None
+    volume = 0.0
+    if crystal.real_space_matrix is not None:
+        stars = reciprocal_axes(*_rows(crystal.real_space_matrix))
+    elif crystal.cell is not None and (crystal.mosflm_matrix is None or crystal.cell[0] > 0.0):
+        stars, edges, volume, report = _axes_from_cell(crystal.cell, compat)
+    if crystal.mosflm_matrix is not None and crystal.real_space_matrix is None:
+        stars = axes_from_matrix(_rows(crystal.mosflm_matrix), wavelength)
+    if crystal.misset_deg is not None:
+        if crystal.misset_deg == "random":
+            misset = random_missetting(state)
+            report.append(c_format("random orientation misset angles: %f %f %f deg", *(angle * RTD for angle in misset)))
+        else:
+            x, y, z = crystal.misset_deg
+            misset = (x / RTD, y / RTD, z / RTD)
+        stars = (rotate_xyz(stars[0], *misset), rotate_xyz(stars[1], *misset), rotate_xyz(stars[2], *misset))
+    if crystal.orientation is not None:
+        rows = _rows(crystal.orientation)
+        stars = (_product(rows, stars[0]), _product(rows, stars[1]), _product(rows, stars[2]))
+    a_star, b_star, c_star = stars
+    ab, bc, ca = cross(a_star, b_star), cross(b_star, c_star), cross(c_star, a_star)
+    v_star = dot(a_star, bc)
+    if edges is not None:
+        bc, ca, ab = rescale(bc, edges[0] / volume), rescale(ca, edges[1] / volume), rescale(ab, edges[2] / volume)
+        v_star = 1.0 / volume
+    volume = 1.0 / v_star
+    a, b, c = scale(bc, volume), scale(ca, volume), scale(ab, volume)
+    a_star, b_star, c_star = scale(cross(b, c), v_star), scale(cross(c, a), v_star), scale(cross(a, b), v_star)
+    la, lb, lc = magnitude(a), magnitude(b), magnitude(c)
+    las, lbs, lcs = magnitude(a_star), magnitude(b_star), magnitude(c_star)
+    angles = _Angles(
+        (las * volume / lb / lc, lbs * volume / la / lc, lcs * volume / la / lb),
+        (dot(b, c) / lb / lc, dot(a, c) / la / lc, dot(a, b) / la / lb),
+        "cell angles",
+        DIRECT_NAMES,
+    )
+    star_angles = _Angles(
+        (la * v_star / lbs / lcs, lb * v_star / las / lcs, lc * v_star / las / lbs),
+        (dot(b_star, c_star) / lbs / lcs, dot(a_star, c_star) / las / lcs, dot(a_star, b_star) / las / lbs),
+        "reciprocal cell angles",
+        RECIPROCAL_NAMES,
+    )
+    return Lattice(
+        a, b, c, a_star, b_star, c_star, volume,
+        (la, lb, lc, *angles.triple), (las, lbs, lcs, *star_angles.triple),
+        (*report, *angles.report, *star_angles.report),
+    )  # fmt: skip
+
+
+def crystal_size(crystal: Crystal, lattice: Lattice, size: tuple[float, float, float]) -> CrystalSize:
+    """Cells along each axis from ``size`` (metres; where positive) or ``crystal.n_cells``; at least one."""
+    cells, widths = [], []
+    for axis, given, full in zip((lattice.a, lattice.b, lattice.c), crystal.n_cells, size, strict=True):
+        length = magnitude(scale(axis, 1e-10))
+        n = float(math.ceil(full / value_of(length))) if full > 0 else given * 1.0
+        n = max(n, 1.0)
+        cells.append(n)
+        widths.append(length * n)
+    return CrystalSize((cells[0], cells[1], cells[2]), (widths[0], widths[1], widths[2]))

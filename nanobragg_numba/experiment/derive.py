@@ -1,0 +1,213 @@
+"""From parameters to an experiment: all that follows from them before the first pixel is computed."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
+from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
+from nanobragg_numba.maths.c_numbers import c_negative
+from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.vectors3 import Vector, scale, unit
+
+from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, fluence
+from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
+from .detector import Geometry, derive_geometry, mask_of
+from .memory import require_memory
+from .mosaic import domains_of
+from .parameters import SHAPES, Compat, Parameters, validate
+from .steps import Steps, carries_over, effective_angles, phi_angles, phi_steps
+
+AVOGADRO = 6.02214179e23
+WATER_F = 2.57
+WATER_WEIGHT = 18.0
+MOST_UNITISINGS = 4096
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The derived quantities of a simulation, and the tables for the kernels."""
+
+    parameters: Parameters
+    compat: Compat
+    carryover: bool
+    """Whether the reference's phi = 0 carryover (Q1) is in force."""
+    geometry: Geometry
+    lattice: Lattice
+    size: CrystalSize
+    sources: Sources
+    phi: Steps
+    phi_start: float
+    angles: list[float]
+    """The angle that each phi step is turned by (radians), the carryover done."""
+    first_angles: list[float]
+    """The same in the first sweep of the run."""
+    mosaic_spread: float
+    mosaic_domains: int
+    mosaic: np.ndarray
+    """(domains, 9): rotation of each domain; (0, 9) where the one domain is not turned."""
+    wavelength: float
+    fluence: float
+    interpolate: bool
+    oversample: int
+    recommended_oversample: int
+    steps: int
+    """Steps summed in each pixel, sensor layers apart."""
+    mask: np.ndarray | None
+    tables: Tables
+    random_state: RandomState
+    clip_warnings: tuple[str, ...]
+    mosaic_warnings: tuple[str, ...]
+
+
+def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
+    """The polarization axis at each evaluation, and the row from which it repeats.
+
+    The reference makes the axis a unit vector anew, in place, whenever it computes a polarization factor (Q4).
+    Rounding mostly makes that settle at once; about one axis in sixty takes longer or runs in a cycle.
+    """
+    rows = [unit(axis)]
+    seen = {rows[0]: 0}
+    while len(rows) < MOST_UNITISINGS:
+        following = unit(rows[-1])
+        if following in seen:
+            return np.array(rows), seen[following]
+        seen[following] = len(rows)
+        rows.append(following)
+    return np.array(rows), len(rows) - 1
+
+
+def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: Sequence[float], rotations: np.ndarray) -> np.ndarray:
+    """(phi steps x domains, 9): a, b, c turned by each angle (radians) about the spindle, then by each domain's rotation.
+
+    ``axes`` (3, 3) holds a, b, c row by row; ``rotations`` (domains, 9), or (0, 9) for one domain that is not turned.
+    An angle of 0 is no operation.
+    """
+    orientations = np.empty((len(angles) * max(len(rotations), 1), 9))
+    run("turned_lattices", axes, spindle, np.asarray(angles), rotations, orientations)
+    return orientations
+
+
+def generator_seed(given: int | None) -> int:
+    """The generator's seed: negative, so that it starts anew."""
+    return -int(time.time()) if given is None else c_negative(given)
+
+
+def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experiment:
+    """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
+    if compat not in ("c", "spec"):
+        raise InputError(f"compat must be c or spec, not {compat!r}")
+    validate(parameters)
+    try:
+        return _derive(parameters, compat)
+    except (ZeroDivisionError, OverflowError):
+        raise InputError("these numbers are beyond double precision: look at -cell, -mat, -lambda, -distance and -pixel") from None
+
+
+def _derive(parameters: Parameters, compat: Compat) -> Experiment:
+    crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
+    state = new_state()
+    size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
+    geometry = derive_geometry(parameters, compat)
+    wavelength = beam.wavelength_A / 1.0e10
+    phi = phi_steps(sampling)
+    phi_start = sampling.phi_deg / RTD
+    reseed(state, generator_seed(crystal.misset_seed))
+    lattice = derive_lattice(crystal, wavelength, state, compat)
+    cells = crystal_size(crystal, lattice, size)
+    interpolate = crystal.interpolate if crystal.interpolate is not None else min(crystal.n_cells) <= 2
+    factors = crystal.structure_factors
+    if factors is None or factors.count == 0:
+        interpolate = False
+    recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
+    sources = derive_sources(beam, geometry, wavelength)
+    asked = crystal.mosaic_domains or 1
+    require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
+    spread, domains, rotations, mosaic_warnings = domains_of(crystal, compat, state)
+    steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
+    if steps == 0:
+        raise InputError("-phisteps: no phi step is left to compute")
+
+    angles = phi_angles(phi, phi_start)
+    carryover = carries_over(sampling, compat)
+    effective, effective_first = effective_angles(angles) if carryover else (angles, angles)
+    axes = np.array([scale(axis, 1e-10) for axis in (lattice.a, lattice.b, lattice.c)])
+    orientations = lattice_orientations(axes, geometry.spindle_axis, effective, rotations)
+    first = orientations
+    if effective_first != effective:
+        first = lattice_orientations(axes, geometry.spindle_axis, effective_first, rotations)
+    photons = fluence(beam)
+    tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
+    return Experiment(
+        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains,
+        rotations, wavelength, photons, interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables,
+        state, clip_warnings, mosaic_warnings,
+    )  # fmt: skip
+
+
+def _oversampling(parameters: Parameters, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
+    """Sub-pixels along an axis: the number that the crystal size asks for, and the number taken."""
+    reciprocal_pixel = wavelength * geometry.distance / geometry.pixel_size
+    with np.errstate(all="ignore"):
+        wanted = np.ceil(np.float64(3.0 * max(cells.widths)) / reciprocal_pixel)
+    recommended = int(wanted) if 0 < wanted < 2**31 else 1
+    given = parameters.sampling.oversample
+    oversample = given if given is not None and given > 0 else recommended
+    if oversample > 10000:
+        raise InputError(f"-oversample: {oversample}-fold oversampling is too much (a crystal of {max(cells.widths) * 1e6:g} micrometres?)")
+    return recommended, oversample
+
+
+def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool) -> tuple[float, float]:
+    """r_e^2 times the fluence, and what a pixel's sum ("c") or each source's ("spec") starts with: the scattering of the water.
+
+    In "spec" each source's sum starts with the water of all its steps, so that the division by them leaves it once.
+    """
+    water = water_um / 1e6
+    scattering_water = WATER_F * WATER_F * THOMSON_CROSS_SECTION * photons * water * water * water * 1e6 * AVOGADRO / WATER_WEIGHT
+    photon_scale = THOMSON_CROSS_SECTION * photons
+    if not spec:
+        return photon_scale, scattering_water
+    return photon_scale, scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
+
+
+def _tables(
+    parameters: Parameters, compat: Compat, geometry: Geometry, lattice: Lattice, cells: CrystalSize, sources: Sources, oversample: int,
+    steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
+) -> Tables:  # fmt: skip
+    crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
+    spec = compat == "spec"
+    detector = DetectorTable(
+        np.array(geometry.fast), np.array(geometry.slow), np.array(geometry.normal), np.array(geometry.beam), np.array(geometry.pix0),
+        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.close_distance,
+        parameters.detector.curved, parameters.detector.point_pixel,
+        geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
+    )  # fmt: skip
+    axes, repeat_from = axis_orbit(geometry.polarization_axis)
+    weight_sum = float(sources.intensities.sum())
+    if spec and not weight_sum > 0.0:
+        raise InputError("-sourcefile: the source intensities do not add up to a positive number")
+    weights = sources.intensities / weight_sum if spec else np.ones(len(sources.intensities))
+    beam_table = BeamTable(
+        np.ascontiguousarray(-sources.directions), sources.wavelengths.astype(np.float64), weights, float(beam.polarization),
+        beam.polarized, axes, repeat_from, float(sampling.dmin_A * 1e-10),
+    )  # fmt: skip
+    factors = crystal.structure_factors
+    # Without a list every index is outside this table of no reflections, and takes default_F.
+    table = factors.table if factors is not None else np.zeros((1, 1, 1))
+    h_min, k_min, l_min = (factors.h_min, factors.k_min, factors.l_min) if factors is not None else (0, 0, 0)
+    crystal_table = CrystalTable(
+        orientations, first, np.array([*lattice.a_star, *lattice.b_star, *lattice.c_star]), *cells.cells, SHAPES.index(crystal.shape),
+        float(crystal.fudge), table, h_min, k_min, l_min, float(crystal.default_F),
+    )  # fmt: skip
+    photon_scale, background = photon_factors(photons, crystal.water_um, orientations.shape[0], spec)
+    divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)
+    rules = Rules(
+        spec, interpolate, sampling.oversample_thick and not spec, sampling.oversample_polar and not spec,
+        sampling.oversample_omega and not spec, background, crystal.water_um == 0.0, photon_scale, divisor,
+    )  # fmt: skip
+    return Tables(detector, beam_table, crystal_table, rules)

@@ -1,0 +1,85 @@
+"""Random rotations: mosaic domains and random missetting."""
+
+import math
+
+import numpy as np
+
+from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
+from nanobragg_numba.maths.c_numbers import c_negative
+from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
+
+from .parameters import Compat, Crystal
+from .steps import mosaic_steps
+
+
+def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarray:
+    """(domains, 9): the rotation of each mosaic domain; the first is the identity, its deviates drawn all the same."""
+    rotations = np.empty((count, 9))
+    run("random_rotations", spread, state, rotations)
+    rotations[0] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    return rotations
+
+
+def mosaic_turns(count: int, seed: int) -> np.ndarray:
+    """(domains, 4): axis of each mosaic domain's rotation, and its angle over the spread; the first is not turned."""
+    state = new_state()
+    reseed(state, c_negative(seed))
+    turns = np.empty((count, 4))
+    run("random_turns", 1.0, state, turns)
+    turns[0] = (1.0, 0.0, 0.0, 0.0)
+    return turns
+
+
+def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, rounded: bool = True) -> np.ndarray:
+    """(domains, 9): the rotation of each mosaic domain of a run; (0, 9) without a spread (radians), where nothing is turned.
+
+    ``state`` is seeded, and drawn from in any case: the noise can go on with it. ``rounded``: to the reference's single-precision
+    angles; otherwise the rotations are smooth functions of the spread.
+    """
+    reseed(state, c_negative(seed))
+    rotations = mosaic_rotations(spread, count, state)[: count if spread > 0.0 else 0]
+    if rounded or len(rotations) == 0:
+        return rotations
+    x, y, z, fraction = mosaic_turns(count, seed).T
+    return np.ascontiguousarray(np.array(rotation_rows((x, y, z), np.sin(spread * fraction), np.cos(spread * fraction))).T)
+
+
+def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
+    """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
+    spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
+    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=compat == "c")
+    if crystal.mosaic_rotations is not None:
+        rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
+        count = len(rotations)
+    return spread, count, rotations, warnings
+
+
+def random_missetting(state: RandomState) -> Vector:
+    """Missetting angles (radians, about x, y, z) of a random orientation.
+
+    The spread of 90 is meant as degrees by the reference, and used as radians.
+    """
+    rotation = np.empty((1, 9))
+    run("random_rotations", 90.0, state, rotation)
+    return missetting_angles(rotation[0])
+
+
+def missetting_angles(rotation: np.ndarray) -> Vector:
+    """The angles (radians) about x, then y, then z that make a (9,) rotation matrix, rows made unit length first."""
+    rows = []
+    for row in (0, 3, 6):
+        x = (float(rotation[row]), float(rotation[row + 1]), float(rotation[row + 2]))
+        rows.append(x)
+    for _ in range(2):
+        # The reference does this twice, and the last bits can depend on it.
+        rows = [_divided(x) for x in rows]
+    (uxx, _, _), (uyx, _, _), (uzx, uzy, uzz) = rows
+    if uzx * uzx < 1.0:
+        return (math.atan2(uzy, uzz), math.atan2(-uzx, math.sqrt(uzy * uzy + uzz * uzz)), math.atan2(uyx, uxx))
+    return (math.atan2(1.0, 1.0) * 4.0, math.atan2(1.0, 1.0) * 2.0, math.atan2(rows[0][1], -rows[1][1]))
+
+
+def _divided(x: Vector) -> Vector:
+    length = magnitude(x)
+    return (x[0] / length, x[1] / length, x[2] / length) if length > 0.0 else x

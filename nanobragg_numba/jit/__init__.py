@@ -1,0 +1,1 @@
+"""Compiling, keeping and calling code."""

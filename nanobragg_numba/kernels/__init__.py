@@ -1,0 +1,1 @@
+"""The exact physics, in one place: every compiled engine is made from these functions."""

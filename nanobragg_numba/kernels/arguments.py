@@ -1,0 +1,116 @@
+"""The tables that the pixel kernels read: named tuples, the same for every engine."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nanobragg_numba.jit.entry_types import Doubles1, Doubles2, Doubles3
+
+
+class DetectorTable(NamedTuple):
+    """Detector geometry and absorption; vectors are arrays (3,), lengths in metres."""
+
+    fast: Doubles1
+    slow: Doubles1
+    normal: Doubles1
+    beam: Doubles1
+    pix0: Doubles1
+    pixel_size: float
+    subpixel_size: float
+    oversample: int
+    distance: float
+    close_distance: float
+    curved: bool
+    point_pixel: bool
+    thickness: float
+    layer_thickness: float
+    layers: int
+    mu: float
+    fast_pixels: int
+
+
+class BeamTable(NamedTuple):
+    """Sources and polarization."""
+
+    incident: Doubles2
+    """(sources, 3): unit vectors along the beam."""
+    wavelengths: Doubles1
+    """(sources,): metres."""
+    weights: Doubles1
+    """(sources,): sum 1; only "spec" uses them."""
+    kahn: float
+    polarized: bool
+    axes: Doubles2
+    """(n, 3): the polarization axis at the first, second, ... evaluation of the run; see ``axis_orbit``."""
+    axes_repeat_from: int
+    """The evaluations after the last row go back to this one, and on from there."""
+    dmin: float
+
+
+class CrystalTable(NamedTuple):
+    """Lattice orientations, shape and structure factors."""
+
+    orientations: Doubles2
+    """(steps, 9): a, b, c in metres for every phi step and, within it, mosaic domain."""
+    first_orientations: Doubles2
+    """(steps, 9): the same for the first sweep of the run (Q1)."""
+    star: Doubles1
+    """(9,): a*, b*, c* in 1/A, unrotated."""
+    na: float
+    nb: float
+    nc: float
+    shape: int
+    fudge: float
+    factors: Doubles3
+    """(h, k, l) structure factors, padded by one; see StructureFactors."""
+    h_min: int
+    k_min: int
+    l_min: int
+    default_F: float
+
+
+class Rules(NamedTuple):
+    """Which physics, and which of the reference's quirks."""
+
+    spec: bool
+    interpolate: bool
+    each_thick: bool
+    each_polar: bool
+    each_omega: bool
+    background: float
+    """What the sum of a pixel starts with ("c"), or each source's sum ("spec"): the water, over r_e^2 fluence."""
+    skip_zeros: bool
+    """Leave a step whose lattice factor is exactly zero, as the reference does without water."""
+    scale: float
+    """r_e^2 fluence."""
+    steps: float
+    """What the sum is divided by."""
+
+
+class Tables(NamedTuple):
+    """All that a kernel needs."""
+
+    detector: DetectorTable
+    beam: BeamTable
+    crystal: CrystalTable
+    rules: Rules
+
+
+class PixelRecord:
+    """Where the record that ``pixel_value`` fills on request holds what: the last step's h, k, l, nearest indices, structure
+    factor, lattice factor and axes; position; sum and factors; the step that left the table; sin(theta) / lambda."""
+
+    HKL, NEAREST, F_CELL, F_LATT, AXES, POSITION = slice(0, 3), slice(3, 6), 6, 7, slice(8, 17), slice(17, 20)
+    SUM, POLAR, OMEGA, CAPTURE, LEFT_TABLE, STOL = 20, 21, 22, 23, slice(24, 30), 30
+    SIZE = 31
+
+
+def in_precision(tables: Tables, dtype: Any) -> Tables:
+    """The tables with every floating-point number and array in ``dtype``; as scalars of numpy, which divide as C does."""
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.astype(dtype) if value.dtype.kind == "f" else value
+        return dtype(value) if isinstance(value, float) else value
+
+    return Tables(*(type(table)(*map(converted, table)) for table in tables))  # type: ignore[arg-type]

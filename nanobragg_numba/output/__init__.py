@@ -1,0 +1,1 @@
+"""From the float image to statistics, integer images and photon noise."""

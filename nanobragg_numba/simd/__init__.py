@@ -1,0 +1,1 @@
+"""The guarded engine: vectorised over the pixels of a row, each pixel's rounding proven."""

@@ -165,9 +165,10 @@ def _ours(name: str, *options: str) -> Callable[[], Engine]:
     command = [sys.executable, "-c", "from nanobragg_numba.cli.start import command; command()", *options]
 
     def run(words: CommandWords) -> EngineRun:
-        from nanobragg_numba.jit.stored_code import stored_file
+        from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE
+        from nanobragg_numba.jit.stored_code import is_kept
 
-        cold = not stored_file().exists()
+        cold = not all(map(is_kept, FOR_AN_IMAGE))
         return replace(_run_command(name, command, words.ours, words.dump), compiling=cold)
 
     return lambda: run

@@ -10,6 +10,7 @@ from nanobragg_numba import __version__
 from nanobragg_numba.command_line.reading import CommandLine, nearest_option, read_command_line
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import OutputFiles, require_writable
+from nanobragg_numba.jit import compilation
 
 from .own_options import OwnOptions, take_own_options
 
@@ -52,6 +53,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if own.action == "version":
             say(f"nanoBragg (nanobragg_numba) {__version__}\n")
             return 0
+        compilation.say = tell
+        if own.compile is not None:
+            from .compile_code import compile_all
+
+            compile_all(own.compile, say)
+            return 0
         if own.batch is not None:
             from .batch import run_batch
 
@@ -87,9 +94,9 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
 
 
 def _run(own: OwnOptions, words: Sequence[str]) -> int:
-    from nanobragg_numba.jit import stored_code
+    from nanobragg_numba.engine.needed_code import begin_for_image
 
-    stored_code.announce_compilation = lambda: tell("compiling the kernels: once on this machine, about half a minute")
+    begin_for_image(files=True, noise="-nonoise" not in words, text=any("-hkl" in word for word in words))
     line = read_command_line(words, own.compat)
     _check_words(own, line)
     if not line.usable:

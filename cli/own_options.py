@@ -16,6 +16,7 @@ ROWS = (
     Option(("-precision",), GROUP, "guarded | exact | double | mixed | single", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven; mixed: for previews, sines in single precision; single: on a GPU h, k, l as well", exact=True),
     Option(("-device",), GROUP, "cpu | cuda | cuda:i", "cpu", "cuda: compute on the first GPU, or on number i, counted from 0; the result, but for -precision mixed and single, does not depend on it, and what is not on the GPU runs on the CPU and says so", exact=True),
     Option(("-batch",), GROUP, "FILE | -", "none", "run the command lines in FILE (- is standard input), one a line, in this one process; other options here go before those of every line", exact=True),
+    Option(("-compile",), GROUP, "host | PROCESSOR", "none", "compile all kernels ahead and stop: for this processor (host), or for one that LLVM knows by that name", exact=True),
     Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
     Option(("-version",), GROUP, "", "", "print the version and stop", exact=True),
@@ -34,6 +35,7 @@ class OwnOptions:
     strict: bool = False
     png: str | None = None
     batch: str | None = None
+    compile: str | None = None
     words: tuple[str, ...] = ()
     """All words but -batch and its value, for the lines of a batch."""
     action: Literal["run", "help", "version"] = "run"
@@ -74,6 +76,8 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             own.png = value
         elif word == "-batch":
             own.batch = value
+        elif word == "-compile":
+            own.compile = value
         elif word == "-strict":
             own.strict = True
         else:

@@ -1,7 +1,7 @@
 """The derivatives' kernels compiled for the GPU from the source that the CPU's are compiled from.
 
 As in device_code.py, each function is built anew with other globals. Only these differ: ``add_at``, since many threads add to one
-gradient at once; the rounding functions, which are instructions; ``gradient_at``, since the image's gradient is one array; and CHUNK,
+gradient at once; the rounding functions, which are instructions; ``gradient_at``, since the image's gradient is one array; and PIXELS,
 the number of pixels of a row that a thread computes together.
 """
 
@@ -49,5 +49,5 @@ def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
     for name, value in {**names, **replaced}.items():
         if isinstance(value, FunctionType):
             names[name] = device_function(value)
-    names.update({name: plain[name] for name in ("sin", "cos", "sqrt")}, is_zero=device_function(lambda x: x == 0.0), CHUNK=PIXELS)
+    names.update({name: plain[name] for name in ("sin", "cos", "sqrt")}, is_zero=device_function(lambda x: x == 0.0), PIXELS=PIXELS)
     return names

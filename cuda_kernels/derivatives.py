@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.derivatives.chunk_geometry import WORK_ROWS
+from nanobragg_numba.derivatives.bundles import AdjointWork, Changes, Gradients, Pixels, TangentWork
 from nanobragg_numba.derivatives.differentiate import Rendered
 from nanobragg_numba.derivatives.flat_variables import Variables
-from nanobragg_numba.derivatives.step_derivatives import ROWS
-from nanobragg_numba.derivatives.tangent import CHANGE_ROWS
+from nanobragg_numba.derivatives.work_sizes import CHANGE_ROWS, ROWS, WORK_ROWS
 from nanobragg_numba.kernels.arguments import Tables
 
 from .compilation import kernel, launch
@@ -34,20 +33,21 @@ def _adjoint_kernel(adjoint_rows: Any) -> Any:
     @kernel
     def adjoint_pixels(window, mask, grad, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar):  # type: ignore[no-untyped-def]
         """Add up the gradients of the pixels of ``window`` (start and end, fast and slow), PIXELS of a row a thread: ``adjoint_rows``."""
-        partials = cuda.local.array((ROWS, PIXELS), np.float64)
-        work = cuda.local.array((WORK_ROWS, PIXELS), np.float64)
-        keep = cuda.local.array(PIXELS, np.float64)
-        places = cuda.local.array(PIXELS, np.int64)
-        totals = cuda.local.array((2, PIXELS), np.float64)
+        work = AdjointWork(
+            cuda.local.array((ROWS, PIXELS), np.float64),
+            cuda.local.array((WORK_ROWS, PIXELS), np.float64),
+            cuda.local.array(PIXELS, np.float64),
+            cuda.local.array(PIXELS, np.int64),
+            cuda.local.array((2, PIXELS), np.float64),
+        )
+        gradients = Gradients(lattice_bar, first_bar, bars, factors_bar)
         fast_start, fast_end, slow_start, slow_end = window
         chunks = (fast_end - fast_start + PIXELS - 1) // PIXELS
         for task in range(cuda.grid(1), chunks * (slow_end - slow_start), cuda.gridsize(1)):
             slow, start = slow_start + task // chunks, fast_start + task % chunks * PIXELS
             end = start + PIXELS if start + PIXELS < fast_end else fast_end
-            adjoint_rows(
-                (slow, slow + 1), 1, (start, end), mask, grad, grad, tables, first_pixel, leaving_pixel,
-                lattice_bar, first_bar, bars, factors_bar, partials, work, keep, places, totals,
-            )  # fmt: skip
+            pixels = Pixels((start, end), mask, first_pixel, leaving_pixel)
+            adjoint_rows((slow, slow + 1), 1, pixels, grad, grad, tables, gradients, work)
 
     return adjoint_pixels
 
@@ -58,20 +58,22 @@ adjoint_pixels, exact_adjoint_pixels = _adjoint_kernel(_adjoint_rows), _adjoint_
 @kernel
 def tangent_pixels(window, mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot, out):  # type: ignore[no-untyped-def]
     """Fill ``out`` (K, slow, fast), one pixel a thread, K at most DIRECTIONS; see ``tangent_rows``."""
-    partials = cuda.local.array((ROWS, 1), np.float64)
-    work = cuda.local.array((WORK_ROWS, 1), np.float64)
-    changes = cuda.local.array((DIRECTIONS, CHANGE_ROWS, 1), np.float64)
-    keep = cuda.local.array(1, np.float64)
-    places = cuda.local.array(1, np.int64)
-    sums = cuda.local.array((2, 1), np.float64)
+    rows = cuda.local.array((DIRECTIONS, CHANGE_ROWS, 1), np.float64)
+    work = TangentWork(
+        cuda.local.array((ROWS, 1), np.float64),
+        cuda.local.array((WORK_ROWS, 1), np.float64),
+        rows[: out.shape[0]],
+        cuda.local.array(1, np.float64),
+        cuda.local.array(1, np.int64),
+        cuda.local.array((2, 1), np.float64),
+    )
+    changes = Changes(lattice_dot, first_dot, dots, factors_dot)
     fast_start, fast_end, slow_start, slow_end = window
     width = fast_end - fast_start
     for pixel in range(cuda.grid(1), width * (slow_end - slow_start), cuda.gridsize(1)):
         slow, fast = slow_start + pixel // width, fast_start + pixel % width
-        _tangent_rows(
-            (slow, slow + 1), 1, (fast, fast + 1), mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot,
-            partials, work, changes[: out.shape[0]], keep, places, sums, out,
-        )  # fmt: skip
+        pixels = Pixels((fast, fast + 1), mask, first_pixel, leaving_pixel)
+        _tangent_rows((slow, slow + 1), 1, pixels, tables, changes, work, out)
 
 
 @dataclass(frozen=True)

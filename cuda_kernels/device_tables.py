@@ -16,9 +16,6 @@ def tables_on_device(tables: Tables, stream: Any = 0) -> Tables:
         # As scalars of numpy, which divide by zero as C does.
         tables = in_precision(tables, np.float64)
     detector, crystal = tables.detector, tables.crystal
-    vectors: dict[str, Any] = {name: tuple(getattr(detector, name)) for name in ("fast", "slow", "normal", "beam", "pix0")}
-    detector = detector._replace(**vectors)
-    crystal = crystal._replace(star=tuple(crystal.star))  # type: ignore[arg-type]
 
     def moved(table: Any) -> Any:
         return type(table)(*(cuda.to_device(value, stream) if isinstance(value, np.ndarray) else value for value in table))

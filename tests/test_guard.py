@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,35 +20,13 @@ from nanobragg_numba.engine.pixel_engine import PixelEngine
 from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import SHAPES
 from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
-from nanobragg_numba.jit.decorators import compiled, inlined
-from nanobragg_numba.simd.error_bound import CHUNK, WORK_SHAPE, is_supported, relative_error_bound
-from nanobragg_numba.simd.loop import chunk_values
-from nanobragg_numba.simd.work_rows import rows_of
+from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 
-
-@inlined
-def row_margins(slow, columns, wanted_row, tables, bound, work, values, margins):
-    w = rows_of(work)
-    for start in range(columns[0], columns[1], CHUNK):
-        n = min(CHUNK, columns[1] - start)
-        if chunk_values(start, n, slow, wanted_row[start : start + n], tables, bound, False, w):
-            return False
-        for i in range(n):
-            values[start + i] = w.total[i]
-            margins[start + i] = w.margin[i]
-    return True
-
-
-@compiled
-def image_margins(columns, mask, detector, beam, crystal, rules, bound, values, margins):
-    """The vector loop's doubles before any is recomputed, and the guard's bounds on their errors; false where a step left the table."""
-    work = np.empty(WORK_SHAPE)
-    inside = True
-    for slow in range(mask.shape[0]):
-        if mask[slow].any():
-            tables = (detector, beam, crystal, rules)
-            inside &= row_margins(slow, columns, mask[slow], tables, bound, work, values[slow], margins[slow])
-    return inside
+COMPILED = str(Path(__file__).parent / "compiled")
+sys.path.insert(0, COMPILED)
+# The process that compiles must find it, too.
+os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (COMPILED, os.environ.get("PYTHONPATH")) if part)
+from margin_entries import margin_rows  # noqa: E402
 
 
 @dataclass
@@ -77,7 +56,10 @@ class Shares:
             mask.flat[exact.first_pixel] = False
         if exact.out_of_table is not None:
             mask.flat[: exact.out_of_table.pixel + 1] = False
-        assert image_margins(exact.window[:2], mask, *tables, relative_error_bound(tables), values, margins)
+        left = np.zeros(len(mask), np.int64)
+        rows, columns, bound = (0, len(mask)), exact.window[:2], relative_error_bound(tables)
+        margin_rows.over_rows(rows, 0, lambda: np.empty(WORK_SHAPE), columns, mask, tables, bound, values, margins, left)
+        assert not left.any()
         known = mask & np.isfinite(margins)
         a, b = exact.image[known], values[known]
         finite = np.isfinite(a) & (margins[known] > 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
-from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels import entries
 from nanobragg_numba.kernels.random_state import new_state, reseed
 from nanobragg_numba.output import photon_noise
 from nanobragg_numba.output.integer_images import NoiseImage, noisy_counts
@@ -166,11 +166,11 @@ def test_tangents_and_thresholds_are_libm_s():
     near = [np.nextafter(f32(v), f32(w)) for v in (0.25, 0.5, 0.75) for w in (0, 1)]
     uniforms = np.concatenate([generator.random(100_000, f32), f32([1e-9, 0.25, 0.5, 0.75, 1 - 1.2e-7, 0.0]), near]).astype(f32)
     result = np.empty_like(uniforms)
-    run("tangents", uniforms, True, result)
+    entries.tangents(uniforms, True, result)
     assert np.array_equal(result, [f32(math.tan(math.pi * float(u))) for u in uniforms])
     image = np.concatenate([generator.uniform(0, 12, 50_000), 10 ** generator.uniform(-12, 1, 50_000)]).astype(f32)[None]
     thresholds, nothing = np.empty_like(image), np.empty_like(image)
-    run("poisson_parameters", (0, image.shape[1], 0, 1), image, True, thresholds, nothing, nothing)
+    entries.poisson_parameters((0, image.shape[1], 0, 1), image, True, thresholds, nothing, nothing)
     assert np.array_equal(thresholds[0], [f32(math.exp(-float(mean))) for mean in image[0]])
 
 

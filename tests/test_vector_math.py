@@ -4,11 +4,11 @@ import math
 import random
 from fractions import Fraction
 
+import numba
 import numpy as np
 import pytest
 
 from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
-from nanobragg_numba.jit.decorators import compiled
 from nanobragg_numba.kernels.accurate_maths import decay, sine_and_cosine, sine_magnitude, sixth
 from nanobragg_numba.simd.steps import FIRST_ZERO, LAST_NONZERO
 
@@ -47,7 +47,7 @@ def exact_sine(x: float) -> Fraction:
     return abs(total)
 
 
-@compiled
+@numba.njit(error_model="numpy")
 def sines(x):
     result = np.empty_like(x)
     for i in range(x.shape[0]):
@@ -66,7 +66,7 @@ def exact_cosine(x: float) -> Fraction:
     return abs(total)
 
 
-@compiled
+@numba.njit(error_model="numpy")
 def cosines(x):
     result = np.empty_like(x)
     for i in range(x.shape[0]):
@@ -74,7 +74,7 @@ def cosines(x):
     return result
 
 
-@compiled
+@numba.njit(error_model="numpy")
 def sixths(x):
     result = np.empty_like(x)
     for i in range(x.shape[0]):
@@ -125,7 +125,7 @@ def test_where_the_exponential_becomes_zero():
     assert all(math.exp(-r.uniform(FIRST_ZERO, 1100)) == 0.0 for _ in range(2000)) and math.exp(-FIRST_ZERO) == 0.0
 
 
-@compiled
+@numba.njit(error_model="numpy")
 def decays(y):
     result = np.empty_like(y)
     for i in range(y.shape[0]):

@@ -1,14 +1,18 @@
 """The adjoint: from the gradient with respect to the image to those of all continuous variables, in one pass over the steps.
 
-Nothing of the forward pass is stored: each step is computed again. ``bars`` (Variables) accumulates the gradients; those with respect to
-the turned lattice axes of each step go to ``lattice_bar`` (steps, 9), and from there to angles, spindle, mosaic rotations and cell
-axes at the end. ``factors_bar``: gradients of the structure factors, the table in one row. All may be complex (complex_step.py).
+Nothing of the forward pass is stored: each step is computed again. ``Gradients`` are added up; those with respect to the turned lattice
+axes of each step are handed on to angles, spindle, mosaic rotations and cell axes at the end (``lattice_adjoint``). All may be complex
+(complex_step.py).
 """
 
-from nanobragg_numba.jit.decorators import derivative
+from nanobragg_numba.jit.decorators import derivative, entry
+from nanobragg_numba.jit.entry_types import Doubles2, Numbers2, Numbers3, Singles2
+from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
 from nanobragg_numba.maths.vectors3 import rotate_about_axis, scale
 
+from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
+from .bundles import AdjointWork, Chunk, Gradients, Pixels, Turning
 from .chunk_geometry import (  # fmt: skip
     AIR,
     AIR_BAR,
@@ -32,6 +36,7 @@ from .chunk_geometry import (  # fmt: skip
     scattering,
     zero_of,
 )
+from .flat_variables import Variables
 from .formula_derivatives import rotation_adjoint, solid_angle_partials
 from .gradient_sums import add_at, add_to
 from .kept_corrections import (
@@ -122,8 +127,10 @@ def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
 
 
 @derivative
-def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, bars, factors_bar, places):
-    """All steps at the scattering vectors in ``w``, weighted with WEIGHT; SUM becomes their sum. Returns ``interpolate``."""
+def add_steps(n, orientations, lattice_bar, crystal, spec, interpolate, gradients, work):
+    """All steps at the scattering vectors in ``work.rays``, weighted with WEIGHT; SUM becomes their sum. Returns ``interpolate``."""
+    p, w, places = work.partials, work.rays, work.places
+    bars, factors_bar = gradients.variables, gradients.factors
     listed = crystal.factors.size > 1
     f = crystal.default_F
     f_squared = f * f
@@ -149,8 +156,9 @@ def add_steps(n, p, w, orientations, lattice_bar, crystal, spec, interpolate, ba
 
 
 @derivative
-def pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars):
+def pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars):
     """Hand the gradients of the rays on to the detector."""
+    n, start, slow = chunk.pixels, chunk.fast, chunk.slow
     if detector.curved:
         for i in range(n):
             bar = (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i])
@@ -228,14 +236,15 @@ def pull_own_factors(n, layer, detector, w, bars):
 
 
 @derivative(inline=False)
-def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factors_bar, p, w, keep, places):
-    """Gradients of n pixels of a row in "spec", where each source's sum has its own factors; ``g`` (n,): the image's."""
+def spec_chunk(chunk, tables, interpolate, gradients, work):
+    """Gradients of the pixels of a chunk in "spec", where each source's sum has its own factors."""
     detector, beam, crystal, rules = tables
+    n, w, keep, bars, g = chunk.pixels, work.rays, work.keep, gradients.variables, work.totals[1]
     per_step = rules.scale / rules.steps
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
-                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 own_factors(n, layer, detector, w)
                 for source in range(beam.wavelengths.shape[0]):
                     wavelength, weight = beam.wavelengths[source], beam.weights[source]
@@ -247,20 +256,22 @@ def spec_chunk(start, n, slow, tables, g, interpolate, lattice_bar, bars, factor
                         w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[POLAR, i] * w[OWN, i])
                         background += w[WEIGHT, i]
                     add_at(bars.background, 0, background)
-                    add_steps(n, p, w, crystal.orientations, lattice_bar, crystal, True, interpolate, bars, factors_bar, places)
+                    add_steps(n, crystal.orientations, gradients.lattice, crystal, True, interpolate, gradients, work)
                     pull_scattering(n, source, wavelength, w, bars)
                     pull_factors(n, g, keep, source, per_step, tables, w, bars)
                 pull_own_factors(n, layer, detector, w, bars)
-                pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
+                pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars)
 
 
 @derivative(inline=False)
-def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places, total):
-    """Gradients of n pixels of a row in "c", where one solid angle, capture fraction and polarization factor holds for the whole pixel.
+def c_chunk(chunk, tables, first, interpolate, gradients, work):
+    """Gradients of the pixels of a chunk in "c", where one solid angle, capture fraction and polarization factor holds for the whole pixel.
 
     ``first``: the run's first sweep is in this pixel, which then stands alone, as does one that leaves the table (Q2).
     """
     detector, beam, crystal, rules = tables
+    n, start, slow, w, keep, bars = chunk.pixels, chunk.fast, chunk.slow, work.rays, work.keep, gradients.variables
+    total, g = work.totals[0], work.totals[1]
     per_step = rules.scale / rules.steps
     background = by_scale = zero_of(w)
     for i in range(n):
@@ -271,7 +282,7 @@ def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_ba
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
-                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 for source in range(beam.wavelengths.shape[0]):
                     wavelength = beam.wavelengths[source]
                     scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
@@ -279,13 +290,16 @@ def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_ba
                         w[WEIGHT, i] = g[i] * keep[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
                     if n == 1 and keep[0] == 0.0:
                         continue
-                    orientations, lattice = (crystal.first_orientations, first_bar) if first else (crystal.orientations, lattice_bar)
+                    if first:
+                        orientations, lattice = crystal.first_orientations, gradients.first_lattice
+                    else:
+                        orientations, lattice = crystal.orientations, gradients.lattice
                     first = False
-                    interpolate = add_steps(n, p, w, orientations, lattice, crystal, False, interpolate, bars, factors_bar, places)
+                    interpolate = add_steps(n, orientations, lattice, crystal, False, interpolate, gradients, work)
                     pull_scattering(n, source, wavelength, w, bars)
                     for i in range(n):
                         total[i] += keep[i] * w[SUM, i]
-                pull_rays(n, start, slow, sub_slow, sub_fast, layer, detector, w, bars)
+                pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars)
     for i in range(n):
         bar = g[i] * per_step * total[i]
         capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
@@ -294,15 +308,17 @@ def c_chunk(start, n, slow, tables, g, first, interpolate, lattice_bar, first_ba
     add_at(bars.scale, 0, by_scale / rules.scale)
 
 
-@derivative(inline=False)
-def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spindle_bar, angles_bar, rotations_bar):
-    """From the gradients of every step's axes to those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
+@entry
+def lattice_adjoint(turning: Turning, lattice_bar: Numbers2, bars: Turning) -> None:
+    """Add to ``bars`` what the gradients ``lattice_bar`` (steps, 9) with respect to every step's axes give."""
+    rotations = turning.rotations
     domains = max(rotations.shape[0], 1)
-    spindle_vector = vector_of(spindle, 0)
-    for tic in range(angles.shape[0]):
+    spindle = vector_of(turning.spindle, 0)
+    for tic in range(turning.angles.shape[0]):
+        angle = turning.angles[tic]
         for axis in range(3):
-            v = vector_of(axes, 3 * axis)
-            turned = rotate_about_axis(v, spindle_vector, angles[tic])
+            v = vector_of(turning.axes, 3 * axis)
+            turned = rotate_about_axis(v, spindle, angle)
             zero = turned[0] - turned[0]
             x, y, z = zero, zero, zero
             for domain in range(domains):
@@ -315,11 +331,11 @@ def lattice_adjoint(axes, spindle, angles, rotations, lattice_bar, axes_bar, spi
                     y += r[1] * bar[0] + r[4] * bar[1] + r[7] * bar[2]
                     z += r[2] * bar[0] + r[5] * bar[1] + r[8] * bar[2]
                     for i in range(3):
-                        add_to(rotations_bar[domain], 3 * i, scale(turned, bar[i]))
-            v_bar, spindle_part, angle_part = rotation_adjoint(v, spindle_vector, angles[tic], turned, (x, y, z))
-            add_to(axes_bar, 3 * axis, v_bar)
-            add_to(spindle_bar, 0, spindle_part)
-            angles_bar[tic] += angle_part
+                        add_to(bars.rotations[domain], 3 * i, scale(turned, bar[i]))
+            v_bar, spindle_part, angle_part = rotation_adjoint(v, spindle, angle, turned, (x, y, z))
+            add_to(bars.axes, 3 * axis, v_bar)
+            add_to(bars.spindle, 0, spindle_part)
+            bars.angles[tic] += angle_part
 
 
 @derivative
@@ -328,38 +344,58 @@ def gradient_at(singles, doubles, slow, fast):
     return float(singles[slow, fast]) if singles.shape[0] > 0 else doubles[slow, fast]
 
 
-@derivative(inline=False, nogil=True)
-def adjoint_rows(
-    rows, step, columns, mask, singles, doubles, tables, first_pixel, leaving_pixel, lattice_bar, first_bar, bars, factors_bar, p, w, keep,
-    places, total
-):  # fmt: skip
-    """Add up the gradients of every ``step``-th row of ``rows``, in ``columns``.
+@derivative(inline=False)
+def adjoint_rows(rows, step, pixels, singles, doubles, tables, gradients, work):
+    """Add up the gradients of every ``step``-th row of ``rows``.
 
-    ``mask`` (slow, fast): pixels computed; ``singles`` or ``doubles`` (slow, fast), the other (0, 0): the image's gradient;
-    ``first_pixel``, ``leaving_pixel``: index of the pixel of the first sweep, and of the one that left the structure-factor table, or -1.
+    ``singles`` or ``doubles`` (slow, fast), the other (0, 0): the image's gradient.
     """
-    detector, _, _, rules = tables
-    width = detector.fast_pixels
+    rules = tables.rules
+    width = tables.detector.fast_pixels
     for slow in range(rows[0], rows[1], step):
-        start = columns[0]
-        while start < columns[1]:
-            end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
+        start = pixels.columns[0]
+        while start < pixels.columns[1]:
+            end = chunk_end(start, pixels.columns[1], slow * width, (pixels.first, pixels.leaving))
             n = end - start
-            g = total[1]
+            g = work.totals[1]
             some = False
             for i in range(n):
                 value = gradient_at(singles, doubles, slow, start + i)
-                g[i] = value if mask[slow, start + i] else 0.0
-                some |= mask[slow, start + i] and value != 0.0
+                g[i] = value if pixels.mask[slow, start + i] else 0.0
+                some |= pixels.mask[slow, start + i] and value != 0.0
             if some:
+                chunk = Chunk(start, slow, n)
                 index = slow * width + start
                 if rules.spec:
-                    spec_chunk(start, n, slow, tables, g, rules.interpolate, lattice_bar, bars, factors_bar, p, w, keep, places)
+                    spec_chunk(chunk, tables, rules.interpolate, gradients, work)
                 else:
-                    interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
-                    first = index == first_pixel
-                    c_chunk(
-                        start, n, slow, tables, g, first, interpolate, lattice_bar, first_bar, bars, factors_bar, p, w, keep, places,
-                        total[0],
-                    )  # fmt: skip
+                    interpolate = rules.interpolate and (pixels.leaving < 0 or index <= pixels.leaving)
+                    c_chunk(chunk, tables, index == pixels.first, interpolate, gradients, work)
             start = end
+
+
+@derivative
+def gradients_of(block, lattice, first_lattice, bars, factors):
+    """The gradients of one block, from arrays with a row for each."""
+    return Gradients(
+        lattice[block], first_lattice[block],
+        Variables(
+            bars.axes[block], bars.spindle[block], bars.angles[block], bars.first_angles[block], bars.mosaic[block], bars.star[block],
+            bars.cells[block], bars.fudge[block], bars.default_F[block], bars.incident[block], bars.wavelengths[block],
+            bars.weights[block], bars.kahn[block], bars.polarization_axis[block], bars.fast[block], bars.slow[block],
+            bars.normal[block], bars.beam[block], bars.pix0[block], bars.pixel_size[block], bars.distance[block],
+            bars.close_distance[block], bars.background[block], bars.scale[block],
+        ),
+        factors[block],
+    )  # fmt: skip
+
+
+@entry
+def adjoint_blocks(
+    blocks: tuple[int, int], work: AdjointWork, step: int, rows: tuple[int, int], pixels: Pixels, singles: Singles2, doubles: Doubles2,
+    tables: Tables, lattice: Numbers3, first_lattice: Numbers3, bars: Variables, factors: Numbers2,
+) -> None:  # fmt: skip
+    """``adjoint_rows`` of some blocks: block b has the rows b, b + ``step``, ... of ``rows``, and adds up in row b of the gradients."""
+    for block in range(blocks[0], blocks[1]):
+        gradients = gradients_of(block, lattice, first_lattice, bars, factors)
+        adjoint_rows((rows[0] + block, rows[1]), step, pixels, singles, doubles, tables, gradients, work)

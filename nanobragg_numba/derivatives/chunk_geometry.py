@@ -6,21 +6,21 @@ from nanobragg_numba.maths.vectors3 import magnitude, scale, unit
 
 from .formula_derivatives import polarization_and_slope
 from .kept_corrections import is_cut, places_on_pixel
+from .work_sizes import PIXELS
 
-CHUNK = 128
-# Rows of the work array; each behind a _BAR is the gradient of the one before, POLAR_BY the polarization factor's derivative by the ray;
+# Rows of the work array (work_sizes.WORK_ROWS of them); each behind a _BAR is the gradient of the one before, POLAR_BY the polarization
+# factor's derivative by the ray;
 # OWN is the product of solid angle and capture fraction, which all sources share.
 S, S_BAR, RAY, RAY_BAR = 0, 3, 6, 9
 AIR, AIR_BAR, OMEGA, CAPTURE, POLAR, WEIGHT, STEP_WEIGHT, SUM, POLAR_BY = 12, 13, 14, 15, 16, 17, 18, 19, 20
 OWN, OWN_BAR = 23, 24
-WORK_ROWS = 25
 
 
 @derivative
 def chunk_end(start, end_of_row, row_index, specials):
     """Where the chunk that begins at ``start`` ends: a special pixel (its index in the image, or -1) stands alone in its chunk."""
     # Not with min, which some versions of numba do not compile for a GPU.
-    end = start + CHUNK if start + CHUNK < end_of_row else end_of_row
+    end = start + PIXELS if start + PIXELS < end_of_row else end_of_row
     for special in specials:
         at = special - row_index
         if start < at < end:
@@ -37,8 +37,9 @@ def zero_of(w):
 
 
 @derivative
-def rays(n, start, slow, sub_slow, sub_fast, layer, detector, w):
-    """Directions and lengths of n diffracted rays; no gradients yet."""
+def rays(chunk, sub_slow, sub_fast, layer, detector, w):
+    """Directions and lengths of the diffracted rays of a chunk; no gradients yet."""
+    n, start, slow = chunk.pixels, chunk.fast, chunk.slow
     if detector.curved:
         for i in range(n):
             position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)

@@ -1,77 +1,72 @@
-"""The CPU's kernels for derivatives: rows of the image dealt out to threads."""
+"""The CPU's kernels for derivatives: rows of the image dealt out to blocks, and blocks to threads."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.threads import most_threads
 
+from . import entries
+from .bundles import AdjointWork, Changes, Pixels, TangentWork
 from .differentiate import Rendered
-from .flat_variables import Variables, split
+from .flat_variables import Variables
+from .work_sizes import CHANGE_ROWS, PIXELS, ROWS, WORK_ROWS
 
 BLOCKS = 16
 """Rows are dealt out to so many sums, whatever the number of threads, so that the result does not depend on it."""
 BLOCK_BYTES = 2**26
 
 
-def _in_threads(blocks: int, work: Callable[[int], None]) -> None:
-    with ThreadPoolExecutor(max(1, min(len(os.sched_getaffinity(0)), blocks))) as pool:
-        for _ in pool.map(work, range(blocks)):
-            pass
-
-
-def _by_kind(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_kind(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An image as the kernels take it: in single or in double precision, beside an empty one of the other kind."""
     if image.dtype == np.float32:
         return np.ascontiguousarray(image), np.zeros((0, 0))
     return np.zeros((0, 0), np.float32), np.ascontiguousarray(image, np.float64)
 
 
+def _pixels(run: Rendered) -> Pixels:
+    window = run.experiment.geometry.window
+    return Pixels((window[0], window[1]), run.computed, run.first_pixel, run.leaving_pixel)
+
+
 def adjoint_sums(run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See ``differentiate.Kernels``; complex where the tables are."""
-    from .adjoint import adjoint_rows
-    from .chunk_geometry import CHUNK, WORK_ROWS
-    from .step_derivatives import ROWS
-
     factors = tables.crystal.factors
     kind = factors.dtype
+    entry = entries.complex_adjoint_blocks if kind.kind == "c" else entries.adjoint_blocks
     blocks = int(max(1, min(BLOCKS, BLOCK_BYTES // (factors.nbytes if factors.size > 1 else 1))))
-    parts = np.zeros((blocks, sum(sizes)), kind)
-    lattice = np.zeros((blocks, 2, len(tables.crystal.orientations), 9), kind)
-    factors_parts = np.zeros((blocks, factors.size), kind)
-    f0, f1, s0, s1 = run.experiment.geometry.window
-    singles, doubles = _by_kind(grad)
+    bars = Variables(*(np.zeros((blocks, size), kind) for size in sizes))
+    lattice, first_lattice = (np.zeros((blocks, len(tables.crystal.orientations), 9), kind) for _ in range(2))
+    factors_bars = np.zeros((blocks, factors.size), kind)
 
-    def work(block: int) -> None:
-        adjoint_rows(
-            (s0 + block, s1), blocks, (f0, f1), run.computed, singles, doubles, tables, run.first_pixel, run.leaving_pixel,
-            lattice[block, 0], lattice[block, 1], split(parts[block], sizes), factors_parts[block], np.zeros((ROWS, CHUNK), kind),
-            np.zeros((WORK_ROWS, CHUNK), kind), np.zeros(CHUNK), np.zeros(CHUNK, np.int64), np.zeros((2, CHUNK), kind),
+    def work() -> AdjointWork:
+        return AdjointWork(
+            np.zeros((ROWS, PIXELS), kind), np.zeros((WORK_ROWS, PIXELS), kind), np.zeros(PIXELS), np.zeros(PIXELS, np.int64),
+            np.zeros((2, PIXELS), kind),
         )  # fmt: skip
 
-    _in_threads(blocks, work)
-    return parts.sum(axis=0), lattice.sum(axis=0), factors_parts.sum(axis=0).reshape(factors.shape)
+    rows = run.experiment.geometry.window[2:]
+    entry.over_rows(
+        (0, blocks), most_threads(), work, blocks, rows, _pixels(run), *by_kind(grad), tables, lattice, first_lattice, bars, factors_bars
+    )
+    total = np.concatenate([bar.sum(axis=0) for bar in bars])
+    return total, np.stack([lattice.sum(axis=0), first_lattice.sum(axis=0)]), factors_bars.sum(axis=0).reshape(factors.shape)
 
 
-def tangent_images(run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: np.ndarray | None) -> np.ndarray:
+def tangent_images(run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> np.ndarray:
     """See ``differentiate.Kernels``."""
-    from .chunk_geometry import CHUNK, WORK_ROWS
-    from .step_derivatives import ROWS
-    from .tangent import CHANGE_ROWS, tangent_rows
-
     directions = lattice_dot.shape[1]
     factors_dot = np.zeros((directions, 0, 0, 0)) if factors_dot is None else np.ascontiguousarray(factors_dot, np.float64)
     out = np.zeros((directions, *run.computed.shape))
-    f0, f1, s0, s1 = run.experiment.geometry.window
 
-    def work(block: int) -> None:
-        tangent_rows(
-            (s0 + block, s1), BLOCKS, (f0, f1), run.computed, tables, run.first_pixel, run.leaving_pixel, lattice_dot[0], lattice_dot[1],
-            dots, factors_dot, np.zeros((ROWS, CHUNK)), np.zeros((WORK_ROWS, CHUNK)), np.zeros((directions, CHANGE_ROWS, CHUNK)),
-            np.zeros(CHUNK), np.zeros(CHUNK, np.int64), np.zeros((2, CHUNK)), out,
+    def work() -> TangentWork:
+        return TangentWork(
+            np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros((directions, CHANGE_ROWS, PIXELS)), np.zeros(PIXELS),
+            np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)),
         )  # fmt: skip
 
-    _in_threads(BLOCKS, work)
+    rows = run.experiment.geometry.window[2:]
+    changes = Changes(lattice_dot[0], lattice_dot[1], dots, factors_dot)
+    entries.tangent_blocks.over_rows((0, BLOCKS), most_threads(), work, BLOCKS, rows, _pixels(run), tables, changes, out)
     return out

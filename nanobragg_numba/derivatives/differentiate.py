@@ -1,6 +1,6 @@
 """Derivatives of an image: J^T g, J v, and the change of J^T g along v, all without storing a step.
 
-``kernels`` sum over pixels and steps: those of derivatives/cpu.py, or those of a GPU (cuda_kernels/derivatives.py).
+``kernels`` sum over pixels and steps: those of cpu.py, or those of a GPU (cuda_kernels/derivatives.py).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.kernels.arguments import Tables
 
+from . import entries
+from .bundles import Turning
 from .flat_variables import Variables, split, tables_at, variables_of
 
 DIRECTIONS_AT_ONCE = 16
@@ -60,14 +62,17 @@ def _check(run: Rendered) -> None:
         )
 
 
+def _turnings(v: Variables) -> tuple[Turning, Turning]:
+    """What the lattices of all sweeps but the first are turned from, and those of the first; or gradients or changes of it."""
+    rotations = v.mosaic.reshape(-1, 9)
+    return Turning(v.axes, v.spindle, v.angles, rotations), Turning(v.axes, v.spindle, v.first_angles, rotations)
+
+
 def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: Any, kernels: Kernels) -> tuple[np.ndarray, Any]:
     """J^T g: gradients with respect to the flat variables and the structure factors from ``grad`` (slow, fast).
 
     ``flat`` and ``factors`` may be complex (derivatives/complex_step.py); the results then are.
     """
-    from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
-    from .adjoint import lattice_adjoint
-
     _check(run)
     kind = np.result_type(flat, factors)
     flat, factors = flat.astype(kind), np.ascontiguousarray(factors, kind)
@@ -75,18 +80,14 @@ def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: Any, ker
     v = split(flat, sizes)
     total, lattice_bar, factors_bar = kernels.adjoint_sums(run, tables_at(v, factors, run.experiment.tables), sizes, grad)
     bars = split(total, sizes)
-    for angles, angles_bar, bar in ((v.angles, bars.angles, lattice_bar[0]), (v.first_angles, bars.first_angles, lattice_bar[1])):
-        lattice_adjoint(
-            v.axes, v.spindle, angles, v.mosaic.reshape(-1, 9), bar, bars.axes, bars.spindle, angles_bar, bars.mosaic.reshape(-1, 9)
-        )
+    lattice_adjoint = entries.complex_lattice_adjoint if kind.kind == "c" else entries.lattice_adjoint
+    for turning, bar, turning_bar in zip(_turnings(v), lattice_bar, _turnings(bars), strict=True):
+        lattice_adjoint(turning, np.ascontiguousarray(bar), turning_bar)
     return total, factors_bar
 
 
 def tangent(run: Rendered, flat: np.ndarray, factors: np.ndarray, flat_dot: np.ndarray, factors_dot: Any, kernels: Kernels) -> list[Any]:
     """J v: derivative images (K, slow, fast), in parts, along K directions ``flat_dot`` (K, variables) and ``factors_dot`` (K, h, k, l)."""
-    from . import complex_step  # noqa: F401 - so that kernels which both directions use are compiled once
-    from .tangent import lattice_tangent
-
     _check(run)
     sizes = run.variables.sizes
     v = split(flat, sizes)
@@ -97,12 +98,8 @@ def tangent(run: Rendered, flat: np.ndarray, factors: np.ndarray, flat_dot: np.n
         rows = np.ascontiguousarray(flat_dot[part], np.float64)
         lattice_dot = np.zeros((2, len(rows), len(tables.crystal.orientations), 9))
         for k, changes in enumerate(rows):
-            row = split(changes, sizes)
-            for n, (angles, angles_dot) in enumerate(((v.angles, row.angles), (v.first_angles, row.first_angles))):
-                lattice_tangent(
-                    v.axes, v.spindle, angles, v.mosaic.reshape(-1, 9), row.axes, row.spindle, angles_dot, row.mosaic.reshape(-1, 9),
-                    lattice_dot[n, k],
-                )  # fmt: skip
+            for n, (turning, change) in enumerate(zip(_turnings(v), _turnings(split(changes, sizes)), strict=True)):
+                entries.lattice_tangent(turning, change, lattice_dot[n, k])
         dots = Variables(*(np.ascontiguousarray(section) for section in np.split(rows, np.cumsum(sizes)[:-1], axis=1)))
         images.append(kernels.tangent_images(run, tables, dots, lattice_dot, None if factors_dot is None else factors_dot[part]))
     return images

@@ -5,44 +5,51 @@ from typing import NamedTuple
 import numpy as np
 
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.jit.entry_types import Numbers2, Vector
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.entries import turned_lattices
+
+from . import entries
 
 
 class Variables(NamedTuple):
-    """Views of a flat vector, one for each quantity, all one-dimensional; SI units but for ``star`` (1/A)."""
+    """Views of a flat vector, one for each quantity, or of rows of such vectors, with a leading axis, which is what kernels take.
 
-    axes: np.ndarray
+    SI units but for ``star`` (1/A).
+    """
+
+    axes: Numbers2
     """(9,): a, b, c at no rotation, row by row (metres)."""
-    spindle: np.ndarray
-    angles: np.ndarray
+    spindle: Numbers2
+    angles: Numbers2
     """(phi steps,): the angle that each step is turned by (radians), the carryover (Q1) done."""
-    first_angles: np.ndarray
+    first_angles: Numbers2
     """(phi steps,) or (0,): the same in the first sweep of the run where that differs."""
-    mosaic: np.ndarray
+    mosaic: Numbers2
     """(9 domains,) or (0,): rotation of each domain, row by row."""
-    star: np.ndarray
-    cells: np.ndarray
+    star: Numbers2
+    cells: Numbers2
     """(3,): Na, Nb, Nc."""
-    fudge: np.ndarray
-    default_F: np.ndarray
-    incident: np.ndarray
+    fudge: Numbers2
+    default_F: Numbers2
+    incident: Numbers2
     """(3 sources,)."""
-    wavelengths: np.ndarray
-    weights: np.ndarray
-    kahn: np.ndarray
-    polarization_axis: np.ndarray
-    fast: np.ndarray
-    slow: np.ndarray
-    normal: np.ndarray
-    beam: np.ndarray
+    wavelengths: Numbers2
+    weights: Numbers2
+    kahn: Numbers2
+    polarization_axis: Numbers2
+    fast: Numbers2
+    slow: Numbers2
+    normal: Numbers2
+    beam: Numbers2
     """(3,): the beam's direction; only curved detectors use it."""
-    pix0: np.ndarray
-    pixel_size: np.ndarray
-    distance: np.ndarray
+    pix0: Numbers2
+    pixel_size: Numbers2
+    distance: Numbers2
     """(1,): only curved detectors use it."""
-    close_distance: np.ndarray
-    background: np.ndarray
-    scale: np.ndarray
+    close_distance: Numbers2
+    background: Numbers2
+    scale: Numbers2
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -64,21 +71,25 @@ def variables_of(experiment: Experiment) -> Variables:
     return Variables(  # type: ignore[call-arg]
         np.array([*lattice.a, *lattice.b, *lattice.c]) * 1e-10, np.array(experiment.geometry.spindle_axis),
         np.array(experiment.angles), np.array(experiment.first_angles if experiment.first_angles != experiment.angles else []),
-        experiment.mosaic.ravel(), crystal.star, np.array([crystal.na, crystal.nb, crystal.nc]), one[0], one[1],
-        beam.incident.ravel(), beam.wavelengths, beam.weights, one[2], beam.axes[0], detector.fast, detector.slow, detector.normal,
-        detector.beam, detector.pix0, *(np.array([value]) for value in (detector.pixel_size, detector.distance, detector.close_distance)),
+        experiment.mosaic.ravel(), np.array(crystal.star), np.array([crystal.na, crystal.nb, crystal.nc]), one[0], one[1],
+        beam.incident.ravel(), beam.wavelengths, beam.weights, one[2], beam.axes[0],
+        *(np.array(vector) for vector in (detector.fast, detector.slow, detector.normal, detector.beam, detector.pix0)),
+        *(np.array([value]) for value in (detector.pixel_size, detector.distance, detector.close_distance)),
         np.array([rules.background]), np.array([rules.scale]),
     )  # fmt: skip
 
 
 def _turned(v: Variables, angles: np.ndarray) -> np.ndarray:
     """``lattice_orientations``, of complex numbers too."""
-    from nanobragg_numba.kernels.orientations import turned_lattices
-
     mosaic = v.mosaic.reshape(-1, 9)
     orientations = np.empty((len(angles) * max(len(mosaic), 1), 9), v.axes.dtype)
-    turned_lattices(v.axes.reshape(3, 3), tuple(v.spindle), angles, mosaic, orientations)
+    turned = entries.complex_turned_lattices if v.axes.dtype.kind == "c" else turned_lattices
+    turned(v.axes.reshape(3, 3), tuple(v.spindle), angles, mosaic, orientations)
     return orientations
+
+
+def _three(v: np.ndarray) -> Vector:
+    return v[0], v[1], v[2]
 
 
 def tables_at(v: Variables, factors: np.ndarray, tables: Tables) -> Tables:
@@ -89,15 +100,15 @@ def tables_at(v: Variables, factors: np.ndarray, tables: Tables) -> Tables:
     pixel = v.pixel_size[0]
     return Tables(
         detector._replace(
-            fast=v.fast, slow=v.slow, normal=v.normal, beam=v.beam, pix0=v.pix0, pixel_size=pixel, subpixel_size=pixel /
-            detector.oversample, distance=v.distance[0], close_distance=v.close_distance[0],
+            fast=_three(v.fast), slow=_three(v.slow), normal=_three(v.normal), beam=_three(v.beam), pix0=_three(v.pix0), pixel_size=pixel,
+            subpixel_size=pixel / detector.oversample, distance=v.distance[0], close_distance=v.close_distance[0],
         ),
         beam._replace(
             incident=v.incident.reshape(-1, 3), wavelengths=v.wavelengths, weights=v.weights, kahn=v.kahn[0],
             axes=v.polarization_axis.reshape(1, 3), axes_repeat_from=0,
         ),
         crystal._replace(
-            orientations=orientations, first_orientations=first, star=v.star, na=v.cells[0], nb=v.cells[1], nc=v.cells[2],
+            orientations=orientations, first_orientations=first, star=tuple(v.star), na=v.cells[0], nb=v.cells[1], nc=v.cells[2],
             fudge=v.fudge[0], default_F=v.default_F[0], factors=factors,
         ),
         rules._replace(background=v.background[0], scale=v.scale[0]),

@@ -1,13 +1,15 @@
 """The tangent: from K directions of change of the continuous variables to K derivative images, in one pass over the steps.
 
-``dots`` (Variables) holds the changes, each with a leading axis for the direction; ``lattice_dot`` (K, steps, 9) those of the turned
-lattice axes. Geometry, steps and their partial derivatives are those of the adjoint.
+``Changes`` have a leading axis for the direction. Geometry, steps and their partial derivatives are those of the adjoint.
 """
 
-from nanobragg_numba.jit.decorators import derivative
+from nanobragg_numba.jit.decorators import derivative, entry
+from nanobragg_numba.jit.entry_types import Doubles2, Doubles3
+from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
 from nanobragg_numba.maths.vectors3 import dot, rotate_about_axis
 
+from .bundles import Changes, Chunk, Pixels, TangentWork, Turning
 from .chunk_geometry import (  # fmt: skip
     AIR,
     CAPTURE,
@@ -55,9 +57,9 @@ from .step_derivatives import (
     unravelled,
 )
 
-# Rows of the array of changes, for each direction: ray, air path, scattering vector, solid angle, capture, polarization, sum, total.
+# Rows of the array of changes (work_sizes.CHANGE_ROWS of them), for each direction: ray, air path, scattering vector, solid angle,
+# capture, polarization, sum, total.
 RAY_DOT, AIR_DOT, S_DOT, OMEGA_DOT, CAPTURE_DOT, POLAR_DOT, SUM_DOT, TOTAL_DOT = 0, 3, 4, 7, 8, 9, 10, 11
-CHANGE_ROWS = 12
 
 
 @derivative
@@ -104,8 +106,10 @@ def structure_factor_tangent(n, p, c, places, crystal, default_dot, factors_dot)
 
 
 @derivative(inline=False)
-def tangent_steps(n, p, w, c, orientations, lattice_dot, crystal, spec, interpolate, dots, factors_dot, places, sums):
-    """All steps at the scattering vectors in ``w``: adds their intensities to ``sums`` and their changes to SUM_DOT."""
+def tangent_steps(n, orientations, lattice_dot, crystal, spec, interpolate, changes, work, sums):
+    """All steps at the scattering vectors in ``work.rays``: adds their intensities to ``sums`` and their changes to SUM_DOT."""
+    p, w, c, places = work.partials, work.rays, work.changes, work.places
+    dots, factors_dot = changes.variables, changes.factors
     listed = crystal.factors.size > 1
     f_squared = 1.0 if listed else crystal.default_F * crystal.default_F
     inner = w[WEIGHT]
@@ -139,8 +143,9 @@ def tangent_steps(n, p, w, c, orientations, lattice_dot, crystal, spec, interpol
 
 
 @derivative
-def ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c, k):
-    """Changes of directions and lengths of n diffracted rays."""
+def ray_tangents(chunk, sub_slow, sub_fast, layer, detector, dots, w, c, k):
+    """Changes of directions and lengths of the diffracted rays of a chunk."""
+    n, start, slow = chunk.pixels, chunk.fast, chunk.slow
     for i in range(n):
         ray = ray_at(w, i)
         change = position_tangent(start + i, slow, sub_fast, sub_slow, layer, detector, dots, k)
@@ -168,19 +173,20 @@ def polarization_tangents(n, form_dot, w, c):
 
 
 @derivative(inline=False)
-def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, factors_dot, p, w, c, keep, places, sums, out):
-    """Derivative images ``out`` (K, n) of n pixels of a row in "spec"."""
+def spec_tangent_chunk(chunk, tables, interpolate, changes, work, out):
+    """Derivative images ``out`` (K, pixels) of the pixels of a chunk in "spec"."""
     detector, beam, crystal, rules = tables
+    n, w, c, keep, sums, dots = chunk.pixels, work.rays, work.changes, work.keep, work.sums[0], changes.variables
     per_step = rules.scale / rules.steps
     directions = c.shape[0]
     out[:, :n] = 0.0
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
-                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 own_factors(n, layer, detector, w)
                 for k in range(directions):
-                    ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
+                    ray_tangents(chunk, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
                     for i in range(n):
                         c[k, OMEGA_DOT, i] = solid_angle_tangent(w[OMEGA, i], w[AIR, i], c[k, AIR_DOT, i], detector, dots, k)
                         c[k, CAPTURE_DOT, i] = 0.0
@@ -200,9 +206,7 @@ def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, f
                             polarization_tangents(n, form_tangent(source, beam, dots, k), w, c[k])
                         c[k, SUM_DOT, :n] = 0.0
                     sums[:n] = 0.0
-                    tangent_steps(
-                        n, p, w, c, crystal.orientations, lattice_dot, crystal, True, interpolate, dots, factors_dot, places, sums
-                    )
+                    tangent_steps(n, crystal.orientations, changes.lattice, crystal, True, interpolate, changes, work, sums)
                     for k in range(directions):
                         weight_dot = dots.weights[k, source]
                         scale_dot = dots.scale[k, 0] / rules.scale
@@ -218,11 +222,11 @@ def spec_tangent_chunk(start, n, slow, tables, interpolate, lattice_dot, dots, f
 
 
 @derivative(inline=False)
-def c_tangent_chunk(
-    start, n, slow, tables, first, interpolate, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places, sums, totals, out
-):
-    """Derivative images ``out`` (K, n) of n pixels of a row in "c"; see ``c_chunk``."""
+def c_tangent_chunk(chunk, tables, first, interpolate, changes, work, out):
+    """Derivative images ``out`` (K, pixels) of the pixels of a chunk in "c"; see ``c_chunk``."""
     detector, beam, crystal, rules = tables
+    n, start, slow, w, c, keep, dots = chunk.pixels, chunk.fast, chunk.slow, work.rays, work.changes, work.keep, changes.variables
+    sums, totals = work.sums[0], work.sums[1]
     per_step = rules.scale / rules.steps
     directions = c.shape[0]
     totals[:n] = rules.background
@@ -231,9 +235,9 @@ def c_tangent_chunk(
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
-                rays(n, start, slow, sub_slow, sub_fast, layer, detector, w)
+                rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 for k in range(directions):
-                    ray_tangents(n, start, slow, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
+                    ray_tangents(chunk, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
                 for source in range(beam.wavelengths.shape[0]):
                     wavelength = beam.wavelengths[source]
                     scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
@@ -243,11 +247,12 @@ def c_tangent_chunk(
                         scattering_tangents(n, source, wavelength, dots, w, c[k], k)
                         c[k, SUM_DOT, :n] = 0.0
                     sums[:n] = 0.0
-                    orientations, changes = (crystal.first_orientations, first_dot) if first else (crystal.orientations, lattice_dot)
+                    if first:
+                        orientations, lattice_dot = crystal.first_orientations, changes.first_lattice
+                    else:
+                        orientations, lattice_dot = crystal.orientations, changes.lattice
                     first = False
-                    interpolate = tangent_steps(
-                        n, p, w, c, orientations, changes, crystal, False, interpolate, dots, factors_dot, places, sums
-                    )
+                    interpolate = tangent_steps(n, orientations, lattice_dot, crystal, False, interpolate, changes, work, sums)
                     for i in range(n):
                         totals[i] += keep[i] * sums[i]
                     for k in range(directions):
@@ -263,57 +268,61 @@ def c_tangent_chunk(
             out[k, i] = per_step * (change * totals[i] + factor * c[k, TOTAL_DOT, i])
 
 
-@derivative(inline=False)
-def lattice_tangent(axes, spindle, angles, rotations, axes_dot, spindle_dot, angles_dot, rotations_dot, out):
-    """Changes ``out`` (steps, 9) of every step's axes from those of a, b, c (9,), spindle, angles and mosaic rotations (domains, 9)."""
+@entry
+def lattice_tangent(turning: Turning, changes: Turning, out: Doubles2) -> None:
+    """Changes ``out`` (steps, 9) of every step's axes."""
+    rotations = turning.rotations
     domains = max(rotations.shape[0], 1)
-    spindle_vector, spindle_change = vector_of(spindle, 0), vector_of(spindle_dot, 0)
-    for tic in range(angles.shape[0]):
+    spindle, spindle_dot = vector_of(turning.spindle, 0), vector_of(changes.spindle, 0)
+    for tic in range(turning.angles.shape[0]):
+        angle = turning.angles[tic]
         for axis in range(3):
-            v, v_dot = vector_of(axes, 3 * axis), vector_of(axes_dot, 3 * axis)
-            turned = rotate_about_axis(v, spindle_vector, angles[tic])
-            change = rotation_tangent(v, spindle_vector, angles[tic], turned, v_dot, spindle_change, angles_dot[tic])
+            v, v_dot = vector_of(turning.axes, 3 * axis), vector_of(changes.axes, 3 * axis)
+            turned = rotate_about_axis(v, spindle, angle)
+            change = rotation_tangent(v, spindle, angle, turned, v_dot, spindle_dot, changes.angles[tic])
             for domain in range(domains):
                 row = out[tic * domains + domain]
                 for i in range(3):
                     if rotations.shape[0] == 0:
                         row[3 * axis + i] = change[i]
                     else:
-                        r, r_dot = vector_of(rotations[domain], 3 * i), vector_of(rotations_dot[domain], 3 * i)
+                        r, r_dot = vector_of(rotations[domain], 3 * i), vector_of(changes.rotations[domain], 3 * i)
                         row[3 * axis + i] = dot(r, change) + dot(r_dot, turned)
 
 
-@derivative(inline=False, nogil=True)
-def tangent_rows(
-    rows, step, columns, mask, tables, first_pixel, leaving_pixel, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places,
-    sums, out
-):  # fmt: skip
-    """Fill ``out`` (K, slow, fast) in every ``step``-th row of ``rows``, in ``columns``; see ``adjoint_rows``."""
-    detector, _, _, rules = tables
-    width = detector.fast_pixels
+@derivative(inline=False)
+def tangent_rows(rows, step, pixels, tables, changes, work, out):
+    """Fill ``out`` (K, slow, fast) in every ``step``-th row of ``rows``; see ``adjoint_rows``."""
+    rules = tables.rules
+    width = tables.detector.fast_pixels
     for slow in range(rows[0], rows[1], step):
-        start = columns[0]
-        while start < columns[1]:
-            end = chunk_end(start, columns[1], slow * width, (first_pixel, leaving_pixel))
+        start = pixels.columns[0]
+        while start < pixels.columns[1]:
+            end = chunk_end(start, pixels.columns[1], slow * width, (pixels.first, pixels.leaving))
             n = end - start
             some = False
             for i in range(n):
-                some |= mask[slow, start + i]
+                some |= pixels.mask[slow, start + i]
             if some:
+                chunk = Chunk(start, slow, n)
                 index = slow * width + start
-                changes = out[:, slow, start:end]
+                images = out[:, slow, start:end]
                 if rules.spec:
-                    spec_tangent_chunk(
-                        start, n, slow, tables, rules.interpolate, lattice_dot, dots, factors_dot, p, w, c, keep, places, sums[0], changes
-                    )
+                    spec_tangent_chunk(chunk, tables, rules.interpolate, changes, work, images)
                 else:
-                    interpolate = rules.interpolate and (leaving_pixel < 0 or index <= leaving_pixel)
-                    first = index == first_pixel
-                    c_tangent_chunk(
-                        start, n, slow, tables, first, interpolate, lattice_dot, first_dot, dots, factors_dot, p, w, c, keep, places,
-                        sums[0], sums[1], changes,
-                    )  # fmt: skip
+                    interpolate = rules.interpolate and (pixels.leaving < 0 or index <= pixels.leaving)
+                    c_tangent_chunk(chunk, tables, index == pixels.first, interpolate, changes, work, images)
                 for i in range(n):
-                    if not mask[slow, start + i]:
+                    if not pixels.mask[slow, start + i]:
                         out[:, slow, start + i] = 0.0
             start = end
+
+
+@entry
+def tangent_blocks(
+    blocks: tuple[int, int], work: TangentWork, step: int, rows: tuple[int, int], pixels: Pixels, tables: Tables, changes: Changes,
+    out: Doubles3,
+) -> None:  # fmt: skip
+    """``tangent_rows`` of some blocks: block b has the rows b, b + ``step``, ... of ``rows``."""
+    for block in range(blocks[0], blocks[1]):
+        tangent_rows((rows[0] + block, rows[1]), step, pixels, tables, changes, work, out)

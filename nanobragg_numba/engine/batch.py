@@ -14,6 +14,7 @@ from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Parameters
 from nanobragg_numba.threads import most_threads
 
 from .devices import gpu_index
+from .needed_code import begin_for_image
 from .pixel_engine import PixelEngine
 
 Box = tuple[int, int, int, int]
@@ -65,6 +66,7 @@ def simulate_batch(
         raise ValueError(f"factors must be float32 or float64, not {np.dtype(factors)}")
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be 1 or more, not {threads}")
+    begin_for_image()
     indices = _gpu_indices([device] if isinstance(device, str) else device)
     if regions is not None and len(regions) != len(parameters):
         raise InputError(f"regions must hold a list of boxes for each of the {len(parameters)} images, not {len(regions)} lists")

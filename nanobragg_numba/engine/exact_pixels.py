@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nanobragg_numba.jit.stored_code import run_rows
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.entries import exact_rows
 
 FEW_ROWS = 64
 
@@ -30,8 +30,8 @@ class ExactPixels:
         columns = int(fast.min()), int(fast.max()) + 1
         few = len(slow) <= FEW_ROWS
         for rows in [(int(row), int(row) + 1) for row in slow] if few else [(int(slow[0]), int(slow[-1]) + 1)]:
-            run_rows(
-                "exact_rows", rows, 0 if few else threads, (0, 0), columns, self._mask, tables, first_pixel, -1,
+            exact_rows.over_rows(
+                rows, 0 if few else threads, tuple, columns, self._mask, tables, first_pixel, -1,
                 np.zeros((1, 1), np.int64), *images, self._omega_sums, self._left,
             )  # fmt: skip
         self._mask.ravel()[pixels] = False

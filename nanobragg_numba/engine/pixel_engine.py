@@ -10,8 +10,9 @@ import numpy as np
 
 from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.parameters import PRECISIONS, Precision
-from nanobragg_numba.jit.stored_code import run, run_rows
 from nanobragg_numba.kernels.arguments import PixelRecord, Tables
+from nanobragg_numba.kernels.entries import count_rows, exact_rows, record_pixel, serial_solid_angle
+from nanobragg_numba.simd.entries import guarded_rows
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 from nanobragg_numba.threads import most_threads
 
@@ -90,6 +91,7 @@ class PixelEngine:
         self._images = (self.image, nothing[1]) if self.image.dtype == np.float32 else (nothing[0], self.image)
         self._omega_sums = np.zeros(shape[0])
         self._left = np.full(shape[0], -1)
+        self._doubtful = np.zeros(shape if self.precision != "exact" else (0, 0), np.bool_)
         self.counts_evaluations = len(tables.beam.axes) > 1 and tables.beam.kahn != 0.0 and not tables.rules.spec
         self.seeks_first = tables.crystal.first_orientations is not tables.crystal.orientations
         self.first_pixel = -1
@@ -153,9 +155,9 @@ class PixelEngine:
             self._exact_rows(row, end, threads, self.out_of_table.pixel, evaluations)
 
     def _exact_rows(self, slow: int, end: int, threads: int, last_interpolated: int, evaluations: np.ndarray) -> None:
-        run_rows(
-            "exact_rows", (slow, end), threads, (0, 0), self.window[:2], self.computed, self.experiment.tables, self.first_pixel,
-            last_interpolated, evaluations, *self._images, self._omega_sums, self._left,
+        exact_rows.over_rows(
+            (slow, end), threads, tuple, self.window[:2], self.computed, self.experiment.tables, self.first_pixel, last_interpolated,
+            evaluations, *self._images, self._omega_sums, self._left,
         )  # fmt: skip
 
     def _compute_vectorised(self, slow: int, end: int, threads: int) -> None:
@@ -164,15 +166,28 @@ class PixelEngine:
         # Once a step has left the table, no later one is interpolated (Q2).
         tables = tables._replace(rules=tables.rules._replace(interpolate=tables.rules.interpolate and self.out_of_table is None))
         bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
-        recomputed, left = np.zeros(len(self.image), np.int64), np.zeros(len(self.image), np.int64)
-        run_rows(
-            "guarded_rows", (slow, end), threads, WORK_SHAPE, self.window[:2], self.computed, tables, self.first_pixel, bound,
-            self.precision in ("mixed", "single"), *self._images, self._omega_sums, recomputed, left,
+        counts, left = np.zeros(len(self.image), np.int64), np.zeros(len(self.image), np.int64)
+        guarded_rows.over_rows(
+            (slow, end), threads, lambda: np.empty(WORK_SHAPE), self.window[:2], self.computed, tables, self.first_pixel, bound,
+            self.precision in ("mixed", "single"), *self._images, self._omega_sums, self._doubtful, counts, left,
         )  # fmt: skip
+        doubtful = int(counts.sum())
+        if doubtful and not left.any():
+            left = self._decide_doubtful(slow, end, threads if doubtful * self.experiment.steps > STEPS_WITHOUT_THREADS else 0, tables)
         if left.any():
             self._compute_exact(slow, end, threads)
             return
-        self.recomputed += int(recomputed.sum())
+        self.recomputed += doubtful
+
+    def _decide_doubtful(self, slow: int, end: int, threads: int, tables: Tables) -> np.ndarray:
+        """Recompute the doubtful pixels; (slow,) bool: the rows in which one of them left the table of structure factors (Q2)."""
+        sums, left = np.zeros(len(self.image)), np.full(len(self.image), -1)
+        exact_rows.over_rows(
+            (slow, end), threads, tuple, self.window[:2], self._doubtful, tables, self.first_pixel, 2**62, np.zeros((1, 1), np.int64),
+            *self._images, sums, left,
+        )  # fmt: skip
+        self._doubtful[slow:end] = False
+        return left >= 0
 
     def _compute_on_gpu(self, slow: int, end: int, threads: int) -> None:
         self.census(slow, end, threads)
@@ -192,17 +207,8 @@ class PixelEngine:
             return np.zeros((1, 1), np.int64)
         counts, sweeps = np.zeros(self.image.shape, np.int64), np.zeros(self.image.shape, np.int64)
         tables = _without_orientations(self.experiment.tables)
-        run_rows(
-            "count_rows",
-            (slow, end),
-            self.threads if threads is None else threads,
-            (0, 0),
-            self.window[:2],
-            self.computed,
-            tables,
-            counts,
-            sweeps,
-        )
+        threads = self.threads if threads is None else threads
+        count_rows.over_rows((slow, end), threads, tuple, self.window[:2], self.computed, tables, counts, sweeps)
         if looks_for_first and sweeps.any():
             self.first_pixel = int(np.argmax(sweeps.ravel() > 0))
         if not self.counts_evaluations:
@@ -233,7 +239,7 @@ class PixelEngine:
         if len(printed) == 1:
             return total
         result = np.zeros(1)
-        run("serial_solid_angle", self.window, self.computed, self.experiment.tables, result)
+        serial_solid_angle(self.window, self.computed, self.experiment.tables, result)
         return float(result[0])
 
     def record(self, fast: int, slow: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
@@ -241,7 +247,7 @@ class PixelEngine:
         record = np.full(PixelRecord.SIZE, np.nan)
         tables = self.experiment.tables
         first = slow * tables.detector.fast_pixels + fast == self.first_pixel
-        run("record_pixel", fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
+        record_pixel(fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
         return record
 
 

@@ -12,6 +12,7 @@ from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
 
 from .devices import gpu_index
+from .needed_code import begin_for_image
 from .pixel_engine import OutOfTable, PixelEngine
 
 
@@ -57,6 +58,7 @@ def simulate(
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     gpu_index(device)
+    begin_for_image()
     experiment = derive_experiment(parameters, compat)
     engine = PixelEngine(experiment, dtype, precision, threads, device)
     if engine.cpu_reason is not None:

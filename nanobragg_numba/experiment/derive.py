@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.jit.stored_code import run
 from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
+from nanobragg_numba.kernels.entries import turned_lattices
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
 from nanobragg_numba.maths.constants import RTD
@@ -88,7 +88,7 @@ def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: Sequence[flo
     An angle of 0 is no operation.
     """
     orientations = np.empty((len(angles) * max(len(rotations), 1), 9))
-    run("turned_lattices", axes, spindle, np.asarray(angles), rotations, orientations)
+    turned_lattices(axes, spindle, np.asarray(angles), rotations, orientations)
     return orientations
 
 
@@ -182,7 +182,7 @@ def _tables(
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
     spec = compat == "spec"
     detector = DetectorTable(
-        np.array(geometry.fast), np.array(geometry.slow), np.array(geometry.normal), np.array(geometry.beam), np.array(geometry.pix0),
+        geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
         geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.close_distance,
         parameters.detector.curved, parameters.detector.point_pixel,
         geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
@@ -201,7 +201,7 @@ def _tables(
     table = factors.table if factors is not None else np.zeros((1, 1, 1))
     h_min, k_min, l_min = (factors.h_min, factors.k_min, factors.l_min) if factors is not None else (0, 0, 0)
     crystal_table = CrystalTable(
-        orientations, first, np.array([*lattice.a_star, *lattice.b_star, *lattice.c_star]), *cells.cells, SHAPES.index(crystal.shape),
+        orientations, first, (*lattice.a_star, *lattice.b_star, *lattice.c_star), *cells.cells, SHAPES.index(crystal.shape),
         float(crystal.fudge), table, h_min, k_min, l_min, float(crystal.default_F),
     )  # fmt: skip
     photon_scale, background = photon_factors(photons, crystal.water_um, orientations.shape[0], spec)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels.entries import random_rotations, random_turns
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
 from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
@@ -16,7 +16,7 @@ from .steps import mosaic_steps
 def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarray:
     """(domains, 9): the rotation of each mosaic domain; the first is the identity, its deviates drawn all the same."""
     rotations = np.empty((count, 9))
-    run("random_rotations", spread, state, rotations)
+    random_rotations(spread, state, rotations)
     rotations[0] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     return rotations
 
@@ -26,7 +26,7 @@ def mosaic_turns(count: int, seed: int) -> np.ndarray:
     state = new_state()
     reseed(state, c_negative(seed))
     turns = np.empty((count, 4))
-    run("random_turns", 1.0, state, turns)
+    random_turns(1.0, state, turns)
     turns[0] = (1.0, 0.0, 0.0, 0.0)
     return turns
 
@@ -61,7 +61,7 @@ def random_missetting(state: RandomState) -> Vector:
     The spread of 90 is meant as degrees by the reference, and used as radians.
     """
     rotation = np.empty((1, 9))
-    run("random_rotations", 90.0, state, rotation)
+    random_rotations(90.0, state, rotation)
     return missetting_angles(rotation[0])
 
 

@@ -1,32 +1,19 @@
-"""Where compiled code is kept between runs: a folder named by a hash of the package's sources and of the compiler's version."""
+"""Where compiled code is kept between runs."""
 
-import hashlib
-import importlib.util
 import os
 import stat
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
-import llvmlite
-
-
-def _compiler() -> str:
-    """What tells one installation of the compiler from another, without importing it."""
-    found = importlib.util.find_spec("numba")
-    stamp = os.stat(found.origin) if found is not None and found.origin is not None else None
-    return f"{llvmlite.__version__} {stamp and (stamp.st_mtime_ns, stamp.st_size)}"
-
-
-def _sources_hash() -> str:
-    digest = hashlib.sha256(_compiler().encode())
-    for path in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+DAYS_UNUSED = 30
+"""What nothing has used for so long is removed when something new is kept."""
 
 
 def _usual_folder() -> Path:
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "nanobragg_numba" / _sources_hash()
+    return Path(base) / "nanobragg_numba"
 
 
 def _writable(folder: Path) -> bool:
@@ -39,26 +26,44 @@ def _writable(folder: Path) -> bool:
 
 def _own_folder() -> Path:
     """A folder below the system's temporary one in which nobody else can put code; a new one if need be."""
-    own = Path(tempfile.gettempdir()) / f"nanobragg_numba-{os.getuid()}"
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    own = Path(tempfile.gettempdir()) / f"nanobragg_numba-{user}"
     try:
         own.mkdir(exist_ok=True, mode=0o700)
         status = own.stat()
-        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
+        if stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or (status.st_uid == user and not status.st_mode & 0o022)):
             return own
     except OSError:
         pass
     return Path(tempfile.mkdtemp(prefix="nanobragg_numba-"))
 
 
-def _cache_folder() -> Path:
-    if _writable(USUAL_FOLDER):
-        return USUAL_FOLDER
-    folder = _own_folder() / USUAL_FOLDER.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 USUAL_FOLDER = _usual_folder()
 """Where compiled code is looked for first; somebody else may have put it there for all users to read."""
-CACHE_FOLDER = _cache_folder()
+CACHE_FOLDER = USUAL_FOLDER if _writable(USUAL_FOLDER) else _own_folder()
 """Where this process can write."""
+
+
+def remove_what_nothing_uses(folder: Path) -> None:
+    """Remove files, and folders of earlier versions, that were last used or made more than DAYS_UNUSED days ago."""
+    oldest = time.time() - 86400.0 * DAYS_UNUSED
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                if path.is_dir():
+                    files = [file for file in path.rglob("*") if file.is_file()]
+                    if all(file.stat().st_mtime < oldest for file in files) and path.stat().st_mtime < oldest:
+                        for file in files:
+                            file.unlink()
+                        for inner in sorted((inner for inner in path.rglob("*") if inner.is_dir()), reverse=True):
+                            inner.rmdir()
+                        path.rmdir()
+                elif path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def mark_used(path: Path) -> None:
+    """Note that the file is in use, at most once a day."""
+    with suppress(OSError):
+        if path.stat().st_mtime < time.time() - 86400.0:
+            os.utime(path)

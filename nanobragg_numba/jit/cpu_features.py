@@ -26,6 +26,11 @@ def cpu_features() -> str:
     return str(features.flatten())
 
 
+def is_on(variable: str, default: bool) -> bool:
+    """Whether an environment variable is set to something other than 0."""
+    return os.environ.get(variable, str(int(default))) not in ("", "0")
+
+
 def has_fused_multiply_add() -> bool:
     """Whether compiled code may use it; without, every ``fma`` is a slow library call."""
     features = cpu_features().split(",")

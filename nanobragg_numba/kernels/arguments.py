@@ -4,69 +4,71 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nanobragg_numba.jit.entry_types import Doubles1, Doubles2, Doubles3
+from nanobragg_numba.jit.entry_types import NineNumbers, Number, Numbers1, Numbers2, Numbers3, Vector
 
 
 class DetectorTable(NamedTuple):
-    """Detector geometry and absorption; vectors are arrays (3,), lengths in metres."""
+    """Detector geometry and absorption; lengths in metres."""
 
-    fast: Doubles1
-    slow: Doubles1
-    normal: Doubles1
-    beam: Doubles1
-    pix0: Doubles1
-    pixel_size: float
-    subpixel_size: float
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    beam: Vector
+    pix0: Vector
+    pixel_size: Number
+    subpixel_size: Number
     oversample: int
-    distance: float
-    close_distance: float
+    distance: Number
+    close_distance: Number
     curved: bool
     point_pixel: bool
     thickness: float
     layer_thickness: float
     layers: int
     mu: float
+    """Attenuation, 1/m."""
     fast_pixels: int
 
 
 class BeamTable(NamedTuple):
     """Sources and polarization."""
 
-    incident: Doubles2
+    incident: Numbers2
     """(sources, 3): unit vectors along the beam."""
-    wavelengths: Doubles1
+    wavelengths: Numbers1
     """(sources,): metres."""
-    weights: Doubles1
+    weights: Numbers1
     """(sources,): sum 1; only "spec" uses them."""
-    kahn: float
+    kahn: Number
     polarized: bool
-    axes: Doubles2
+    axes: Numbers2
     """(n, 3): the polarization axis at the first, second, ... evaluation of the run; see ``axis_orbit``."""
     axes_repeat_from: int
     """The evaluations after the last row go back to this one, and on from there."""
     dmin: float
+    """Metres; 0: no limit."""
 
 
 class CrystalTable(NamedTuple):
     """Lattice orientations, shape and structure factors."""
 
-    orientations: Doubles2
+    orientations: Numbers2
     """(steps, 9): a, b, c in metres for every phi step and, within it, mosaic domain."""
-    first_orientations: Doubles2
+    first_orientations: Numbers2
     """(steps, 9): the same for the first sweep of the run (Q1)."""
-    star: Doubles1
-    """(9,): a*, b*, c* in 1/A, unrotated."""
-    na: float
-    nb: float
-    nc: float
+    star: NineNumbers
+    """a*, b*, c* in 1/A, unrotated."""
+    na: Number
+    nb: Number
+    nc: Number
     shape: int
-    fudge: float
-    factors: Doubles3
+    fudge: Number
+    factors: Numbers3
     """(h, k, l) structure factors, padded by one; see StructureFactors."""
     h_min: int
     k_min: int
     l_min: int
-    default_F: float
+    default_F: Number
 
 
 class Rules(NamedTuple):
@@ -77,11 +79,11 @@ class Rules(NamedTuple):
     each_thick: bool
     each_polar: bool
     each_omega: bool
-    background: float
+    background: Number
     """What the sum of a pixel starts with ("c"), or each source's sum ("spec"): the water, over r_e^2 fluence."""
     skip_zeros: bool
     """Leave a step whose lattice factor is exactly zero, as the reference does without water."""
-    scale: float
+    scale: Number
     """r_e^2 fluence."""
     steps: float
     """What the sum is divided by."""
@@ -109,6 +111,8 @@ def in_precision(tables: Tables, dtype: Any) -> Tables:
     """The tables with every floating-point number and array in ``dtype``; as scalars of numpy, which divide as C does."""
 
     def converted(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(converted, value))
         if isinstance(value, np.ndarray):
             return value.astype(dtype) if value.dtype.kind == "f" else value
         return dtype(value) if isinstance(value, float) else value

@@ -162,7 +162,7 @@ def store(out, doubles, slow, fast, value):
 
 @entry
 def exact_rows(
-    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, first_pixel: int,
+    rows: tuple[int, int], work: tuple[()], columns: tuple[int, int], mask: Flags2, tables: Tables, first_pixel: int,
     last_interpolated: int, evaluations: Whole2, out: Singles2, doubles: Doubles2, omega_sums: Doubles1, left: Whole1,
 ) -> None:  # fmt: skip
     """Compute the pixels of ``rows`` and ``columns`` (start, end) that ``mask`` (slow, fast) tells to.
@@ -171,7 +171,7 @@ def exact_rows(
     of the run's first sweep;
     ``last_interpolated``: index of the last pixel that begins with interpolation on; ``evaluations`` (slow, fast)
     or (1, 1): polarization factors computed before each pixel. ``omega_sums`` (slow,) gets the sum of solid angles;
-    ``left`` (slow,) the fast index of the first pixel that left the structure-factor table, or -1. ``work`` is not used.
+    ``left`` (slow,) the fast index of the first pixel that left the structure-factor table, or -1.
     """
     counted = evaluations.size > 1
     for slow in range(rows[0], rows[1]):
@@ -194,11 +194,11 @@ def exact_rows(
 
 @entry
 def count_rows(
-    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, evaluations: Whole2, sweeps: Whole2
+    rows: tuple[int, int], work: tuple[()], columns: tuple[int, int], mask: Flags2, tables: Tables, evaluations: Whole2, sweeps: Whole2
 ) -> None:
     """Count, for each pixel of some rows, the polarization factors computed and the sweeps done.
 
-    Give tables without orientations: then only the geometry is worked out. ``work`` is not used.
+    Give tables without orientations: then only the geometry is worked out.
     """
     for slow in range(rows[0], rows[1]):
         for fast in range(columns[0], columns[1]):

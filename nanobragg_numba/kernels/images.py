@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from nanobragg_numba.jit.decorators import entry, inlined
-from nanobragg_numba.jit.entry_types import Bytes2, Doubles1, Doubles2, Flags2, Singles2, Whole1, Words2
+from nanobragg_numba.jit.entry_types import Bytes2, Doubles1, Flags2, Singles2, Whole1, Words2
 
 
 @entry
@@ -60,9 +60,9 @@ def truncated(value):
 
 @entry
 def scaled_counts(
-    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, scale: float, offset: float, counts: Words2
+    rows: tuple[int, int], work: tuple[()], columns: tuple[int, int], image: Singles2, scale: float, offset: float, counts: Words2
 ) -> None:
-    """Scale x photons + offset, clipped and rounded (in single precision). ``work`` is not used."""
+    """Scale x photons + offset, clipped and rounded (in single precision)."""
     for slow in range(rows[0], rows[1]):
         values, results = image[slow, columns[0] : columns[1]], counts[slow, columns[0] : columns[1]]
         for i in range(values.shape[0]):
@@ -73,8 +73,8 @@ def scaled_counts(
 
 
 @entry
-def grey_levels(rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], image: Singles2, scale: float, levels: Bytes2) -> None:
-    """Scale x photons, clipped at 255. ``work`` is not used."""
+def grey_levels(rows: tuple[int, int], work: tuple[()], columns: tuple[int, int], image: Singles2, scale: float, levels: Bytes2) -> None:
+    """Scale x photons, clipped at 255."""
     for slow in range(rows[0], rows[1]):
         values, results = image[slow, columns[0] : columns[1]], levels[slow, columns[0] : columns[1]]
         for i in range(values.shape[0]):
@@ -84,9 +84,9 @@ def grey_levels(rows: tuple[int, int], work: Doubles2, columns: tuple[int, int],
 
 @entry
 def noisy_counts(
-    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], photons: Singles2, offset: float, counts: Words2, overloads: Whole1
+    rows: tuple[int, int], work: tuple[()], columns: tuple[int, int], photons: Singles2, offset: float, counts: Words2, overloads: Whole1
 ) -> None:
-    """Photons + offset; the number of pixels clipped in each row into ``overloads``. ``work`` is not used."""
+    """Photons + offset; the number of pixels clipped in each row into ``overloads``."""
     for slow in range(rows[0], rows[1]):
         values, results = photons[slow, columns[0] : columns[1]], counts[slow, columns[0] : columns[1]]
         clipped = 0

@@ -1,14 +1,12 @@
 """The lattice at every phi step and mosaic domain."""
 
 from nanobragg_numba.jit.decorators import entry
-from nanobragg_numba.jit.entry_types import Doubles1, Doubles2
+from nanobragg_numba.jit.entry_types import Numbers1, Numbers2, Vector
 from nanobragg_numba.maths.vectors3 import rotate_about_axis
 
 
 @entry
-def turned_lattices(
-    axes: Doubles2, spindle: tuple[float, float, float], angles: Doubles1, rotations: Doubles2, orientations: Doubles2
-) -> None:
+def turned_lattices(axes: Numbers2, spindle: Vector, angles: Numbers1, rotations: Numbers2, orientations: Numbers2) -> None:
     """See ``experiment.lattice_orientations``; the result goes into ``orientations``."""
     domains = max(rotations.shape[0], 1)
     for tic in range(angles.shape[0]):

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba.jit.stored_code import run_rows
+from nanobragg_numba.jit.entries import Entry
+from nanobragg_numba.kernels import entries
 from nanobragg_numba.kernels.random_state import RandomState
 from nanobragg_numba.threads import FinishedRows, made_ahead
 
@@ -16,22 +17,22 @@ PIXELS_OF_BLOCK = 1 << 17
 
 def scaled_counts(image: np.ndarray, window: Window, scale: float, offset: float) -> Iterator[np.ndarray]:
     """The rows (rows, fast) of the uint16 image: scale x photons + offset, clipped and rounded (in single precision)."""
-    yield from _converted("scaled_counts", np.uint16, image, window, scale, offset)
+    yield from _converted(entries.scaled_counts, np.uint16, image, window, scale, offset)
 
 
 def grey_levels(image: np.ndarray, window: Window, scale: float) -> Iterator[np.ndarray]:
     """The rows (rows, fast) of the uint8 image: scale x photons, clipped at 255."""
-    yield from _converted("grey_levels", np.uint8, image, window, scale)
+    yield from _converted(entries.grey_levels, np.uint8, image, window, scale)
 
 
-def _converted(name: str, dtype: Any, image: np.ndarray, window: Window, *numbers: float) -> Iterator[np.ndarray]:
+def _converted(entry: Entry, dtype: Any, image: np.ndarray, window: Window, *numbers: float) -> Iterator[np.ndarray]:
     height, width = image.shape
     size = max(PIXELS_OF_BLOCK // width, 1)
     for start in range(0, height, size):
         rows = image[start : start + size]
         result = np.zeros(rows.shape, dtype)
         inside = max(window[2] - start, 0), min(window[3] - start, len(rows))
-        run_rows(name, inside, 0, (0, 0), window[:2], rows, *numbers, result)
+        entry.over_rows(inside, 0, tuple, window[:2], rows, *numbers, result)
         yield result
 
 
@@ -39,7 +40,7 @@ def noisy_counts(photons: np.ndarray, window: Window, offset: float) -> tuple[np
     """uint16 image of photons + offset, and the number of pixels clipped."""
     counts = np.zeros(photons.shape, np.uint16)
     overloads = np.zeros(len(photons), np.int64)
-    run_rows("noisy_counts", window[2:], 0, (0, 0), window[:2], photons, offset, counts, overloads)
+    entries.noisy_counts.over_rows(window[2:], 0, tuple, window[:2], photons, offset, counts, overloads)
     return counts, int(overloads.sum())
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nanobragg_numba.jit.cpu_features import has_fused_multiply_add, has_known_libm
-from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels import entries
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.threads import made_ahead, most_threads
 
@@ -51,10 +51,10 @@ class _Stream:
         buffers = [_Deviates(*(np.empty(ROOM + self._size, np.float32) for _ in range(2))) for _ in range(count)]
         for piece in cycle(buffers):
             uniforms = piece.uniforms[ROOM:]
-            run("uniform_deviates", self._state, uniforms)
+            entries.uniform_deviates(self._state, uniforms)
             tangents = self.tangents
             if tangents:
-                run("tangents", uniforms, self._vectors, piece.tangents[ROOM:])
+                entries.tangents(uniforms, self._vectors, piece.tangents[ROOM:])
             yield piece if tangents else _Deviates(piece.uniforms, NO_DEVIATES.tangents)
 
     def next(self, rest: _Deviates) -> _Deviates:
@@ -65,7 +65,7 @@ class _Stream:
             rest = _Deviates(rest.uniforms, NO_DEVIATES.tangents)
         elif len(rest.tangents) < left:
             rest = _Deviates(rest.uniforms, np.empty_like(rest.uniforms))
-            run("tangents", rest.uniforms, self._vectors, rest.tangents)
+            entries.tangents(rest.uniforms, self._vectors, rest.tangents)
         if left > ROOM:
             return _Deviates(*(np.concatenate((before, values[ROOM:])) for before, values in zip(rest, made, strict=True)))
         for before, values in zip(rest, made, strict=True):
@@ -95,10 +95,10 @@ def _blocks(image: np.ndarray, window: Window, row_ends: Iterable[int], vectors:
     for end, parameters in zip(row_ends, cycle(buffers), strict=False):
         rows, inside = image[slow:end], (fast_start, fast_end, 0, end - slow)
         counts = np.zeros(2, np.int64)
-        run("noise_survey", inside, rows, counts)
+        entries.noise_survey(inside, rows, counts)
         prepared = counts.sum() > SHARE_TO_PREPARE * shape[1] * len(rows)
         if prepared:
-            run("poisson_parameters", inside, rows, vectors, *parameters)
+            entries.poisson_parameters(inside, rows, vectors, *parameters)
         yield _Block(rows, inside, parameters if prepared else nothing, int(counts[1]))
         slow = end
 
@@ -153,12 +153,12 @@ class PhotonDraw:
             usual = min(rejections, LARGEST_TABLE, 2 * float(block.image.max()) + 100) if rejections > len(factorials) else 0
             if usual > len(factorials):
                 factorials = np.empty(min(max(int(usual), 2 * len(factorials)), LARGEST_TABLE), np.float32)
-                run("log_factorials", factorials)
+                entries.log_factorials(factorials)
             photons = next(buffers)[: len(block.image)]
             places[0] = 0
             while True:
                 arrays = *block.parameters, factorials, *deviates, self._state, photons, self._total, places
-                run("draw_photons", block.image, block.window, *arrays)
+                entries.draw_photons(block.image, block.window, *arrays)
                 if places[0] == pixels:
                     break
                 deviates = stream.next(_Deviates(*(values[places[1] :].copy() for values in deviates)))

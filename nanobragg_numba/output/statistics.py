@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nanobragg_numba.jit.stored_code import run
+from nanobragg_numba.kernels.entries import image_sums, squared_deviations
 
 
 class Statistics(NamedTuple):
@@ -24,12 +24,12 @@ def statistics(image: np.ndarray, window: tuple[int, int, int, int], mask: np.nd
     ``window``: fast start, fast end, slow start, slow end. The mask counts for all but the deviation, as in the reference.
     """
     sums, counts = np.zeros(3), np.zeros(2, np.int64)
-    run("image_sums", image, window, mask, sums, counts)
+    image_sums(image, window, mask, sums, counts)
     (maximum, total, squares), (at, count) = map(float, sums), map(int, counts)
     mean = total / max(count, 1)
     rms = math.sqrt(squares / (max(count, 2) - 1))
     deviations = np.zeros(1)
-    run("squared_deviations", image, window, mean, deviations)
+    squared_deviations(image, window, mean, deviations)
     pixels = max(window[1] - window[0], 0) * max(window[3] - window[2], 0)
     rmsd = math.sqrt(float(deviations[0]) / (max(pixels, 2) - 1))
     return Statistics(maximum, at, mean, rms, rmsd)

@@ -2,19 +2,22 @@
 
 import numpy as np
 
-from nanobragg_numba.jit.decorators import inlined
+from nanobragg_numba.jit.decorators import compiled
 
 from .error_bound import LARGEST_SUM, POLAR_ERROR, SMALLEST_POLAR, SURE_ENOUGH
+from .work_rows import rows_of
 
 
-@inlined
-def values_and_margins(n, w, rules, bound):
+@compiled
+def values_and_margins(n, work, rules, bound):
     """Turn the sums of n pixels into their values, in place, and bound these values' errors in ``margin``."""
+    w = rows_of(work)
     factor = rules.scale / rules.steps
     for i in range(n):
-        total = w.total[i]
+        # In "c" all sources are one part.
+        total = w.total[i] if rules.spec else w.part[i]
         value = total * factor
-        error = w.error[i] * factor
+        error = (w.error[i] if rules.spec else w.part_error[i]) * factor
         # Not a number fails every comparison here, and is not known.
         known = abs(total) <= LARGEST_SUM and abs(value) <= LARGEST_SUM
         if not rules.spec:
@@ -31,9 +34,10 @@ def values_and_margins(n, w, rules, bound):
         w.margin[i] = size * bound + error if known and error <= SURE_ENOUGH * size else np.inf
 
 
-@inlined
-def unsure_pixels(n, w, guarded):
+@compiled
+def unsure_pixels(n, work, guarded):
     """How many of n pixels the exact engine must decide; they are marked in ``unsure``."""
+    w = rows_of(work)
     count = 0
     for i in range(n):
         value = w.total[i]

@@ -28,6 +28,7 @@ from nanobragg_numba.kernels.formulas import (
 
 from .error_bound import POLAR_ERROR, SMALLEST_POLAR
 from .structure_factors import nearest_factors, tricubic_factors
+from .work_rows import rows_of
 
 TRANSFORM_ERROR = 24.0 * 2.0**-53
 """Bound on the difference of sin(x)/x - cos(x) from the reference's (docs/error-bound.md)."""
@@ -107,8 +108,9 @@ def from_nearest(h):
 
 
 @compiled
-def square_factors(n, w, axes, na, nb, nc, with_hkl, single):
+def square_factors(n, work, axes, na, nb, nc, with_hkl, single):
     """Squared lattice factors of parallelepiped crystals."""
+    w = rows_of(work)
     sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     if single:
@@ -126,18 +128,18 @@ def square_factors(n, w, axes, na, nb, nc, with_hkl, single):
 
 
 @compiled
-def other_factors(n, w, axes, crystal, zeros_matter):
+def other_factors(n, work, axes, crystal, zeros_matter):
     """The same for the other shapes, with ``slack``.
 
     ``zeros_matter``: what the reference leaves out as exactly zero must be told from what is tiny, in ``present``;
     where that cannot be foretold, the slack is infinite.
     """
+    w = rows_of(work)
     sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     square, slack, present = w.square, w.slack, w.present
     na, nb, nc, fudge = crystal.na, crystal.nb, crystal.nc, crystal.fudge
-    c = crystal.star
-    star = (c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
+    star = crystal.star
     for i in range(n):
         hs[i], ks[i], ls[i] = miller_indices(axes, (sx[i], sy[i], sz[i]))
     if crystal.shape == ROUND:
@@ -175,38 +177,40 @@ def switched_factors(w, i, rules):
 
 
 @compiled
-def give_up_wild_factors(n, w, error, rules, largest_factor):
-    """Make ``error`` infinite where a switch's factor keeps the sum's error from being bounded."""
+def give_up_wild_factors(n, work, rules, largest_factor):
+    """Make ``part_error`` infinite where a switch's factor keeps the sum's error from being bounded."""
+    w = rows_of(work)
     for i in range(n):
         thick, polar, omega = switched_factors(w, i, rules)
         # A negative factor would make later terms cancel, and no relative bound would hold.
         bounded = 0.0 <= thick <= largest_factor and polar >= SMALLEST_POLAR and 0.0 <= omega <= largest_factor
-        error[i] = error[i] if bounded or w.keep[i] == 0.0 else np.inf
+        w.part_error[i] = w.part_error[i] if bounded or w.keep[i] == 0.0 else np.inf
 
 
 @compiled
-def accumulate(n, w, total, error, rules, with_slack):
+def accumulate(n, work, rules, with_slack):
     """Add one step's intensities to the running sums, and multiply these where a switch asks for it (Q3)."""
+    w = rows_of(work)
     if rules.each_thick or rules.each_polar or rules.each_omega:
         polar_error = POLAR_ERROR if rules.each_polar else 0.0
         for i in range(n):
             if w.keep[i] != 0.0 and w.present[i] != 0.0:
                 thick, polar, omega = switched_factors(w, i, rules)
                 intensity = w.cell[i] * w.cell[i]
-                new = total[i] + w.square[i] * intensity
-                total[i] = new * thick * polar * omega
-                error[i] = ((error[i] + w.slack[i] * intensity) * polar + new * polar_error) * (thick * omega)
+                new = w.part[i] + w.square[i] * intensity
+                w.part[i] = new * thick * polar * omega
+                w.part_error[i] = ((w.part_error[i] + w.slack[i] * intensity) * polar + new * polar_error) * (thick * omega)
     else:
         for i in range(n):
-            total[i] += w.square[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
+            w.part[i] += w.square[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
         if with_slack:
             for i in range(n):
-                error[i] += w.slack[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
+                w.part_error[i] += w.slack[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
 
 
 @compiled
-def add_steps(n, w, total, error, crystal, rules, single):
-    """Add the intensities of all orientations to ``total``, and to ``error`` what their relative bound does not cover.
+def add_steps(n, work, crystal, rules, single):
+    """Add the intensities of all orientations to ``part``, and to ``part_error`` what their relative bound does not cover.
 
     Returns whether a step left the table of structure factors in "c" (Q2); then the sums are of no use.
     """
@@ -217,17 +221,17 @@ def add_steps(n, w, total, error, crystal, rules, single):
     zeros_matter = rules.skip_zeros and (switched or rules.interpolate)
     if switched:
         # What a Gaussian spot leaves out below the range of doubles must not grow.
-        give_up_wild_factors(n, w, error, rules, 1.0 if crystal.shape == GAUSS else np.inf)
+        give_up_wild_factors(n, work, rules, 1.0 if crystal.shape == GAUSS else np.inf)
     for step in range(crystal.orientations.shape[0]):
         axes = lattice_axes(crystal.orientations, step)
         if crystal.shape == SQUARE:
-            square_factors(n, w, axes, crystal.na, crystal.nb, crystal.nc, listed, single)
+            square_factors(n, work, axes, crystal.na, crystal.nb, crystal.nc, listed, single)
         else:
-            other_factors(n, w, axes, crystal, zeros_matter)
+            other_factors(n, work, axes, crystal, zeros_matter)
         if rules.interpolate:
-            if tricubic_factors(n, w, crystal, rules.spec):
+            if tricubic_factors(n, work, crystal, rules.spec):
                 return True
         elif listed:
-            nearest_factors(n, w, crystal)
-        accumulate(n, w, total, error, rules, with_slack)
+            nearest_factors(n, work, crystal)
+        accumulate(n, work, rules, with_slack)
     return False

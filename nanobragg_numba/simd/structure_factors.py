@@ -6,12 +6,13 @@ from nanobragg_numba.jit.decorators import compiled, inlined
 from nanobragg_numba.kernels.accurate_maths import nearest_whole_index, sixth
 from nanobragg_numba.kernels.formulas import can_interpolate, cubic_terms
 
-from .work_rows import in_one_row
+from .work_rows import in_one_row, rows_of
 
 
 @compiled
-def nearest_factors(n, w, crystal):
+def nearest_factors(n, work, crystal):
     """Structure factors of the nearest reflections, into ``cell``; as ``nearest_structure_factor``, without a branch."""
+    w = rows_of(work)
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     h_size, k_size, l_size = crystal.factors.shape
     flat = in_one_row(crystal.factors)
@@ -35,9 +36,10 @@ def cubic_between(x, y):
 
 
 @compiled
-def interpolated_factors(n, w, crystal):
+def interpolated_factors(n, work, crystal):
     """Tricubic structure factors of the steps that are ``inside``, into ``cell``: ``tricubic_structure_factor``, one
     cubic of all pixels after the other."""
+    w = rows_of(work)
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     _, k_size, l_size = crystal.factors.shape
     flat = in_one_row(crystal.factors)
@@ -67,11 +69,12 @@ def interpolated_factors(n, w, crystal):
 
 
 @compiled
-def tricubic_factors(n, w, crystal, spec):
+def tricubic_factors(n, work, crystal, spec):
     """Structure factors between the reflections, into ``cell``; outside the table, those of the nearest reflections.
 
     Returns whether a step that the reference takes is outside; in "c" that ends the run's interpolation (Q2).
     """
+    w = rows_of(work)
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     outside = 0
     for i in range(n):
@@ -81,6 +84,6 @@ def tricubic_factors(n, w, crystal, spec):
     if outside > 0 and not spec:
         return True
     if outside > 0:
-        nearest_factors(n, w, crystal)
-    interpolated_factors(n, w, crystal)
+        nearest_factors(n, work, crystal)
+    interpolated_factors(n, work, crystal)
     return False

@@ -1,0 +1,16 @@
+"""Which compiled code a task needs: begun all at once, so that the libraries are compiled side by side."""
+
+from nanobragg_numba.derivatives.entries import ADJOINT, SECOND_ORDER, TANGENT
+from nanobragg_numba.jit import compilation
+from nanobragg_numba.kernels.entries import EXACT, IMAGES, NOISE, ORIENTATIONS, TEXT
+from nanobragg_numba.simd.entries import GUARDED
+
+FOR_AN_IMAGE = (GUARDED, EXACT, ORIENTATIONS)
+FOR_FILES = (IMAGES,)
+ALL = (*FOR_AN_IMAGE, *FOR_FILES, NOISE, TEXT, ADJOINT, TANGENT, SECOND_ORDER)
+
+
+def begin_for_image(files: bool = False, noise: bool = False, text: bool = False) -> None:
+    """Begin to compile what an image needs, unless it is kept. ``files``: also for the integer images; ``noise``; ``text``: lists of
+    structure factors."""
+    compilation.begin((*FOR_AN_IMAGE, *(FOR_FILES if files else ()), *((NOISE,) if noise else ()), *((TEXT,) if text else ())))

@@ -12,9 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nanobragg_numba import Crystal, Detector, Parameters, Sampling
-from nanobragg_numba.experiment.detector import CONVENTIONS, derive_geometry
+from nanobragg_numba.experiment.detector import derive_geometry
+from nanobragg_numba.experiment.parameters import CONVENTIONS
 
-NAMES = (*CONVENTIONS, "custom")
+NAMES = sorted(CONVENTIONS, key=lambda name: name == "custom")
 PIXEL, DISTANCE, SIZE = 1.0, 100.0, np.array((120.0, 80.0))  # mm; sizes along fast and slow
 WORDS = {(1, 0): "right", (-1, 0): "left", (0, 1): "down", (0, -1): "up"}
 

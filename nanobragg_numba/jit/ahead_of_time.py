@@ -4,7 +4,6 @@ Imports the compiler.
 """
 
 import importlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +85,7 @@ def compile_into(name: str, declared_in: str, target: Path) -> None:
     with stored_code.locked(target):
         if stored_code.content_of(target) is None:
             kinds, code = object_code(ENTRIES[name][0].library)
-            stored_code.keep(target, json.dumps(kinds).encode() + b"\n" + code)
+            stored_code.keep(target, stored_code.packed(kinds, code))
 
 
 def main(words: Sequence[str]) -> None:

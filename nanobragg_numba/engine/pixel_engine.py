@@ -13,7 +13,7 @@ from nanobragg_numba.experiment.parameters import PRECISIONS, Precision
 from nanobragg_numba.jit.stored_code import run, run_rows
 from nanobragg_numba.kernels.arguments import PixelRecord, Tables
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
-from nanobragg_numba.threads import most_threads
+from nanobragg_numba.threads import number_of_threads
 
 from .devices import gpu_index
 from .exact_pixels import ExactPixels
@@ -32,8 +32,11 @@ class OutOfTable:
     """The step that turned interpolation off (Q2)."""
 
     pixel: int
+    """Index of the pixel, slow times the image's width plus fast."""
     hkl: tuple[float, float, float]
+    """Where the step is in reciprocal space, in fractions of the reciprocal axes."""
     nearest: tuple[int, int, int]
+    """The reflection nearest to it."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,13 @@ class Block:
     """Some finished rows of the image."""
 
     slow_start: int
+    """The first of the rows."""
     slow_end: int
+    """The row behind the last."""
     computed: np.ndarray
     """(rows, fast) bool: pixels computed."""
     out_of_table: OutOfTable | None
+    """The step that turned interpolation off, where that is in this block; None elsewhere."""
 
 
 class PixelEngine:
@@ -66,7 +72,7 @@ class PixelEngine:
         regions: np.ndarray | None = None,
     ):
         self.experiment = experiment
-        self.threads = threads or most_threads()
+        self.threads = number_of_threads(threads)
         self.precision = _precision_in_force(experiment, dtype, precision)
         self.recomputed = 0
         """Pixels whose rounding the guarded engine left to the exact one."""

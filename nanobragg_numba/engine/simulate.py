@@ -11,6 +11,7 @@ import numpy as np
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
+from nanobragg_numba.fields import summaries
 
 from .devices import gpu_index
 from .pixel_engine import OutOfTable, PixelEngine
@@ -30,6 +31,11 @@ class Simulation:
     """The step that turned interpolation off (Q2); None where none did."""
     first_pixel: int
     """Index of the pixel with the run's first sweep, slow times the width plus fast, where that matters (Q1); else -1."""
+
+    def __repr__(self) -> str:
+        largest, total = float(np.max(self.image)), float(np.sum(self.image, dtype=np.float64))
+        image = f"image {self.image.shape} {self.image.dtype}, max {largest:g}, sum {total:g} photons"
+        return f"<Simulation ({self.experiment.compat}): {image}; {summaries.lattice(self.experiment.lattice)}>"
 
     @property
     def geometry(self) -> Geometry:

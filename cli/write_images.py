@@ -11,23 +11,14 @@ from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.files import pgm, smv
 from nanobragg_numba.files.output import Chunk, OutputFiles, is_written_directly
 from nanobragg_numba.maths.c_numbers import c_format
-from nanobragg_numba.maths.constants import RTD
-from nanobragg_numba.output.integer_images import NoiseImage, grey_levels, scaled_counts
+from nanobragg_numba.output.integer_images import NoiseImage, automatic_scale, grey_levels, scaled_counts
+from nanobragg_numba.output.saved_images import smv_geometry
 from nanobragg_numba.output.statistics import Statistics, statistics
 
 from . import report
 
 PIXELS_WITHOUT_THREADS = 1 << 16
 """A thread would hardly have started before so many are drawn or converted."""
-
-
-def smv_geometry(x: Experiment) -> smv.SmvGeometry:
-    """The numbers of the SMV header."""
-    g = x.geometry
-    return smv.SmvGeometry(
-        g.fast_pixels, g.slow_pixels, g.pixel_size, g.distance, x.wavelength, g.xbeam, g.ybeam, g.fbeam, g.sbeam, g.size[1],
-        g.dials_origin, g.org, g.close_distance, x.phi_start * RTD, x.phi.range * RTD, x.parameters.detector.twotheta_deg / RTD * RTD,
-    )  # fmt: skip
 
 
 def _brightest(stats: Statistics, x: Experiment) -> tuple[float, float]:
@@ -91,7 +82,7 @@ def write_images(line: CommandLine, engine: PixelEngine, files: OutputFiles, noi
     stats = statistics(image, window, engine.computed)
     int_scale = outputs.int_scale
     if int_scale <= 0.0:
-        int_scale = 55000.0 / stats.maximum if stats.maximum > 0.0 else 1.0
+        int_scale = automatic_scale(stats.maximum)
     say(report.statistics_lines(stats, _brightest(stats, x), int_scale))
     say(f"writing {outputs.int_file} as 2-byte integers\n")
     counts = scaled_counts(image, window, int_scale, outputs.adc_offset)

@@ -10,7 +10,7 @@ FOLDERS = {"": "nanobragg_numba", "gpu": "cuda_kernels", "autograd": "autograd",
 
 COMPILED = {"jit", "maths"}
 PHYSICS = {"kernels", *COMPILED}
-RUN = {"experiment", *PHYSICS}
+RUN = {"experiment", "fields", *PHYSICS}
 BELOW_GPU = {"engine", "simd", "derivatives", "output", "files", "command_line", "threads", *RUN}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
@@ -18,17 +18,20 @@ ROOMS: dict[str, set[str]] = {
     "maths": set(),
     "jit": {"maths", "threads"},
     "kernels": COMPILED,
-    "experiment": PHYSICS,
+    "fields": COMPILED,
+    "experiment": {"fields", *PHYSICS},
     "simd": RUN,
-    "derivatives": RUN,
-    "engine": {"simd", "derivatives", "threads", *RUN},
-    "output": {"threads", *RUN},
-    "files": {"output", "threads", *RUN},
+    "derivatives": {"threads", *RUN},
+    "engine": {"simd", "derivatives", "output", "threads", *RUN},
+    "files": {"threads", *RUN},
+    "output": {"files", "threads", *RUN},
     "command_line": {"files", "experiment", *COMPILED},
     "gpu": BELOW_GPU,
     "autograd": {"gpu", *BELOW_GPU},
     "cli": {"autograd", "gpu", *BELOW_GPU},
-    "": {"autograd", "gpu", *BELOW_GPU},
+    "file_formats": {"files", "output", *RUN},
+    "doctor": {"gpu", "", *BELOW_GPU},
+    "": {"autograd", "gpu", "file_formats", *BELOW_GPU},
 }
 """What each room may import beside itself and ``errors``; the nameless one is ``nanobragg_numba/__init__.py``, the public names."""
 WHEN_ASKED_FOR = {"gpu", "autograd"}
@@ -67,13 +70,14 @@ def names_of(node, module):
 
 
 def imports_of(module):
-    """(what is imported, line, whether that happens when the module is loaded), of all that is ours."""
+    """(what is imported, line, whether that happens when the module is loaded), of all that is ours; types' names alone do not count."""
     tree = ast.parse(MODULES[module].read_text())
     later = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    later += [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
     late = {id(inner) for node in later for inner in ast.walk(node)}
+    types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    never = {id(inner) for node in types for inner in ast.walk(node)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in never:
             yield from ((name, node.lineno, id(node) not in late) for name in names_of(node, module))
 
 

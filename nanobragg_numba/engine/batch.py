@@ -11,7 +11,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Parameters, Precision
-from nanobragg_numba.threads import most_threads
+from nanobragg_numba.threads import number_of_threads
 
 from .devices import gpu_index
 from .needed_code import begin_for_image
@@ -25,6 +25,7 @@ LARGEST_END = 2**31
 @dataclass(frozen=True)
 class _Image:
     experiment: Experiment
+    """What it is computed from."""
     regions: np.ndarray | None
     """(n, 4) int64, inside the window; None: the whole window."""
     reason: str | None
@@ -64,8 +65,7 @@ def simulate_batch(
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if np.dtype(factors) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"factors must be float32 or float64, not {np.dtype(factors)}")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be 1 or more, not {threads}")
+    number_of_threads(threads)
     begin_for_image()
     indices = _gpu_indices([device] if isinstance(device, str) else device)
     if regions is not None and len(regions) != len(parameters):
@@ -159,7 +159,7 @@ def _run(
     parts, said = plan(jobs, indices, shape, dtype, chosen, factors)
     if said is not None:
         warnings.warn(said, RuntimeWarning, stacklevel=3)
-    finished = parts_on_all(indices, parts, shape, dtype, chosen, factors, threads or most_threads())
+    finished = parts_on_all(indices, parts, shape, dtype, chosen, factors, number_of_threads(threads))
     return (image for part in finished for image in part)
 
 

@@ -26,12 +26,17 @@ class Sources:
     directions: np.ndarray
     """(n, 3): unit vectors from the sample to the source."""
     intensities: np.ndarray
+    """(n,): relative weight; only "spec" uses it (Q7)."""
     wavelengths: np.ndarray
-    """Metres."""
+    """(n,): metres."""
     hdiv: Steps
+    """The horizontal divergence's steps (radians)."""
     vdiv: Steps
+    """The vertical divergence's steps (radians)."""
     dispersion: Steps
+    """The steps of the wavelength, as fractions of it."""
     divergence_count: int
+    """Number of directions; -1 where the sources were listed."""
     report: tuple[str, ...]
     """The reference's lines about divergence and wavelengths."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.fields import summaries
 from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from nanobragg_numba.kernels.entries import turned_lattices
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
@@ -33,35 +34,65 @@ class Experiment:
     """The derived quantities of a simulation, and the tables for the kernels."""
 
     parameters: Parameters
+    """What all else follows from."""
     compat: Compat
+    """"c" for the reference's quirks, "spec" for the physics as promised."""
     carryover: bool
     """Whether the reference's phi = 0 carryover (Q1) is in force."""
     geometry: Geometry
+    """Where the detector stands."""
     lattice: Lattice
+    """The crystal's axes at phi = 0."""
     size: CrystalSize
+    """How large the crystal is."""
     sources: Sources
+    """Directions, wavelengths and weights of the incident rays."""
     phi: Steps
+    """Range, step size (radians) and number of the rotation steps."""
     phi_start: float
+    """The spindle's angle at the first step (radians)."""
     angles: list[float]
     """The angle that each phi step is turned by (radians), the carryover done."""
     first_angles: list[float]
     """The same in the first sweep of the run."""
     mosaic_spread: float
+    """Half-width of the cap of misorientations (radians)."""
     mosaic_domains: int
+    """Number of mosaic domains."""
     mosaic: np.ndarray
     """(domains, 9): rotation of each domain; (0, 9) where the one domain is not turned."""
     wavelength: float
+    """The central wavelength (metres)."""
     fluence: float
+    """Photons per square metre."""
     interpolate: bool
+    """Whether structure factors are interpolated between reflections."""
     oversample: int
+    """Sub-pixels along each axis of a pixel."""
     recommended_oversample: int
+    """As many as the size of the crystal asks for."""
     steps: int
     """Steps summed in each pixel, sensor layers apart."""
     mask: np.ndarray | None
+    """(slow, fast) bool: pixels to compute; None: all."""
     tables: Tables
+    """What the kernels read."""
     random_state: RandomState
+    """The generator, as orientation and mosaic domains left it."""
     clip_warnings: tuple[str, ...]
+    """The reference's lines about a crystal that is wider than the beam."""
     mosaic_warnings: tuple[str, ...]
+    """The reference's lines about the number of mosaic domains."""
+
+    def __repr__(self) -> str:
+        crystal = self.parameters.crystal
+        cells = " x ".join(f"{n:g}" for n in self.size.cells)
+        sources = len(self.sources.wavelengths)
+        spectrum = f"{1e10 * self.wavelength:g} A, {sources} source{'s' * (sources > 1)}"
+        return (
+            f"<Experiment ({self.compat}): {summaries.lattice(self.lattice)}, {cells} cells {crystal.shape}, {spectrum},\n "
+            f"{summaries.geometry(self.geometry)}; {self.steps} step{'s' * (self.steps > 1)} a pixel>"
+        )
 
 
 def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
@@ -101,7 +132,9 @@ def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experi
     """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
     if compat not in ("c", "spec"):
         raise InputError(f"compat must be c or spec, not {compat!r}")
-    validate(parameters)
+    if not isinstance(parameters, Parameters):
+        raise InputError(f"parameters must be Parameters (parameters_from_command_line makes them), not {type(parameters).__name__}")
+    validate(parameters, compat)
     try:
         return _derive(parameters, compat)
     except (ZeroDivisionError, OverflowError):
@@ -113,6 +146,8 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     state = new_state()
     size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
     geometry = derive_geometry(parameters, compat)
+    if compat == "spec":
+        _require_window(geometry)
     wavelength = beam.wavelength_A / 1.0e10
     phi = phi_steps(sampling)
     phi_start = sampling.phi_deg / RTD
@@ -147,6 +182,17 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
         rotations, wavelength, photons, interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables,
         state, clip_warnings, mosaic_warnings,
     )  # fmt: skip
+
+
+def _require_window(geometry: Geometry) -> None:
+    """Raise InputError for a window that is reversed or holds no pixel of the image."""
+    fast, fast_end, slow, slow_end = geometry.window
+    if fast >= fast_end or slow >= slow_end:
+        size = f"{geometry.fast_pixels}x{geometry.slow_pixels}"
+        raise InputError(
+            f"Detector.roi (-roi) {' '.join(map(str, geometry.roi))} holds no pixel of the {size} image: "
+            "it is fast min, fast max, slow min, slow max, counted from 0"
+        )
 
 
 def _oversampling(parameters: Parameters, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:

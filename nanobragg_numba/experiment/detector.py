@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.fields import summaries
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.dual_functions import value_of
 from nanobragg_numba.maths.vectors3 import Vector, cross, dot, magnitude, rotate_about_axis, rotate_xyz, unit
@@ -51,43 +52,76 @@ class Geometry:
     """Everything known about the detector, in metres and laboratory axes."""
 
     fast_pixels: int
+    """Number of pixels along the fast axis."""
     slow_pixels: int
+    """Number of pixels along the slow axis."""
     pixel_size: float
+    """Edge of a pixel (metres)."""
     size: tuple[float, float]
+    """Width of the detector along fast, slow (metres)."""
     beam: Vector
+    """Unit vector along the beam."""
     fast: Vector
+    """Unit vector along the fast axis, all rotations done."""
     slow: Vector
+    """Unit vector along the slow axis, all rotations done."""
     normal: Vector
+    """Unit vector along the detector's normal, away from the sample, all rotations done."""
     pix0: Vector
+    """The outer corner of the first pixel (metres)."""
     polarization_axis: Vector
+    """Unit vector along the beam's E vector."""
     vertical_axis: Vector
+    """Unit vector along beam x E vector, the axis of the horizontal divergence."""
     spindle_axis: Vector
+    """Unit vector along the axis of the phi rotation."""
     distance: float
+    """From the sample to the detector plane along the beam (metres)."""
     close_distance: float
+    """From the sample to the detector plane along its normal (metres)."""
     xbeam: float
+    """X of the direct beam as the convention counts it (metres), as given or by default."""
     ybeam: float
+    """Y of the direct beam as the convention counts it (metres), as given or by default."""
     fbeam: float
+    """Fast coordinate of the direct beam on the detector, from the first pixel's corner (metres)."""
     sbeam: float
+    """Slow coordinate of the direct beam on the detector (metres)."""
     xclose: float
+    """Fast coordinate of the point nearest to the sample (metres), as given or by default."""
     yclose: float
+    """Slow coordinate of the point nearest to the sample (metres), as given or by default."""
     fclose: float
+    """Fast coordinate of the point nearest to the sample, from the first pixel's corner (metres)."""
     sclose: float
+    """Slow coordinate of the point nearest to the sample (metres)."""
     org: tuple[float, float]
+    """XDS's ORGX, ORGY: that point in pixels along fast, slow, the first pixel's centre being 1."""
     dials_origin: Vector
-    """Millimetres."""
+    """The first pixel's corner in DIALS's frame, as the reference's header has it (millimetres)."""
     beam_in_detector_frame: Vector
+    """The beam's unit vector along fast, slow, normal."""
     roi: tuple[int, int, int, int]
     """fast min, fast max, slow min, slow max, ends included; may reach beyond the image."""
     thickness: float
+    """Thickness of the sensor (metres)."""
     layer_thickness: float
+    """Thickness of one layer of it (metres)."""
     layers: int
+    """Number of layers, 1 where no sensor is modelled."""
     mu: float
     """Attenuation of the sensor, 1/m; -1 where no sensor is modelled."""
     convention: str
+    """The beam-centre convention."""
     pivot: str
+    """What stayed in place when the detector turned: beam or sample."""
     early_warnings: tuple[str, ...]
     """What the reference prints before its banner."""
     sensor_warnings: tuple[str, ...]
+    """What the reference prints about the sensor's attenuation."""
+
+    def __repr__(self) -> str:
+        return f"<Geometry: {summaries.geometry(self)}>"
 
     @property
     def window(self) -> tuple[int, int, int, int]:

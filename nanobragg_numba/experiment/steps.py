@@ -16,8 +16,11 @@ class Steps:
     """A range cut into steps; angles in radians, lengths in metres, dispersion as a fraction."""
 
     range: float
+    """From the first step to behind the last for phi, from the first to the last otherwise."""
     step: float
+    """From one step to the next."""
     count: int
+    """Number of steps, at least 1."""
 
 
 def _given(value: float | None, unset: float = -1.0) -> float:

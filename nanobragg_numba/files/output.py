@@ -119,3 +119,12 @@ def require_writable(path: str, flag: str) -> None:
     place = target if os.path.exists(target) and not os.path.isfile(target) else folder
     if not os.access(place, os.W_OK) or (os.path.exists(target) and not os.access(target, os.W_OK)):
         raise InputError(f"{flag} {path}: no permission to write there")
+
+
+def write_whole(path: str | os.PathLike[str], caller: str, content: Iterable[Chunk]) -> None:
+    """Write one file beside ``path``, then rename it. Raises InputError, naming ``caller`` and the file, where that cannot be done."""
+    name = os.fspath(path)
+    require_writable(name, caller)
+    with OutputFiles() as files:
+        files.write(name, list(content))
+        files.commit()

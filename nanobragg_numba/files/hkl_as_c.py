@@ -30,7 +30,7 @@ def read(path: str, default_F: float, flag: str) -> HklFile:
     text = content.decode("latin-1")
     plain = len(values) // 4
     scanner = Scanner(text, int(starts[4 * plain]) if 4 * plain < len(starts) else len(text))
-    rest, scattered = _reals(scanner)
+    rest, scattered, cut_short = _reals(scanner)
     rows = np.concatenate([values[: 4 * plain].reshape(-1, 4), rest])
     end = Scanner(text, scanner.at)
     if len(rows) == 0:
@@ -49,14 +49,17 @@ def read(path: str, default_F: float, flag: str) -> HklFile:
     # Fancy assignment stores in order, so the last duplicate stays.
     table[h, k, l] = rows[:plain_whole, 3][inside]
     second = Scanner(text, int(starts[4 * plain_whole]) if 4 * plain_whole < len(starts) else scanner.at)
-    more, outside = _store_integers(second, table, low)
-    stored, outside = plain_whole + more, outside + int(np.count_nonzero(~inside))
+    read_again, outside = _store_integers(second, table, low)
+    outside += int(np.count_nonzero(~inside))
+    stored = plain_whole + _alike(read_again, rows[plain_whole:])
 
     said = []
     if end.word():
         said.append(f"reading ended at {shown(end.word())} on line {end.line}")
+    elif cut_short:
+        said.append("the last reflection is incomplete and was left out")
     if stored < len(rows):
-        said.append(f"of {len(rows)} reflections {stored} were stored, since indices are read as integers")
+        said.append(f"of {len(rows)} reflections {stored} were stored as they stand, since indices are read as integers")
     if outside:
         said.append(f"{outside} of its values lie outside the table, where the reference may crash")
     if scattered or _across_lines(content, starts[: 4 * plain]):
@@ -80,8 +83,10 @@ def _leading_numbers(content: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return values, kinds, starts
 
 
-def _reals(scanner: Scanner) -> tuple[np.ndarray, bool]:
-    """The reflections that follow, (n, 4), and whether one reaches over the end of a line; the scanner stays where they end."""
+def _reals(scanner: Scanner) -> tuple[np.ndarray, bool, bool]:
+    """The reflections that follow, (n, 4), whether one reaches over the end of a line, and whether the last lacks numbers.
+
+    The scanner stays where no number can be read."""
     rows: list[float] = []
     scattered = False
     while True:
@@ -91,7 +96,7 @@ def _reals(scanner: Scanner) -> tuple[np.ndarray, bool]:
         while len(found) < 4 and (number := scanner.real()) is not None:
             found.append(number)
         if len(found) < 4:
-            return np.array(rows).reshape(-1, 4), scattered
+            return np.array(rows).reshape(-1, 4), scattered, len(found) > 0
         scattered |= "\n" in scanner.text[start : scanner.at]
         rows += found
 
@@ -130,22 +135,30 @@ def _warnings(indices: np.ndarray) -> list[str]:
     ]
 
 
-def _store_integers(scanner: Scanner, table: np.ndarray, low: np.ndarray) -> tuple[int, int]:
-    """Store what the second reading finds from the scanner on; how many reflections, and how many lie outside the table."""
-    count = outside = 0
+def _store_integers(scanner: Scanner, table: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, int]:
+    """Store what the second reading finds from the scanner on; that, (n, 4), and how many of it lie outside the table."""
+    rows: list[tuple[int, int, int, float]] = []
+    outside = 0
     while True:
         h, k, l = scanner.whole(), None, None
         if h is not None and (k := scanner.whole()) is not None:
             l = scanner.whole()
         F = None if l is None else scanner.real()
         if h is None or k is None or l is None or F is None:
-            return count, outside
-        count += 1
+            return np.array(rows).reshape(-1, 4), outside
+        rows.append((h, k, l, F))
         place = np.array([h, k, l]) - low
         if (place >= 0).all() and (place < np.array(table.shape)).all():
             table[tuple(place)] = F
         else:
             outside += 1
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> int:
+    """The number of rows, from the first on, that are equal."""
+    rows = min(len(a), len(b))
+    same = np.array([np.array_equal(x, y, equal_nan=True) for x, y in zip(a[:rows], b[:rows], strict=True)], bool)
+    return rows if same.all() else int(np.argmin(same))
 
 
 def _across_lines(content: bytes, starts: np.ndarray) -> bool:

@@ -10,7 +10,6 @@ from running import nanobragg
 from nanobragg_numba import InputError, parameters_from_command_line
 from nanobragg_numba.cli import compare, trace
 from nanobragg_numba.cli.file_clashes import clashes
-from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 from nanobragg_numba.maths.c_numbers import atof, atoi, c_format, is_number
@@ -231,11 +230,3 @@ def test_extreme_words_are_sentences(folder, capfdbinary):
 
 def test_a_percent_sign_beside_a_nan():
     assert c_format("%g steradian ( %g%% sphere)", np.nan, 2.0) == "nan steradian ( 2% sphere)"
-
-
-def test_the_last_of_two_words_wins(folder, capfdbinary):
-    for words in ("-energy 0 -lambda 1.5", "-energy -3 -energy 12398.42 -lambda 1.5"):
-        assert read_command_line([*GOOD, "-default_F", "1", *words.split()]).parameters.beam.wavelength_A == 1.5
-    for words in ("-lambda 1 -energy 0", "-energy -3"):
-        with pytest.raises(InputError, match="-energy must be positive"):
-            read_command_line([*GOOD, "-default_F", "1", *words.split()])

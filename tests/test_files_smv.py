@@ -15,6 +15,7 @@ from running import GOLDEN, nanobragg
 
 from nanobragg_numba import InputError, parameters_from_command_line
 from nanobragg_numba.files import smv
+from nanobragg_numba.files.smv_header import GEOMETRY_KEYS
 
 GOOD = "-cell 70 80 90 90 90 90 -default_F 100 -N 5 -oversample 1 -seed 1 -nopgm".split()
 ORDINARY = (
@@ -239,3 +240,8 @@ def test_an_outgrown_mask_is_read_as_its_header_was_meant(tmp_path, capfdbinary)
     assert re.match(rb"\{\nHEADER_BYTES=512;", text) and text.index(b"}\f") > 512
     got = detector(f"-mask {tmp_path / 'intimage.img'}")
     assert got.mask.shape == (26, 24) and got.mask.tobytes() == text[text.index(b"}\f") + 2 :]
+
+
+def test_the_manual_lists_our_own_keys():
+    text = (GOLDEN.parent / "docs" / "files.md").read_text()
+    assert re.findall(r"^\| (NB_\w+) \| `(\S+)` \|$", text, re.M) == list(GEOMETRY_KEYS.items())

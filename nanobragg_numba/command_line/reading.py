@@ -88,8 +88,6 @@ class _Reading:
     settings: Settings = field(default_factory=dict)
     used: set[int] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
-    refused: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """Settings that make no sense unless a later word replaces them, and the sentence about each."""
 
     def values(self, option: Option, at: int, count: int) -> list[str]:
         """The ``count`` words after position ``at``; InputError if the line ends before."""
@@ -170,10 +168,9 @@ def _read_attenuation(reading: _Reading, option: Option, at: int) -> bool:
 
 def _read_energy(reading: _Reading, option: Option, at: int) -> bool:
     energy = reading.number(at, reading.values(option, at, 1)[0])
-    wavelength = 12398.42 / energy if energy else math.inf
     if energy <= 0.0:
-        reading.refused["beam.wavelength_A"] = wavelength, f"{reading.words[at]} must be positive, in eV, not {energy:g}"
-    reading.settings["beam.wavelength_A"] = wavelength
+        raise InputError(f"{reading.words[at]} must be positive, in eV, not {energy:g}")
+    reading.settings["beam.wavelength_A"] = 12398.42 / energy
     return False
 
 
@@ -254,9 +251,6 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
                     break
         if not known:
             unknown.append(at)
-    for target, (value, sentence) in reading.refused.items():
-        if reading.settings[target] is value:
-            raise InputError(sentence)
     settings = reading.settings if compat == "c" else beneath(donors.settings, reading.settings)
     files = _build(Files, "files", settings)
     crystal = _build(Crystal, "crystal", settings)

@@ -11,7 +11,7 @@ from typing import Any
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.detector import starting_axes
-from nanobragg_numba.experiment.parameters import CONVENTIONS, Parameters
+from nanobragg_numba.experiment.parameters import CONVENTIONS, Axes, Parameters
 from nanobragg_numba.maths.c_numbers import c_format, shown
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.vectors3 import dot
@@ -26,9 +26,8 @@ GEOMETRY_KEYS = {
     "NB_CLOSE_POINT": "detector.close_point_mm", "NB_ORIGIN_PIXELS": "detector.org_pixels", "NB_PIX0": "detector.pix0_mm",
     "NB_ROTATIONS": "detector.rotations_deg", "NB_SWING_AXIS": "detector.twotheta_axis", "NB_CURVED": "detector.curved",
     "NB_FAST": "detector.fast_axis", "NB_SLOW": "detector.slow_axis", "NB_NORMAL": "detector.normal_axis", "NB_BEAM": "beam.direction",
-    "NB_POLARIZATION": "beam.polarization_axis", "NB_SPINDLE": "sampling.spindle_axis", "NB_AXES_FAST": "axes.fast",
-    "NB_AXES_SLOW": "axes.slow", "NB_AXES_NORMAL": "axes.normal", "NB_AXES_POLARIZATION": "axes.polarization_axis",
-    "NB_AXES_SPINDLE": "axes.spindle_axis",
+    "NB_POLARIZATION": "beam.polarization_axis", "NB_SPINDLE": "sampling.spindle_axis",
+    **{f"NB_AXES_{field.name.upper()}": f"axes.{field.name}" for field in fields(Axes)},
 }  # fmt: skip
 """Our keys, and the fields of ``Parameters`` whose values they hold, in the fields' units; left out where a field has its default."""
 PLAIN_KEYS = {
@@ -145,11 +144,20 @@ def _text(value: Any) -> str:
 
 
 def geometry_settings(image: SmvImage) -> dict[str, Any]:
-    """The fields of ``Parameters``, as "detector.distance_mm", that a header's keys give; for headers of other programs too.
+    """The fields of ``Parameters`` that a header's keys give, as "detector.distance_mm" or "detector.pixels.0"; for headers of other
+    programs too.
 
     Of what those give twice, the distance along the beam and the beam centre count, and not the nearest point and its distance.
     Raises InputError naming the key whose text makes no sense.
     """
+    got = _whole_fields(image)
+    defaults = {name: _default(Parameters(), name) for name in got}
+    single = {name: value for name, value in got.items() if not isinstance(defaults[name], tuple)}
+    parts = {f"{name}.{i}": part for name in got if name not in single for i, part in enumerate(got[name]) if part is not None}
+    return single | parts
+
+
+def _whole_fields(image: SmvImage) -> dict[str, Any]:
     got: dict[str, Any] = {"detector.pixels": (image.width, image.height)}
     for key, name in PLAIN_KEYS.items():
         if (value := image.number(key)) is not None:

@@ -9,7 +9,7 @@ from nanobragg_numba.experiment.structure_factors import StructureFactors, empty
 from nanobragg_numba.kernels.word_kinds import OTHER
 from nanobragg_numba.maths.c_numbers import C_SPACE, c_format, is_number, shown
 
-from .number_scan import scan
+from .number_scan import are_lines_of_four, line_ends, scan
 from .reading import read_bytes
 from .scanf import Scanner
 
@@ -41,26 +41,17 @@ def read(path: str, default_F: float, flag: str) -> HklFile:
     values, kinds, starts = scan(content)
     if len(values) == 0:
         raise InputError(f"{flag} {path}: no reflections in the file")
-    line_ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
-    line_of_word = np.searchsorted(line_ends, starts)
-    first = np.flatnonzero(np.diff(line_of_word, prepend=-1))
-    words = np.diff(first, append=len(starts))
-    lines = line_of_word[first]
-    rows = np.empty((len(first), 4))
-    longer = words > 4
-    scanned = words >= 4
-    cells = first[scanned, None] + np.arange(4)
-    rows[scanned] = values[cells]
-    scanned[scanned] = (kinds[cells] != OTHER).all(axis=1)
-    edges = np.concatenate(([0], line_ends + 1, [len(content)]))
-    for row in np.flatnonzero(~scanned):
-        text = content[edges[lines[row]] : edges[lines[row] + 1]].decode("latin-1")
-        rows[row], longer[row] = _line(text, f"{flag} {path}, line {lines[row] + 1}")
+    ends = line_ends(content)
+    if are_lines_of_four(starts, ends) and not (kinds == OTHER).any():
+        rows, lines, longer = values.reshape(-1, 4), np.arange(len(values) // 4), np.zeros(1, bool)
+    else:
+        rows, lines, longer = _line_by_line(content, values, kinds, np.searchsorted(ends, starts), ends, f"{flag} {path}")
     _check(rows, lines, f"{flag} {path}")
-    indices = rows[:, :3].astype(np.int64)
-    low, high = indices.min(axis=0), indices.max(axis=0)
+    # Column by column: numpy is slow along an axis of three.
+    columns = [rows[:, axis].astype(np.int64) for axis in range(3)]
+    low, high = (np.array([extreme(column) for column in columns]) for extreme in (np.min, np.max))
     table, filling = filled_table(low, high, default_F, f"{flag} {path}")
-    h, k, l = (indices - low).T
+    h, k, l = (column - least for column, least in zip(columns, low, strict=True))
     # Fancy assignment stores in order, so the last duplicate stays.
     table[h, k, l] = rows[:, 3]
     remark = None
@@ -69,6 +60,26 @@ def read(path: str, default_F: float, flag: str) -> HklFile:
         remark = f"{flag} {path}: {where}; what follows the fourth number was not used"
     report = (f"counting entries in {path}", *filling, f"re-reading {path}")
     return HklFile(StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), len(rows)), report, remark)
+
+
+def _line_by_line(
+    content: bytes, values: np.ndarray, kinds: np.ndarray, line_of_word: np.ndarray, ends: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first four numbers of each line that is not blank, (n, 4), which line that is, and whether it holds more."""
+    first = np.flatnonzero(np.diff(line_of_word, prepend=-1))
+    words = np.diff(first, append=len(line_of_word))
+    lines = line_of_word[first]
+    rows = np.empty((len(first), 4))
+    longer = words > 4
+    scanned = words >= 4
+    cells = first[scanned, None] + np.arange(4)
+    rows[scanned] = values[cells]
+    scanned[scanned] = (kinds[cells] != OTHER).all(axis=1)
+    edges = np.concatenate(([0], ends + 1, [len(content)]))
+    for row in np.flatnonzero(~scanned):
+        text = content[edges[lines[row]] : edges[lines[row] + 1]].decode("latin-1")
+        rows[row], longer[row] = _line(text, f"{name}, line {lines[row] + 1}")
+    return rows, lines, longer
 
 
 def filled_table(low: np.ndarray, high: np.ndarray, default_F: float, name: str) -> tuple[np.ndarray, list[str]]:
@@ -97,10 +108,11 @@ def _line(text: str, where: str) -> tuple[list[float], bool]:
 
 def _check(rows: np.ndarray, lines: np.ndarray, name: str) -> None:
     """Refuse numbers that are not finite, and indices that are not whole or absurd."""
-    wrong = ~np.isfinite(rows)
-    wrong[:, :3] |= (rows[:, :3] != np.rint(rows[:, :3])) | (np.abs(rows[:, :3]) >= INDEX_LIMIT)
-    if not wrong.any():
+    columns = [np.ascontiguousarray(rows[:, axis]) for axis in range(3)]
+    right = [(column == np.rint(column)) & (np.abs(column) < INDEX_LIMIT) for column in columns]
+    if all(part.all() for part in right) and np.isfinite(rows[:, 3]).all():
         return
+    wrong = ~np.column_stack([*right, np.isfinite(rows[:, 3])])
     row = int(np.argmax(wrong.any(axis=1)))
     column = int(np.argmax(wrong[row]))
     value = rows[row, column]

@@ -12,7 +12,7 @@ from nanobragg_numba.kernels.word_kinds import FRACTION, OTHER, WHOLE
 from nanobragg_numba.maths.c_numbers import c_format, is_number, shown, to_float
 
 from .hkl import HklFile, filled_table
-from .number_scan import scan
+from .number_scan import are_lines_of_four, line_ends, scan
 from .reading import read_bytes
 from .scanf import Scanner
 
@@ -31,7 +31,8 @@ def read(path: str, default_F: float, flag: str) -> HklFile:
     plain = len(values) // 4
     scanner = Scanner(text, int(starts[4 * plain]) if 4 * plain < len(starts) else len(text))
     rest, scattered, cut_short = _reals(scanner)
-    rows = np.concatenate([values[: 4 * plain].reshape(-1, 4), rest])
+    rows = values[: 4 * plain].reshape(-1, 4)
+    rows = np.concatenate([rows, rest]) if len(rest) else rows
     end = Scanner(text, scanner.at)
     if len(rows) == 0:
         if end.word():
@@ -41,11 +42,12 @@ def read(path: str, default_F: float, flag: str) -> HklFile:
     table, filling = filled_table(low, high, default_F, f"{flag} {path}")
     report = [f"counting entries in {path}", *_warnings(rows[:, :3]), *filling, f"re-reading {path}"]
 
-    whole = (kinds[: 4 * plain].reshape(-1, 4)[:, :3] == WHOLE).all(axis=1)
+    whole = np.logical_and.reduce([kinds[axis : 4 * plain : 4] == WHOLE for axis in range(3)])
     plain_whole = plain if whole.all() else int(np.argmin(whole))
-    places = rows[:plain_whole, :3].astype(np.int64) - low
-    inside = ((places >= 0) & (places < table.shape)).all(axis=1)
-    h, k, l = places[inside].T
+    # Column by column: numpy is slow along an axis of three.
+    places = [rows[:plain_whole, axis].astype(np.int64) - low[axis] for axis in range(3)]
+    inside = np.logical_and.reduce([(place >= 0) & (place < size) for place, size in zip(places, table.shape, strict=True)])
+    h, k, l = (place[inside] for place in places)
     # Fancy assignment stores in order, so the last duplicate stays.
     table[h, k, l] = rows[:plain_whole, 3][inside]
     second = Scanner(text, int(starts[4 * plain_whole]) if 4 * plain_whole < len(starts) else scanner.at)
@@ -103,8 +105,7 @@ def _reals(scanner: Scanner) -> tuple[np.ndarray, bool, bool]:
 
 def _limits(indices: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest h, k, l (3,), cut to integers; what is nan is passed over."""
-    with np.errstate(invalid="ignore"):
-        low, high = np.fmin.reduce(indices), np.fmax.reduce(indices)
+    low, high = (np.array([extreme.reduce(column) for column in indices.T]) for extreme in (np.fmin, np.fmax))
     if (np.abs([low, high]) < FIRST_GUESS).all():
         return np.trunc(low).astype(np.int64), np.trunc(high).astype(np.int64)
     limits = np.array([_running_limits(column) for column in indices.T.tolist()])
@@ -127,11 +128,12 @@ def _running_limits(column: list[float]) -> tuple[int, int]:
 
 def _warnings(indices: np.ndarray) -> list[str]:
     """The reference's lines about indices that are not whole."""
-    fractional = indices != np.ceil(indices - 0.4)
+    fractional = [column != np.ceil(column - 0.4) for column in indices.T]
     return [
         c_format(f"WARNING: non-integer value for {'hkl'[axis]} (%g) at line %d", float(indices[row, axis]), int(row))
-        for row in np.flatnonzero(fractional.any(axis=1))
-        for axis in np.flatnonzero(fractional[row])
+        for row in np.flatnonzero(np.logical_or.reduce(fractional))
+        for axis in range(3)
+        if fractional[axis][row]
     ]
 
 
@@ -162,7 +164,9 @@ def _alike(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def _across_lines(content: bytes, starts: np.ndarray) -> bool:
-    """Whether four words that are read as one reflection stand on several lines, or two on one."""
-    line_ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
-    lines = np.searchsorted(line_ends, starts).reshape(-1, 4)
+    """Whether four words that are read as one reflection stand on several lines, or two reflections on one."""
+    ends = line_ends(content)
+    if are_lines_of_four(starts, ends):
+        return False
+    lines = np.searchsorted(ends, starts).reshape(-1, 4)
     return bool((lines[:, 0] != lines[:, 3]).any() or (lines[1:, 0] == lines[:-1, 3]).any())

@@ -12,6 +12,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
 
+from .file_clashes import clashes, input_files
 from .own_options import OwnOptions, take_own_options
 
 BAD_INPUT, NO_CRYSTAL, INTERRUPTED, BROKEN_PIPE = 2, 9, 130, 141
@@ -91,6 +92,23 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
         if own.strict:
             raise InputError(text)
         tell(f"warning: {text}")
+    for remark in line.remarks:
+        tell(str(remark))
+
+
+def _check_targets(own: OwnOptions, line: CommandLine) -> None:
+    """See that every output can be written, and none is an input or another output; a mere remark in "c", where C goes on."""
+    targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
+    targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
+    targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
+    targets += [("-png", own.png)] if own.png is not None else []
+    for flag, path in targets:
+        require_writable(path, flag)
+    dump = [("-dump", line.files.dump)] if line.files.hkl is not None else []
+    for text in clashes(input_files(line), dump + targets):
+        if own.strict or own.compat != "c":
+            raise InputError(text)
+        tell(f"Q21: {text}; -strict refuses that")
 
 
 def _run(own: OwnOptions, words: Sequence[str]) -> int:
@@ -103,12 +121,7 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
         return _without_crystal(line)
     from nanobragg_numba.experiment.derive import derive_experiment
 
-    targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
-    targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
-    targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
-    targets += [("-png", own.png)] if own.png is not None else []
-    for flag, path in targets:
-        require_writable(path, flag)
+    _check_targets(own, line)
     threads = _threads(own.threads)
     experiment = derive_experiment(line.parameters, own.compat)
     with OutputFiles() as files:

@@ -8,6 +8,7 @@ import numpy as np
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.files.smv_header import outgrown_bytes
 from nanobragg_numba.maths.constants import RTD
 
 
@@ -66,6 +67,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q13", _wrong_angles, "the angles of this triclinic cell came out a little different from those given; -compat spec keeps them, or use -mat"),
     ("mask", _mask_of_other_size, "the mask is of another size than the image, and its rows were broken at the image's; -compat spec refuses it"),
     ("Q11", lambda run: run.x.parameters.detector.pix0_mm is not None, "the numbers of -pix0_vector were not used; -compat spec uses them"),
+    ("Q17", lambda run: outgrown_bytes(run.x) > 0, "the header of the SMV images is longer than the 512 bytes it states, so that readers find every pixel shifted; -compat spec states its length"),
 )  # fmt: skip
 
 

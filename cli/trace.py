@@ -12,6 +12,7 @@ from nanobragg_numba.errors import InputError, TraceMismatch
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 
+from .file_clashes import clashes, input_files
 from .own_options import take_own_options
 
 MISMATCH, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -99,6 +100,8 @@ def _read_words(words: Sequence[str], compat: str | None) -> tuple[Any, str]:
         if own.strict:
             raise InputError(text)
         _tell(f"warning: {text}")
+    for remark in line.remarks:
+        _tell(str(remark))
     return line, mode
 
 
@@ -119,6 +122,8 @@ def _run(words: Sequence[str]) -> int:
     for path in (out, phi_file):
         if path.exists() and path.is_file() and not options.overwrite:
             raise InputError(f"--out {options.out}: {path} exists; --overwrite replaces it")
+    for text in clashes(input_files(line), [("--out", str(out)), ("--out", str(phi_file))]):
+        raise InputError(text)
 
     import numpy as np
 

@@ -10,9 +10,8 @@ from .errors import InputError
 from .experiment.derive import Experiment
 from .experiment.parameters import SourceList
 from .experiment.structure_factors import StructureFactors
-from .files import hkl, mosflm_matrix, smv, text_columns
+from .files import hkl, mosflm_matrix, smv, smv_header, text_columns
 from .files.output import write_whole
-from .output.saved_images import smv_header
 
 Path = str | os.PathLike[str]
 LARGEST_COUNT = 65535
@@ -68,7 +67,7 @@ def read_sources(path: Path) -> SourceList:
 
     Columns that are missing are nan, which stands for the default. Raises InputError, naming file and line, for what is no number.
     """
-    x, y, z, weights, wavelengths = text_columns.read(os.fspath(path), 5, flag="read_sources")
+    x, y, z, weights, wavelengths = text_columns.read(os.fspath(path), 5, flag="read_sources").columns
     return SourceList(np.stack((x, y, z), axis=1), weights, wavelengths)
 
 
@@ -78,9 +77,7 @@ def read_smv(path: Path) -> tuple[np.ndarray, dict[str, str]]:
     Raises InputError for what is no SMV image, or not a whole one.
     """
     image = smv.read(os.fspath(path), flag="read_smv")
-    inside = image.header[image.header.find("{") + 1 :].partition("}")[0]
-    pairs = (entry.partition("=") for entry in inside.replace("\n", ";").split(";"))
-    return image.pixels(), {key.strip(): text.strip() for key, equals, text in pairs if equals}
+    return image.pixels(), dict(image.keys)
 
 
 def write_smv(path: Path, counts: np.ndarray, experiment: Experiment) -> None:
@@ -102,4 +99,4 @@ def write_smv(path: Path, counts: np.ndarray, experiment: Experiment) -> None:
             f"write_smv: {np.count_nonzero(wrong)} of the counts are not whole numbers from 0 to {LARGEST_COUNT}, "
             f"the first, {values[slow, fast]:g}, at slow {slow}, fast {fast}"
         )
-    write_whole(path, "write_smv", [smv_header(experiment), values.astype("<u2")])
+    write_whole(path, "write_smv", [smv_header.header(experiment, -0.0), values.astype("<u2")])

@@ -3,21 +3,18 @@
 import math
 import os
 import shlex
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.parameters import Beam, Compat, Crystal, Detector, Parameters, Sampling, SourceList
-from nanobragg_numba.files import fdump, mosflm_matrix, smv, text_columns
+from nanobragg_numba.experiment.parameters import Axes, Beam, Compat, Crystal, Detector, Parameters, Sampling
+from nanobragg_numba.files import mosflm_matrix
 from nanobragg_numba.maths.c_numbers import atof, atoi, is_number
 
+from .input_files import HeaderImage, Remark, Settings, beneath, naming, read_columns, read_donors, read_sources, read_structure_factors
 from .option_table import OPTIONS, Option
-
-Settings = dict[str, Any]
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class CommandLine:
     parameters: Parameters
     outputs: Outputs
     files: Files
-    headers: tuple[smv.SmvImage, ...] = ()
+    headers: tuple[HeaderImage, ...] = ()
     """Images read for their header, mask first."""
     hkl_report: tuple[str, ...] = ()
     """The reference's lines about reading structure factors."""
@@ -70,6 +67,8 @@ class CommandLine:
     stray: tuple[str, ...] = ()
     """Words that are neither options nor values of any."""
     warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    """What of the input files was not used, or not as it is meant."""
 
     @property
     def usable(self) -> bool:
@@ -214,30 +213,6 @@ def _apply(reading: _Reading, option: Option, at: int) -> bool:
     return option.stop
 
 
-def _donor(words: Sequence[str], option: str) -> str | None:
-    """The last file that ``option`` names; a word at the very end names none."""
-    return next((words[i + 1] for i in range(len(words) - 2, -1, -1) if words[i].startswith("-") and option in words[i]), None)
-
-
-def _header_settings(image: smv.SmvImage, flip_y: bool) -> Settings:
-    """The settings that an image header gives; ``flip_y`` counts BEAM_CENTER_Y from the far edge."""
-    got: Settings = {"detector.pixels.0": image.width, "detector.pixels.1": image.height}
-    for keyword, target in (
-        ("PIXEL_SIZE", "detector.pixel_size_mm"), ("DISTANCE", "detector.distance_mm"), ("CLOSE_DISTANCE", "detector.close_distance_mm"),
-        ("WAVELENGTH", "beam.wavelength_A"), ("BEAM_CENTER_X", "detector.beam_center_mm.0"), ("ORGX", "detector.org_pixels.0"),
-        ("ORGY", "detector.org_pixels.1"), ("PHI", "sampling.phi_deg"), ("OSC_RANGE", "sampling.osc_deg"),
-    ):  # fmt: skip
-        value = image.value_of(keyword)
-        if not math.isnan(value):
-            got[target] = value
-    beam_y = image.value_of("BEAM_CENTER_Y")
-    if not math.isnan(beam_y):
-        pixel_size = got.get("detector.pixel_size_mm", Detector.pixel_size_mm) / 1000.0
-        got["detector.beam_center_mm.1"] = beam_y
-        got["detector.beam_center_y_m"] = pixel_size * image.height - beam_y / 1000.0 if flip_y else None
-    return got
-
-
 def _build(cls: type, name: str, settings: Settings) -> Any:
     """An object of the dataclass ``cls`` from the settings under ``name``."""
     given: dict[str, Any] = {}
@@ -254,43 +229,16 @@ def _build(cls: type, name: str, settings: Settings) -> Any:
     return cls(**given)
 
 
-def _read_structure_factors(files: Files, default_F: float) -> tuple[Any, tuple[str, ...]]:
-    if files.hkl is not None:
-        # Loads numba, which the help does not need.
-        from nanobragg_numba.files import hkl
-
-        return hkl.read(files.hkl, default_F, flag="-hkl")
-    if os.path.exists(files.dump):
-        return fdump.read(files.dump, flag="-dump"), (f"reading Fs from {files.dump}",)
-    return None, ()
-
-
-def _naming(where: str, make: Callable[[], _T]) -> _T:
-    """What ``make`` makes; if that is refused, the sentence names the file too."""
-    try:
-        return make()
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-
-
-def _read_sources(path: str) -> SourceList:
-    columns = text_columns.read(path, 5, flag="-sourcefile")
-    return _naming(f"-sourcefile {path}", lambda: SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4]))
-
-
-def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandLine:
+def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False) -> CommandLine:
     """Read the words of a command line (without the program's name) and the files they name.
 
-    Raises InputError for a missing value or a file that cannot be used.
+    ``only_named``: leave alone a structure-factor dump that no option names. Raises InputError for a missing value or a file
+    that cannot be used.
     """
-    mask_file, image_file = _donor(words, "-mask"), _donor(words, "-img")
-    headers = []
+    donors = read_donors(words, compat)
     reading = _Reading(words, compat)
-    for path, flag in ((mask_file, "-mask"), (image_file, "-img")):
-        if path is not None:
-            image = smv.read(path, flag)
-            headers.append(image)
-            reading.settings.update(_header_settings(image, flip_y=flag == "-mask"))
+    if compat == "c":
+        reading.settings.update(donors.settings)
     unknown = []
     for at, word in enumerate(words):
         if not word.startswith("-"):
@@ -303,32 +251,35 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
                     break
         if not known:
             unknown.append(at)
-    settings = reading.settings
+    settings = reading.settings if compat == "c" else beneath(donors.settings, reading.settings)
     files = _build(Files, "files", settings)
     crystal = _build(Crystal, "crystal", settings)
     beam = _build(Beam, "beam", settings)
-    detector = _build(Detector, "detector", settings)
-    if mask_file is not None:
-        detector = replace(detector, mask=headers[0].pixels())
+    detector = replace(_build(Detector, "detector", settings), mask=donors.mask)
+    remarks = donors.remarks
     if files.matrix is not None:
-        matrix = mosflm_matrix.read(files.matrix, flag="-mat")
-        crystal = _naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
-    table, hkl_report = _read_structure_factors(files, crystal.default_F)
+        matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=compat == "c")
+        crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
+    named = "files.dump" in settings
+    table, hkl_report, said = read_structure_factors(files.hkl, files.dump, named, only_named, crystal.default_F, compat)
+    remarks += said
     crystal = replace(crystal, structure_factors=table)
     if files.stol is not None:
-        text_columns.read(files.stol, 2, flag="-stol, -4stol or -Q")
+        # Never used: "c" takes any text, as the reference does.
+        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, [] if compat == "c" else remarks)
     if files.sources is not None:
-        beam = replace(beam, sources=_read_sources(files.sources))
+        beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(
-        Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings)),
+        Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings)),
         _build(Outputs, "outputs", settings),
         files,
-        tuple(headers),
+        tuple(donors.images),
         hkl_report,
         ignored,
         tuple(word for at, word in enumerate(words) if at not in reading.used and not word.startswith("-")),
         tuple(reading.warnings),
+        tuple(remarks),
     )
 
 
@@ -346,11 +297,15 @@ def parameters_from_command_line(command_line: str | Sequence[str], compat: Comp
     """The parameters that a ``nanoBragg`` command line means, for use in Python.
 
     ``command_line`` is the line as a string (split as a shell does) or a list of words; the program's name may lead.
-    Raises InputError for bad values or files, and if there is no lattice or no structure factor.
+    No file is read that it does not name. Raises InputError for bad values or files, and if there is no lattice or no structure
+    factor; a UserWarning says what of a file was not used.
     """
-    read = read_command_line(words_of(command_line), compat)
+    read = read_command_line(words_of(command_line), compat, only_named=True)
     if not read.usable:
-        raise InputError("the command line gives no crystal: it needs -mat or -cell, and -hkl or -default_F")
+        left = f" (-dump {read.files.dump} reads the list of an earlier run)" if os.path.exists(read.files.dump) else ""
+        raise InputError(f"the command line gives no crystal: it needs -mat or -cell, and -hkl or -default_F{left}")
+    for remark in read.remarks:
+        warnings.warn(remark.text, UserWarning, stacklevel=2)
     return read.parameters
 
 

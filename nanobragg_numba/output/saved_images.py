@@ -10,34 +10,19 @@ import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
-from nanobragg_numba.files import preview, smv
+from nanobragg_numba.files import preview, smv_header
 from nanobragg_numba.files.output import Chunk, write_whole
-from nanobragg_numba.maths.constants import RTD
 
 from .integer_images import ADC_OFFSET, automatic_scale, scaled_counts
 
 Writer = Callable[[np.ndarray, Experiment], Iterable[Chunk]]
 
 
-def smv_geometry(x: Experiment) -> smv.SmvGeometry:
-    """The numbers of the SMV header."""
-    g = x.geometry
-    return smv.SmvGeometry(
-        g.fast_pixels, g.slow_pixels, g.pixel_size, g.distance, x.wavelength, g.xbeam, g.ybeam, g.fbeam, g.sbeam, g.size[1],
-        g.dials_origin, g.org, g.close_distance, x.phi_start * RTD, x.phi.range * RTD, x.parameters.detector.twotheta_deg / RTD * RTD,
-    )  # fmt: skip
-
-
-def smv_header(x: Experiment) -> bytes:
-    """The header of the command's noiseless image."""
-    return smv.header(smv_geometry(x), -0.0)
-
-
 def _scaled_smv(image: np.ndarray, x: Experiment) -> Iterable[Chunk]:
     single = np.ascontiguousarray(image, dtype=np.float32)
     # As the reference looks for it: zero where no pixel is above, and blind to nan.
     maximum = float(np.fmax.reduce(single, axis=None, initial=0.0))
-    yield smv_header(x)
+    yield smv_header.header(x, -0.0)
     for rows in scaled_counts(single, x.geometry.window, automatic_scale(maximum), ADC_OFFSET):
         yield rows.astype("<u2", copy=False)
 

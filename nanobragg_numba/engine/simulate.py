@@ -10,6 +10,7 @@ import numpy as np
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
+from nanobragg_numba.experiment.seeds import Seeds
 
 from .devices import gpu_index
 from .pixel_engine import OutOfTable, PixelEngine
@@ -31,6 +32,11 @@ class Simulation:
     def geometry(self) -> Geometry:
         """The derived detector geometry."""
         return self.experiment.geometry
+
+    @property
+    def seeds(self) -> Seeds:
+        """What the image can be made from again, and its noise: fresh where the parameters give none."""
+        return self.experiment.seeds
 
 
 def simulate(

@@ -41,7 +41,8 @@ class Crystal:
     cell: tuple[float, float, float, float, float, float] | None = None
     """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90."""
     mosflm_matrix: np.ndarray | None = None
-    """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength, as in MOSFLM's file."""
+    """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength, as in MOSFLM's file. It holds the wavelength, so that a
+    change of ``Beam.wavelength_A`` alone changes the cell in proportion, and no spot moves."""
     real_space_matrix: np.ndarray | None = None
     """(3, 3): rows a, b, c along laboratory x, y, z (A), before missetting; in place of cell and MOSFLM matrix."""
     misset_deg: Vector | Literal["random"] | None = None
@@ -49,7 +50,7 @@ class Crystal:
     orientation: np.ndarray | None = None
     """(3, 3): a rotation of the lattice after missetting."""
     misset_seed: int | None = None
-    """Seed of the random orientation; None takes the clock."""
+    """Seed of the random orientation; None: a fresh one for each image (``Simulation.seeds``)."""
     n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Unit cells along a, b, c."""
     size_mm: Vector = (0.0, 0.0, 0.0)
@@ -157,6 +158,7 @@ class Beam:
     """The incident beam: spectrum, divergence, polarization, intensity."""
 
     wavelength_A: float = 1.0
+    """Of the spectrum's middle; see ``Crystal.mosflm_matrix``."""
     dispersion_percent: float = 0.0
     """Full spectral width, delta-lambda / lambda, in percent."""
     dispersion_steps: int | None = None
@@ -195,26 +197,27 @@ class Detector:
     size_mm: tuple[float, float] = (102.4, 102.4)
     pixel_size_mm: float = 0.1
     distance_mm: float = 100.0
-    """From the sample to the detector along the beam."""
+    """From the sample to the detector along the beam; with the pivot "sample", before the two-theta swing."""
     close_distance_mm: float | None = None
-    """From the sample to the nearest point of the detector plane."""
+    """From the sample to the nearest point of the detector plane, all rotations done; given, ``distance_mm`` has no say."""
     convention: Literal["custom", "adxv", "mosflm", "xds", "dials", "denzo"] = "mosflm"
     """Sets the axes, the meaning of the beam centre and the pivot; "custom" uses the vectors given here."""
     pivot: Literal["beam", "sample"] = "beam"
     """What stays in place when the detector turns; only the convention "custom" is free to choose."""
     beam_center_mm: tuple[float | None, float | None] = (None, None)
-    """X, Y of the direct beam as the convention counts them."""
+    """X, Y of the point where the direct beam meets the detector, as the convention counts them; with the pivot "sample", before the
+    detector turns."""
     beam_center_y_m: float | None = None
     """Y in metres, before ``beam_center_mm``: a mask's header counts it from the far edge, and only the
     difference taken in metres has the reference's bits."""
     close_point_mm: tuple[float | None, float | None] = (None, None)
-    """Xclose, Yclose: fast and slow coordinate of the point nearest to the sample."""
+    """Xclose, Yclose: fast and slow coordinate of the point nearest to the sample, all rotations done, in place of ``beam_center_mm``."""
     org_pixels: tuple[float | None, float | None] = (None, None)
-    """XDS's ORGX, ORGY."""
+    """XDS's ORGX, ORGY: the point nearest to the sample, in pixels, 1 at the centre of the first."""
     fast_axis: Vector = (0.0, 0.0, 1.0)
     slow_axis: Vector = (0.0, -1.0, 0.0)
     normal_axis: Vector = (1.0, 0.0, 0.0)
-    """Away from the sample. If its length is not exactly 1 it becomes fast x slow."""
+    """Away from the sample: says which side of fast x slow that is. In "c" it stays as given if its length is exactly 1."""
     rotations_deg: Vector = (0.0, 0.0, 0.0)
     """Rotation about laboratory x, then y, then z."""
     twotheta_deg: float = 0.0
@@ -228,7 +231,7 @@ class Detector:
     thickness_um: float = 0.0
     layers: int | None = None
     attenuation_depth_um: float | None = None
-    """1/mu of the sensor; 0 means no absorption; None takes the thickness."""
+    """1/mu of the sensor; 0 means no sensor is modelled; None takes the thickness."""
     mask: np.ndarray | None = None
     """(slow, fast): pixels where it is zero are skipped."""
     roi: tuple[int, int, int, int] | None = None
@@ -266,6 +269,9 @@ class Axes:
     normal: Vector | None = None
     spindle_axis: Vector | None = None
     polarization_axis: Vector | None = None
+    beam: Vector | None = None
+    """The direction of the beam."""
+    twotheta_axis: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -284,6 +290,7 @@ _LENGTHS = {
     "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm":
     2, "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3,
     "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3, "fast": 3, "slow": 3, "normal": 3,
+    "beam": 3,
 }  # fmt: skip
 _WHOLE = (
     "misset_seed", "mosaic_domains", "mosaic_seed", "dispersion_steps", "hdivsteps", "vdivsteps", "pixels", "layers", "roi", "phisteps",

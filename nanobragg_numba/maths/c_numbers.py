@@ -57,6 +57,8 @@ def c_format(template: str, *values: Any) -> str:
     remaining = list(values)
 
     def one(match: re.Match[str]) -> str:
+        if match.group() == "%%":
+            return "%"
         value = remaining.pop(0)
         if isinstance(value, float) and math.isnan(value):
             width = int(match.group(2) or 0)
@@ -64,4 +66,4 @@ def c_format(template: str, *values: Any) -> str:
             return text.ljust(width) if "-" in match.group(1) else text.rjust(width)
         return match.group() % value
 
-    return re.sub(r"%([-+ 0#]*)(\d*)(?:\.\d+)?[a-zA-Z]", one, template).replace("%%", "%")
+    return re.sub(r"%%|%([-+ 0#]*)(\d*)(?:\.\d+)?[a-zA-Z]", one, template)

@@ -106,6 +106,8 @@ def _check_effect(parameters: Parameters, compat: str, tensors: Mapping[str, Ten
         raise InputError("pix0_mm has no effect in compat='c' (Q11); use compat='spec'")
     if "source_weights" in tensors and compat == "c":
         raise InputError("source_weights have no effect in compat='c', which weighs all sources alike; use compat='spec'")
+    if "beam_center_mm" in tensors and compat == "c" and parameters.detector.convention in ("xds", "dials"):
+        raise InputError("beam_center_mm has no effect in compat='c' under XDS and DIALS (Q34); use compat='spec'")
     crystal = parameters.crystal
     if "wavelength_A" in tensors and tensors["wavelength_A"].requires_grad and crystal.mosflm_matrix is not None:
         _remark_on_wavelength(tensors)

@@ -24,6 +24,9 @@ from nanobragg_numba.maths.vectors3 import cross, dot, magnitude
 SAME = 1e-9
 """Relative difference that rounding may make."""
 
+AMBIGUOUS = ("_vector", "_axis", "-pivot", "-detsize", "-close_distance", "-img", "-mask")
+"""Parts of the words that "spec" may take for something else than "c" does."""
+
 
 def _differ(x: float, y: float, scale: float = 0.0) -> bool:
     return not abs(x - y) <= SAME * max(abs(x), abs(y), scale)
@@ -37,6 +40,8 @@ class _Line:
 
     @cached_property
     def _reading(self) -> tuple[Parameters | None, str]:
+        if not any(part in word for word in self.line.words for part in AMBIGUOUS):
+            return self.p, ""
         try:
             return meant(self.line), ""
         except InputError as error:

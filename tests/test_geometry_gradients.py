@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nanobragg_numba import Beam, Crystal, Detector, Parameters, Sampling
+from nanobragg_numba import Beam, Crystal, Detector, InputError, Parameters, Sampling
 from nanobragg_numba import simulate as plain
 from nanobragg_numba.autograd import simulate
 from nanobragg_numba.autograd.overrides import OVERRIDES, replaced
@@ -104,6 +104,11 @@ def test_gradients_of_steps_of_divergence():
     compare(replace(BASE, beam=beam), "wavelength_A", 1.3)
     # What the axis has along the beam does nothing.
     assert compare(replace(BASE, beam=beam), "polarization_axis", (0.1, 0.2, 0.9), least=-1.0)[1:].all()
+
+
+def test_what_has_no_effect_in_c_is_refused():
+    with pytest.raises(InputError, match=r"beam_center_mm has no effect in compat='c' under XDS and DIALS"):
+        simulate(placed("dials"), compat="c", beam_center_mm=torch.tensor((4.0, 4.5)))
 
 
 def test_a_refined_wavelength_beside_a_matrix_is_remarked_on():

@@ -67,15 +67,22 @@ def _settle_pivot(settings: Settings, given: Collection[str], convention: str) -
 
 
 def _drop_headers(settings: Settings, given: Collection[str]) -> None:
-    """A word about the detector's place has the last word over what a header says of it in another way."""
+    """A word about the detector's place has the last word over what a header says of it in another way.
+
+    Without such a word, of a header's two points the one counts that the detector turns about: both are one point, rounded.
+    """
+    convention = settings.get("detector.convention", Detector.convention)
+    pivot = settings["detector.pivot"] if convention == "custom" else CONVENTIONS[convention].pivot
     beam, nearest = ("-Xbeam" in given or "-Ybeam" in given), any(word in given for word in NEAREST)
-    if beam and not nearest:
-        for i in range(2):
+    points = {kind: [name for name in settings if name.startswith(f"detector.{kind}")] for kind in ("org_pixels", "beam_center")}
+    if not beam and not nearest and all(points.values()):
+        beam, nearest = pivot == "beam", pivot != "beam"
+    if beam != nearest:
+        for name in points["org_pixels" if beam else "beam_center"]:
+            del settings[name]
+    for i, axis in enumerate("XY"):
+        if f"-{axis}close" in given and f"-ORG{axis}" not in given:
             settings.pop(f"detector.org_pixels.{i}", None)
-    if nearest and not beam:
-        for i in range(2):
-            settings.pop(f"detector.beam_center_mm.{i}", None)
-        settings.pop("detector.beam_center_y_m", None)
     if "-distance" in given and "-close_distance" not in given:
         settings.pop("detector.close_distance_mm", None)
 

@@ -1,7 +1,7 @@
 """Many images of one shape: on GPUs many to a launch, on the CPU one after another."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, cast
@@ -95,12 +95,16 @@ def simulate_batch(
 class Images(Iterator[np.ndarray]):
     """The images of a batch, one by one, and the seeds from which each can be made again."""
 
-    def __init__(self, images: Iterator[np.ndarray], seeds: tuple[Seeds, ...]):
+    def __init__(self, images: Generator[np.ndarray, None, None], seeds: tuple[Seeds, ...]):
         self._images = images
         self.seeds = seeds
 
     def __next__(self) -> np.ndarray:
         return next(self._images)
+
+    def close(self) -> None:
+        """End the batch here, and free what the images to come hold."""
+        self._images.close()
 
 
 def _runs(images: Sequence[_Image], indices: Sequence[int]) -> Iterator[tuple[bool, Iterator[_Image]]]:
@@ -110,7 +114,7 @@ def _runs(images: Sequence[_Image], indices: Sequence[int]) -> Iterator[tuple[bo
 
 def _counted(
     runs: Sequence[Iterator[np.ndarray]], total: int, copy: bool, progress: Callable[[int, int], None] | None
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     done = 0
     for run in runs:
         for image in run:

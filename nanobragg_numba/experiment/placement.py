@@ -21,6 +21,7 @@ Pair = tuple[Any, Any]
 SMALLEST = 2.2250738585072014e-308
 LEAST_AREA = 1e-9
 """Of what unit steps along fast and slow span."""
+RIGHT = 1e-12
 LEAST_COSINE = 1e-9
 """Of beam and normal, for a beam that meets the plane."""
 SAME_POINT = 0.01
@@ -166,6 +167,12 @@ def _in_plane(fast: Vector, slow: Vector, normal: Vector) -> Callable[[Vector], 
     return lambda v: (dot(v, along_fast), dot(v, along_slow))
 
 
+def _area(fast: Vector, slow: Vector) -> float:
+    """What unit steps along the two span: 1 for right angles, and for what rounding to six digits makes of them."""
+    area = magnitude(cross(fast, slow))
+    return 1.0 if isinstance(area, float) and abs(1.0 - area) < RIGHT else area
+
+
 def _apart(beam: Vector, normal: Vector, plane: float) -> Vector | None:
     """From the nearest point of a plane to the point where the beam meets it; None where it does not, ahead of the sample."""
     cosine = dot(beam, normal)
@@ -274,7 +281,7 @@ def placed(frame: Frame) -> Placement:
     distance = plane / (SMALLEST if value_of(cosine) == 0.0 else cosine)
     meets = coordinates(_minus(scale(beam, distance), pix0))
     return Placement(
-        fast, slow, normal, pix0, distance, plane, abs(plane) * magnitude(cross(start.fast, start.slow)),
+        fast, slow, normal, pix0, distance, plane, abs(plane) * _area(start.fast, start.slow),
         _counted_centre(frame, plane, near, meets), meets, near, near,
         (1000.0 * dot(pix0, start.fast), -1000.0 * dot(pix0, start.slow), -1000.0 * dot(pix0, beam)),
     )  # fmt: skip

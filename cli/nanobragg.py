@@ -120,10 +120,13 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     if not line.usable:
         return _without_crystal(line)
     from nanobragg_numba.experiment.derive import derive_experiment
+    from nanobragg_numba.experiment.seeds import clock_seed, fresh_seed
 
     _check_targets(own, line)
     threads = _threads(own.threads)
-    experiment = derive_experiment(line.parameters, own.compat)
+    noise_seed = line.outputs.noise_seed
+    missing = clock_seed if own.compat == "c" else fresh_seed
+    experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
     with OutputFiles() as files:
         _simulate(own, line, experiment, threads, files)
         files.commit()
@@ -174,14 +177,14 @@ def _write_dump(line: CommandLine) -> bool | None:
 
 def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int, files: OutputFiles) -> None:
     from nanobragg_numba.engine.pixel_engine import PixelEngine
-    from nanobragg_numba.experiment.derive import generator_seed
+    from nanobragg_numba.experiment.seeds import generator_seed
     from nanobragg_numba.kernels.random_state import reseed
 
     from . import report
     from .quirks import notes
     from .write_images import NoiseFile, write_images
 
-    noise_seed = generator_seed(line.outputs.noise_seed)
+    noise_seed = generator_seed(experiment.seeds.noise)
     # Before anything is printed: it may find no GPU, or too little memory there.
     engine = PixelEngine(experiment, precision=own.precision, threads=threads, device=own.device)
     if engine.cpu_reason is not None:
@@ -201,11 +204,24 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         raise
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
+    if own.compat == "spec":
+        _tell_seeds(line, experiment)
     write_images(line, engine, files, noise, say)
     if own.png is not None:
         from nanobragg_numba.files import preview
 
         files.write(own.png, [preview.png(engine.image)])
+
+
+def _tell_seeds(line: CommandLine, experiment: Any) -> None:
+    """The seeds that nobody gave and the image was made with."""
+    crystal, words = line.parameters.crystal, []
+    if crystal.misset_deg == "random" and crystal.misset_seed is None:
+        words.append(f"-misset_seed {experiment.seeds.misset}")
+    if line.outputs.noise and line.outputs.noise_seed is None:
+        words.append(f"-seed {experiment.seeds.noise}")
+    if words:
+        tell(f"fresh seeds; {' '.join(words)} makes the same again")
 
 
 def _compute(line: CommandLine, engine: Any, noise: Any) -> None:

@@ -11,6 +11,8 @@ from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.files.smv_header import outgrown_bytes
 from nanobragg_numba.maths.constants import RTD
 
+from .geometry_quirks import geometry_notes
+
 
 class _Run(NamedTuple):
     line: CommandLine
@@ -74,6 +76,6 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
 def notes(line: CommandLine, experiment: Experiment, out_of_table: OutOfTable | None) -> list[str]:
     """One sentence for each quirk that touched the image."""
     if experiment.compat != "c":
-        return []
+        return geometry_notes(line, experiment)
     run = _Run(line, experiment, out_of_table)
-    return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)]
+    return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)] + geometry_notes(line, experiment)

@@ -1,20 +1,21 @@
 """From the words of a command line to parameters, by the reference's matching rules."""
 
-import math
 import os
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Axes, Beam, Compat, Crystal, Detector, Parameters, Sampling
 from nanobragg_numba.files import mosflm_matrix
-from nanobragg_numba.maths.c_numbers import atof, atoi, is_number
+from nanobragg_numba.maths.c_numbers import is_number
 
-from .input_files import HeaderImage, Remark, Settings, beneath, naming, read_columns, read_donors, read_sources, read_structure_factors
-from .option_table import OPTIONS, Option
+from .detector_words import check_distances
+from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_structure_factors
+from .option_table import OPTIONS
+from .word_readers import Reading, read_words
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class CommandLine:
     warnings: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
     """What of the input files was not used, or not as it is meant."""
+    words: tuple[str, ...] = ()
+    header_settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the headers of images set, beneath the words."""
 
     @property
     def usable(self) -> bool:
@@ -77,140 +81,6 @@ class CommandLine:
         has_F = crystal.structure_factors is not None or crystal.default_F != 0.0
         has_cell = self.files.matrix is not None or (crystal.cell is not None and crystal.cell[0] != 0.0)
         return has_F and has_cell
-
-
-@dataclass
-class _Reading:
-    """The state of a reading: settings so far, and which words were used as values."""
-
-    words: Sequence[str]
-    compat: Compat
-    settings: Settings = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
-
-    def values(self, option: Option, at: int, count: int) -> list[str]:
-        """The ``count`` words after position ``at``; InputError if the line ends before."""
-        found = list(self.words[at + 1 : at + 1 + count])
-        if len(found) < count:
-            raise InputError(f"{self.words[at]} needs {count} value{'s' if count > 1 else ''}: {option.arguments}")
-        self.used.update(range(at + 1, at + 1 + count))
-        return found
-
-    def number(self, at: int, text: str, whole: bool = False) -> float:
-        """``text`` by atof or atoi, with a warning if that drops part of it."""
-        if not is_number(text):
-            self.warnings.append(f"{self.words[at]}: {text!r} is not a number and is read as {atof(text):g}, as the C program does")
-        value = atoi(text) if whole else atof(text)
-        if not math.isfinite(value):
-            raise InputError(f"{self.words[at]}: {text!r} is not a finite number")
-        return value
-
-
-def _read_cell(reading: _Reading, option: Option, at: int) -> bool:
-    # Zeros stand for what was not given; a second -cell keeps what it does not replace, as in C.
-    cell = list(reading.settings.get("crystal.cell") or (0.0,) * 6)
-    reading.values(option, at, 1)
-    following = reading.words[at + 1 : at + 7]
-    count = next((n for n, word in enumerate(following) if word.startswith("-")), len(following))
-    for n, text in enumerate(following[:count]):
-        reading.used.add(at + 1 + n)
-        cell[n] = reading.number(at, text)
-    if count == 0:
-        reading.used.discard(at + 1)
-    reading.settings["crystal.cell"] = tuple(cell)
-    return count < 6
-
-
-def _read_misset(reading: _Reading, option: Option, at: int) -> bool:
-    word = reading.words[at]
-    if reading.compat == "spec" and "-misset_seed" in word:
-        return False
-    if "rand" in reading.values(option, at, 1)[0]:
-        reading.settings["crystal.misset_deg"] = "random"
-        return True
-    if "-misset_seed" in word and len(reading.words) <= at + 3:
-        return False
-    angles = reading.values(option, at, 3)
-    # Under -misset_seed the words are read as angles too (Q8), and may be anything.
-    read = atof if "-misset_seed" in word else lambda text: reading.number(at, text)
-    reading.settings["crystal.misset_deg"] = tuple(read(text) for text in angles)
-    if "-misset_seed" in word:
-        reading.used.difference_update((at + 2, at + 3))
-    return False
-
-
-def _read_pivot(reading: _Reading, option: Option, at: int) -> bool:
-    (text,) = reading.values(option, at, 1)
-    for pivot in ("sample", "beam"):
-        if pivot in text:
-            reading.settings["detector.pivot"] = pivot
-    if "sample" not in text and "beam" not in text:
-        reading.warnings.append(f"{reading.words[at]}: {text!r} is neither beam nor sample and is ignored")
-    return False
-
-
-def _read_pix0(reading: _Reading, option: Option, at: int) -> bool:
-    to_mm = 1.0 if "_mm" in reading.words[at] else 1000.0
-    reading.settings["detector.convention"] = "custom"
-    reading.settings["detector.pix0_mm"] = tuple(reading.number(at, text) * to_mm for text in reading.values(option, at, 3))
-    return False
-
-
-def _read_attenuation(reading: _Reading, option: Option, at: int) -> bool:
-    (text,) = reading.values(option, at, 1)
-    depth = 0.0 if "inf" in text else reading.number(at, text)
-    reading.settings["detector.attenuation_depth_um"] = depth
-    if depth == 0.0:
-        reading.settings["detector.thickness_um"] = 0.0
-    return False
-
-
-def _read_energy(reading: _Reading, option: Option, at: int) -> bool:
-    energy = reading.number(at, reading.values(option, at, 1)[0])
-    if energy <= 0.0:
-        raise InputError(f"{reading.words[at]} must be positive, in eV, not {energy:g}")
-    reading.settings["beam.wavelength_A"] = 12398.42 / energy
-    return False
-
-
-def _read_flag_not_last(reading: _Reading, option: Option, at: int) -> bool:
-    if at + 1 < len(reading.words) or reading.compat == "spec":
-        reading.settings.update(option.also)
-    else:
-        reading.warnings.append(f"{reading.words[at]} as the last word is ignored, as the C program does; put it earlier")
-    return False
-
-
-def _read_carryover(reading: _Reading, option: Option, at: int) -> bool:
-    (text,) = reading.values(option, at, 1)
-    if text not in ("c-parity", "spec"):
-        raise InputError(f"{reading.words[at]} must be c-parity or spec, not {text!r}")
-    reading.settings["sampling.carryover"] = text == "c-parity"
-    return True
-
-
-SPECIAL = {
-    "cell": _read_cell, "misset": _read_misset, "pivot": _read_pivot, "pix0": _read_pix0, "attenuation": _read_attenuation,
-    "energy": _read_energy, "flag_not_last": _read_flag_not_last, "carryover": _read_carryover,
-}  # fmt: skip
-
-
-def _apply(reading: _Reading, option: Option, at: int) -> bool:
-    """Let ``option`` take the word at ``at``; True if no further option may."""
-    if option.kind in SPECIAL:
-        return SPECIAL[option.kind](reading, option, at)
-    if option.kind != "flag":
-        targets = option.sets or ("",)
-        texts = reading.values(option, at, 1 if option.same or not option.sets else len(targets))
-        if option.same:
-            texts = texts * len(targets)
-        for target, text in zip(targets, texts, strict=True):
-            value = text if option.kind == "text" else reading.number(at, text, whole=option.kind == "int")
-            if target:
-                reading.settings[target] = value
-    reading.settings.update(option.also)
-    return option.stop
 
 
 def _build(cls: type, name: str, settings: Settings) -> Any:
@@ -229,6 +99,21 @@ def _build(cls: type, name: str, settings: Settings) -> Any:
     return cls(**given)
 
 
+def meant(line: CommandLine) -> Parameters:
+    """What "spec" takes a line for that was read in "c": beam, detector and sampling; the crystal is as read.
+
+    Raises InputError where "spec" refuses it.
+    """
+    reading = Reading(line.words, "spec", headers=dict(line.header_settings))
+    read_words(reading)
+    settings, read = reading.settings, line.parameters
+    beam = replace(_build(Beam, "beam", settings), sources=read.beam.sources)
+    detector = replace(_build(Detector, "detector", settings), mask=read.detector.mask)
+    parameters = Parameters(read.crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+    check_distances(parameters, reading.given)
+    return parameters
+
+
 def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False) -> CommandLine:
     """Read the words of a command line (without the program's name) and the files they name.
 
@@ -236,22 +121,9 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     that cannot be used.
     """
     donors = read_donors(words, compat)
-    reading = _Reading(words, compat)
-    if compat == "c":
-        reading.settings.update(donors.settings)
-    unknown = []
-    for at, word in enumerate(words):
-        if not word.startswith("-"):
-            continue
-        known = False
-        for option in OPTIONS:
-            if option.matches(word):
-                known = True
-                if _apply(reading, option, at):
-                    break
-        if not known:
-            unknown.append(at)
-    settings = reading.settings if compat == "c" else beneath(donors.settings, reading.settings)
+    reading = Reading(words, compat, headers=donors.settings)
+    unknown = read_words(reading)
+    settings = reading.settings
     files = _build(Files, "files", settings)
     crystal = _build(Crystal, "crystal", settings)
     beam = _build(Beam, "beam", settings)
@@ -269,9 +141,12 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, [] if compat == "c" else remarks)
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
+    parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+    if compat == "spec":
+        check_distances(parameters, reading.given)
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(
-        Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings)),
+        parameters,
         _build(Outputs, "outputs", settings),
         files,
         tuple(donors.images),
@@ -280,6 +155,8 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         tuple(word for at, word in enumerate(words) if at not in reading.used and not word.startswith("-")),
         tuple(reading.warnings),
         tuple(remarks),
+        tuple(words),
+        donors.settings,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
+from nanobragg_numba.experiment.seeds import Seeds
 from nanobragg_numba.fields import summaries
 
 from .devices import gpu_index
@@ -54,6 +55,11 @@ class Simulation:
         from nanobragg_numba.output.saved_images import save_image
 
         save_image(path, self.image, self.experiment)
+
+    @property
+    def seeds(self) -> Seeds:
+        """What the image can be made from again, and its noise: fresh where the parameters give none."""
+        return self.experiment.seeds
 
 
 def simulate(

@@ -9,12 +9,16 @@ from nanobragg_numba.maths.c_numbers import c_format
 from nanobragg_numba.maths.vectors3 import Vector, rotate_about_axis, scale, unit
 
 from .detector import Geometry
-from .parameters import Beam
-from .steps import Steps, even_steps
+from .parameters import Beam, Compat
+from .steps import Steps, centred_steps, even_steps
 
 SOURCE_DISTANCE = 10.0
 THOMSON_CROSS_SECTION = 7.94079248018965e-30
 """Squared classical electron radius, m^2, with the reference's digits."""
+
+H_FLAGS = ("-hdivrange", "-hdivstep", "-hdivsteps")
+V_FLAGS = ("-vdivrange", "-vdivstep", "-vdivsteps")
+SPECTRUM_FLAGS = ("-dispersion", "-dispstep", "-dispsteps")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,27 @@ def _fraction(value: float | None, unit_size: float) -> float:
     return -1.0 if value is None else value / unit_size
 
 
+def _radians(value_mrad: float | None) -> float | None:
+    return None if value_mrad is None else value_mrad / 1000.0
+
+
+def grid_steps(beam: Beam, compat: Compat) -> tuple[Steps, Steps, Steps]:
+    """Steps of horizontal and vertical divergence and of dispersion."""
+    if compat == "spec":
+        if beam.dispersion_percent >= 200.0:
+            raise InputError(f"-dispersion: a spectrum {beam.dispersion_percent:g} % wide reaches wavelengths that are not positive")
+        return (
+            centred_steps(H_FLAGS, _radians(beam.hdivrange_mrad), _radians(beam.hdivstep_mrad), beam.hdivsteps),
+            centred_steps(V_FLAGS, _radians(beam.vdivrange_mrad), _radians(beam.vdivstep_mrad), beam.vdivsteps),
+            centred_steps(SPECTRUM_FLAGS, beam.dispersion_percent / 100.0, None, beam.dispersion_steps),
+        )
+    return (
+        even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps),
+        even_steps("-vdivsteps", _fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps),
+        even_steps("-dispsteps", beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps),
+    )
+
+
 def _is_cut(hdiv: float, vdiv: float, h: Steps, v: Steps) -> bool:
     """Whether a divergence step lies outside the ellipse; the reference divides by a range of zero, and keeps it."""
     with np.errstate(all="ignore"):
@@ -109,11 +134,9 @@ def incident_rays(beam: Beam, sources: Sources, geometry: Geometry, wavelength: 
     return [ray for ray in rays for _ in colours], colours * len(tilts)
 
 
-def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources:
+def derive_sources(beam: Beam, geometry: Geometry, wavelength: float, compat: Compat = "spec") -> Sources:
     """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
-    h = even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps)
-    v = even_steps("-vdivsteps", _fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps)
-    spectrum = even_steps("-dispsteps", beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps)
+    h, v, spectrum = grid_steps(beam, compat)
     report: list[str] = []
     along = scale(geometry.beam, -SOURCE_DISTANCE)
     if beam.sources is not None:

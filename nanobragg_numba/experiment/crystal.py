@@ -181,7 +181,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
         stars = axes_from_matrix(_rows(crystal.mosflm_matrix), wavelength)
     if crystal.misset_deg is not None:
         if crystal.misset_deg == "random":
-            misset = random_missetting(state)
+            misset = random_missetting(state, compat)
             report.append(c_format("random orientation misset angles: %f %f %f deg", *(angle * RTD for angle in misset)))
         else:
             x, y, z = crystal.misset_deg

@@ -53,8 +53,8 @@ class Crystal:
     """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90. None: a matrix gives the lattice."""
     mosflm_matrix: np.ndarray | None = None
     """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength (no unit), as in MOSFLM's file; a cell given too sets
-    the lengths. The wavelength is taken out by ``Beam.wavelength_A``. None: the cell alone gives the lattice, a* along x, b* in the
-    xy plane."""
+    the lengths. It holds the wavelength, so that a change of ``Beam.wavelength_A`` alone changes the cell in proportion, and no spot
+    moves. None: the cell alone gives the lattice, a* along x, b* in the xy plane."""
     real_space_matrix: np.ndarray | None = None
     """(3, 3): rows a, b, c along laboratory x, y, z (A), before missetting; in place of cell and MOSFLM matrix. None: those count."""
     misset_deg: Vector | Literal["random"] | None = None
@@ -62,7 +62,7 @@ class Crystal:
     orientation: np.ndarray | None = None
     """(3, 3): a rotation of the lattice after missetting; None: none."""
     misset_seed: int | None = None
-    """Seed of the random orientation; None takes the clock."""
+    """Seed of the random orientation; None: a fresh one for each image (``Simulation.seeds``)."""
     n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Unit cells along a, b, c; less than 1 counts as 1."""
     size_mm: Vector = (0.0, 0.0, 0.0)
@@ -179,7 +179,7 @@ class Beam:
     """The incident beam: spectrum, divergence, polarization, intensity."""
 
     wavelength_A: float = 1.0
-    """Central wavelength (A)."""
+    """Central wavelength (A); see ``Crystal.mosflm_matrix``."""
     dispersion_percent: float = 0.0
     """Full spectral width, delta-lambda / lambda, in percent."""
     dispersion_steps: int | None = None
@@ -235,21 +235,24 @@ class Detector:
     pixel_size_mm: float = 0.1
     """Edge of the square pixels (mm)."""
     distance_mm: float = 100.0
-    """From the sample to the detector along the beam (mm)."""
+    """From the sample to the detector along the beam (mm); with the pivot "sample", before the two-theta swing."""
     close_distance_mm: float | None = None
-    """From the sample to the nearest point of the detector plane (mm); None: as ``distance_mm`` gives."""
+    """From the sample to the nearest point of the detector plane (mm), all rotations done; given, ``distance_mm`` has no say. None:
+    as ``distance_mm`` gives."""
     convention: Literal["custom", "adxv", "mosflm", "xds", "dials", "denzo"] = "mosflm"
     """Sets the axes, the meaning of the beam centre and the pivot; "custom" uses the vectors given here."""
     pivot: Literal["beam", "sample"] = "beam"
     """What stays in place when the detector turns; only the convention "custom" is free to choose."""
     beam_center_mm: tuple[float | None, float | None] = (None, None)
-    """X, Y of the direct beam (mm). adxv: along fast, and from the far edge against slow. mosflm, denzo: X along slow, Y along fast;
-    mosflm counts half a pixel less. xds, dials, custom: along fast, slow. None: near the middle, where the convention has it."""
+    """X, Y of the point where the direct beam meets the detector (mm); with the pivot "sample", before the detector turns. adxv: along
+    fast, and from the far edge against slow. mosflm, denzo: X along slow, Y along fast; mosflm counts half a pixel less. xds, dials,
+    custom: along fast, slow. None: near the middle, where the convention has it."""
     beam_center_y_m: float | None = None
     """Y in metres, which goes before ``beam_center_mm``; None: that counts. A mask's header counts it from the far edge, and only the
     difference taken in metres has the reference's bits."""
     close_point_mm: tuple[float | None, float | None] = (None, None)
-    """Xclose, Yclose: fast and slow coordinate (mm) of the point nearest to the sample; None: as ``org_pixels``, or the middle."""
+    """Xclose, Yclose: fast and slow coordinate (mm) of the point nearest to the sample, all rotations done, in place of
+    ``beam_center_mm``; None: as ``org_pixels``, or the middle."""
     org_pixels: tuple[float | None, float | None] = (None, None)
     """XDS's ORGX, ORGY: that point in pixels along fast, slow, the first pixel's centre being 1; None: the middle of the detector."""
     fast_axis: Vector = (0.0, 0.0, 1.0)
@@ -257,7 +260,8 @@ class Detector:
     slow_axis: Vector = (0.0, -1.0, 0.0)
     """Direction of the slow axis, likewise."""
     normal_axis: Vector = (1.0, 0.0, 0.0)
-    """Direction of the detector's normal, away from the sample, likewise. If its length is not exactly 1 it becomes fast x slow."""
+    """Direction of the detector's normal, away from the sample, likewise: says which side of fast x slow that is. In "c" it stays as
+    given if its length is exactly 1."""
     rotations_deg: Vector = (0.0, 0.0, 0.0)
     """Rotation of the detector about laboratory x, then y, then z (degrees)."""
     twotheta_deg: float = 0.0
@@ -276,7 +280,7 @@ class Detector:
     layers: int | None = None
     """Layers into which the sensor is cut; None: 2 with a thickness, 1 without."""
     attenuation_depth_um: float | None = None
-    """1/mu of the sensor (micrometres); 0 means no absorption; None takes the thickness."""
+    """1/mu of the sensor (micrometres); 0 means no sensor is modelled; None takes the thickness."""
     mask: np.ndarray | None = None
     """(slow, fast), of any real type: pixels where it is zero are skipped; None: none is."""
     roi: tuple[int, int, int, int] | None = None
@@ -337,6 +341,10 @@ class Axes:
     """Axis of the phi rotation, right-handed."""
     polarization_axis: Vector | None = None
     """Direction of the E vector."""
+    beam: Vector | None = None
+    """Direction of the beam, away from the source."""
+    twotheta_axis: Vector | None = None
+    """Axis of the detector's two-theta swing, right-handed."""
 
     def __post_init__(self) -> None:
         make_plain(self)

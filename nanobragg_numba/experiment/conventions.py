@@ -45,9 +45,11 @@ class BeamCentre:
     """What a convention's X and Y of the beam are on the detector: one is fast, the other slow, from where they are counted."""
 
     x_is_slow: bool = False
+    """Whether X runs along the slow axis."""
     shift: float | None = None
     """Pixels from the edge of the first pixel to the convention's zero."""
     y_from_far_edge: bool = False
+    """Whether Y is counted from the far edge, against the slow axis."""
 
     def on_detector(self, x: float, y: float, pixel: float, slow_size: float) -> tuple[float, float]:
         """Fast and slow coordinate (metres) from the corner of the first pixel."""

@@ -74,12 +74,16 @@ def _minus(v: Vector, w: Vector) -> Vector:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the detector is placed from: its parameters, the axes before it turns, pixel size and size (metres)."""
+    """What the detector is placed from."""
 
     detector: Detector
+    """Its parameters."""
     axes: Convention
+    """The axes before it turns."""
     pixel: float
+    """Edge of a pixel (metres)."""
     size: Pair
+    """Width along fast, slow (metres)."""
 
     @property
     def pivot(self) -> str:

@@ -23,7 +23,7 @@ def command() -> None:
 
     try:
         own, words = take_own_options(sys.argv[1:])
-        image = simulate(parameters_from_command_line(words, own.compat), dtype=torch.float32, compat=own.compat)
+        image = simulate(parameters_from_command_line(words, own.compat, unknown="ignore"), dtype=torch.float32, compat=own.compat)
     except InputError as error:
         sys.exit(_failed(str(error)))
     np.save(IMAGE_FILE, image.numpy())

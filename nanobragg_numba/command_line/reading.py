@@ -5,16 +5,18 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Beam, Compat, Crystal, Detector, Parameters, Sampling, SourceList
 from nanobragg_numba.files import fdump, mosflm_matrix, smv, text_columns
-from nanobragg_numba.maths.c_numbers import atof, atoi, is_number
+from nanobragg_numba.maths.c_numbers import atof, is_number
 
+from .doubtful_words import stray_words, unknown_in_python, unknown_option
 from .option_table import OPTIONS, Option
+from .word_values import read_number
 
 Settings = dict[str, Any]
 _T = TypeVar("_T")
@@ -68,8 +70,10 @@ class CommandLine:
     ignored: tuple[str, ...] = ()
     """Words that look like options and match none."""
     stray: tuple[str, ...] = ()
-    """Words that are neither options nor values of any."""
+    """A sentence for each run of words that are neither options nor values of any."""
     warnings: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """What was read."""
 
     @property
     def usable(self) -> bool:
@@ -78,6 +82,13 @@ class CommandLine:
         has_F = crystal.structure_factors is not None or crystal.default_F != 0.0
         has_cell = self.files.matrix is not None or (crystal.cell is not None and crystal.cell[0] != 0.0)
         return has_F and has_cell
+
+    def doubts(self, own_options: Sequence[str] = ()) -> list[str]:
+        """A sentence for each word that means nothing or is not read as it is written.
+
+        An unknown option may be one of ``own_options`` misspelt.
+        """
+        return [*(unknown_option(word, own_options) for word in self.ignored), *self.stray, *self.warnings]
 
 
 @dataclass
@@ -99,10 +110,10 @@ class _Reading:
         return found
 
     def number(self, at: int, text: str, whole: bool = False) -> float:
-        """``text`` by atof or atoi, with a warning if that drops part of it."""
-        if not is_number(text):
-            self.warnings.append(f"{self.words[at]}: {text!r} is not a number and is read as {atof(text):g}, as the C program does")
-        value = atoi(text) if whole else atof(text)
+        """The number that ``text`` is, with a warning if C's reading drops part of it; InputError if it is not finite."""
+        value, warning = read_number(self.words[at], text, whole, self.compat)
+        if warning and warning not in self.warnings:
+            self.warnings.append(warning)
         if not math.isfinite(value):
             raise InputError(f"{self.words[at]}: {text!r} is not a finite number")
         return value
@@ -147,6 +158,8 @@ def _read_pivot(reading: _Reading, option: Option, at: int) -> bool:
         if pivot in text:
             reading.settings["detector.pivot"] = pivot
     if "sample" not in text and "beam" not in text:
+        if reading.compat == "spec":
+            raise InputError(f"{reading.words[at]} must be beam or sample, not {text!r}")
         reading.warnings.append(f"{reading.words[at]}: {text!r} is neither beam nor sample and is ignored")
     return False
 
@@ -327,8 +340,9 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
         tuple(headers),
         hkl_report,
         ignored,
-        tuple(word for at, word in enumerate(words) if at not in reading.used and not word.startswith("-")),
+        stray_words(words, reading.used, unknown),
         tuple(reading.warnings),
+        tuple(words),
     )
 
 
@@ -342,21 +356,22 @@ def words_of(command_line: str | Sequence[str], comments: bool = False) -> list[
     return words[1:] if words and not words[0].startswith("-") else words
 
 
-def parameters_from_command_line(command_line: str | Sequence[str], compat: Compat = "spec") -> Parameters:
+def parameters_from_command_line(
+    command_line: str | Sequence[str], compat: Compat = "spec", unknown: Literal["refuse", "ignore"] = "refuse"
+) -> Parameters:
     """The parameters that a ``nanoBragg`` command line means, for use in Python.
 
     ``command_line`` is the line as a string (split as a shell does) or a list of words; the program's name may lead.
-    Raises InputError for bad values or files, and if there is no lattice or no structure factor.
+    ``unknown="ignore"`` passes over options that do not exist, words that belong to none, and, in "c", the part of a value that the C
+    program does not read. Raises InputError, a ValueError, for such words otherwise, for bad values or files, and if there is no lattice or
+    no structure factor.
     """
+    if unknown not in ("refuse", "ignore"):
+        raise InputError(f"unknown must be refuse or ignore, not {unknown!r}")
     read = read_command_line(words_of(command_line), compat)
+    if unknown == "refuse":
+        for text in (*map(unknown_in_python, read.ignored), *read.stray, *read.warnings):
+            raise InputError(f'{text} (unknown="ignore" passes over it)')
     if not read.usable:
         raise InputError("the command line gives no crystal: it needs -mat or -cell, and -hkl or -default_F")
     return read.parameters
-
-
-def nearest_option(word: str) -> str:
-    """The known option most like ``word``."""
-    import difflib
-
-    known = [own for option in OPTIONS for own in option.words]
-    return max(known, key=lambda own: difflib.SequenceMatcher(None, own, word).ratio())

@@ -168,13 +168,14 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         tell(f"-device {own.device}: computing on the CPU: {engine.cpu_reason}")
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
-    say(report.before_run(line, experiment, _write_dump(line)))
+    dump_written = _write_dump(line)
+    say(report.before_run(line, experiment, dump_written))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
     reseed(experiment.random_state, noise_seed)
     noise = NoiseFile(line, engine, files) if line.outputs.noise else None
     try:
-        _compute(line, engine, noise)
+        _compute(line, engine, noise, dump_written)
     except BaseException:
         if noise is not None:
             noise.finished.abandon()
@@ -188,7 +189,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         files.write(own.png, [preview.png(engine.image)])
 
 
-def _compute(line: CommandLine, engine: Any, noise: Any) -> None:
+def _compute(line: CommandLine, engine: Any, noise: Any, dump_written: bool | None) -> None:
     """Compute the image, with the reference's lines on standard output and a bar on standard error if it takes long."""
     import numpy as np
 
@@ -197,7 +198,7 @@ def _compute(line: CommandLine, engine: Any, noise: Any) -> None:
     from .progress_bar import ProgressBar
 
     outputs = line.outputs
-    printout = Printout(outputs.printout_fast, outputs.printout_slow) if outputs.printout else None
+    printout = Printout(line, dump_written) if outputs.printout else None
     progress = report.Progress(engine.experiment.geometry.roi)
     rows = max(engine.window[3] - engine.window[2], 0)
     with ProgressBar(rows) as bar:

@@ -40,6 +40,11 @@ def c_negative(value: int) -> int:
     return value if value == -(2**31) else -value
 
 
+def c_int(value: float) -> int:
+    """A double converted to a 32-bit integer as on x86-64: what is beyond, and nan, becomes the most negative one."""
+    return int(value) if -(2.0**31) - 1.0 < value < 2.0**31 else -(2**31)
+
+
 def shown(text: str) -> str:
     """``text`` quoted for a message, cut short if it is long."""
     return repr(text if len(text) <= 24 else text[:24] + "...")
@@ -57,6 +62,8 @@ def c_format(template: str, *values: Any) -> str:
     remaining = list(values)
 
     def one(match: re.Match[str]) -> str:
+        if match.group() == "%%":
+            return "%"
         value = remaining.pop(0)
         if isinstance(value, float) and math.isnan(value):
             width = int(match.group(2) or 0)
@@ -64,4 +71,4 @@ def c_format(template: str, *values: Any) -> str:
             return text.ljust(width) if "-" in match.group(1) else text.rjust(width)
         return match.group() % value
 
-    return re.sub(r"%([-+ 0#]*)(\d*)(?:\.\d+)?[a-zA-Z]", one, template).replace("%%", "%")
+    return re.sub(r"%%|%([-+ 0#]*)(\d*)(?:\.\d+)?[a-zA-Z]", one, template)

@@ -168,6 +168,17 @@ def test_remarks_only_where_the_image_is_touched(words, due, tmp_path, capfdbina
     assert run.status == 0 and remarks(run.stderr) == due, run.stderr
 
 
+def test_a_list_of_an_earlier_run_is_told(tmp_path, capfdbinary):
+    assert remarks(nanobragg([*BASE, "-hkl", "block.hkl"], tmp_path, capfdbinary, ["block.hkl"]).stderr) == {}
+    assert remarks(nanobragg(BASE, tmp_path, capfdbinary).stderr) == {"Q10": 1}
+
+
+def test_a_mask_of_another_size_is_told(tmp_path, capfdbinary):
+    """Of 88 by 72 pixels, as its header says."""
+    run = nanobragg([*BASE, "-mask", "mask.img", "-detpixels", "20"], tmp_path, capfdbinary, ["mask.img"])
+    assert run.status == 0 and remarks(run.stderr)["mask"] == 1
+
+
 def test_options_without_effect_are_told_in_spec_too(tmp_path, capfdbinary):
     run = nanobragg([*BASE, "-coherent", "-twotheta", "10", "-compat", "spec"], tmp_path, capfdbinary)
     assert run.stderr == "nanoBragg: Q22: -coherent is read and changes nothing\n"

@@ -154,6 +154,8 @@ BASE = "-cell 50 60 70 90 90 90 -default_F 100 -N 5 -lambda 1 -detpixels 8 -pixe
         ("-dials -Xclose 1 -Yclose 2", {"Q16": 1}),
         ("-Xclose 1 -mosflm", {"Q16": 1}),
         ("-fdet_vector 0 0 1 -Xclose 1", {}),
+        # The beam centre of a tilted detector, which is not the nearest point.
+        ("-fdet_vector 0 0 1 -Xclose 1 -pivot beam -detector_roty 10", {}),
         ("-fdet_vector 0 0 1 -Xbeam 2 -Xclose 1", {"Q16": 1}),
         ("-detector_thick 100 -detector_abs 200", {"Q4": 1, "Q5": 1}),
         ("-detector_thick 100 -detector_abs 200 -thicksteps 3", {"Q4": 1, "Q5": 1, "Q14": 1}),

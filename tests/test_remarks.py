@@ -17,6 +17,7 @@ class Recorded:
 
     def __init__(self, case):
         self.words = case["args"]
+        self.files = case["files"]
         self.stdout = (GOLDEN / "stdout" / f"{case['name']}.txt").read_text()
 
     def values(self, flag, count=1):
@@ -96,6 +97,31 @@ def swung(run):
     return bool(words) and run.value(words[-1]) != 0.0
 
 
+def header_outgrown(run):
+    """Two bytes a pixel of the integer image lie behind the header, which C fills up to 512 bytes only."""
+    floats = next(file["bytes"] for name, file in run.files.items() if name.endswith(".bin") and "ump" not in name)
+    return any(file["bytes"] - floats // 2 > 512 for name, file in run.files.items() if name.endswith(".img"))
+
+
+def axis_read_as_angle(run):
+    places = [run.words.index(word) for word in ("-twotheta", "-twotheta_axis") if word in run.words]
+    return (
+        "-twotheta_axis" in run.words
+        and run.words.index("-twotheta_axis") == max(places)
+        and run.value("-twotheta_axis") != run.value("-twotheta")
+    )
+
+
+def pivot_undone(run):
+    """-twotheta_axis, which is -twotheta too, sets the pivot; behind a -pivot it undoes that."""
+    return "-pivot" in run.words and "-twotheta_axis" in run.words and run.words.index("-pivot") < run.words.index("-twotheta_axis")
+
+
+def centre_on_a_tilted_detector(run):
+    """Vectors, and the last word about the pivot is -twotheta: the detector, whose normal is not along the beam, turns about the sample."""
+    return all(word in run.words for word in ("-odet_vector", "-beam_vector", "-Xbeam", "-twotheta")) and "-pivot" not in run.words
+
+
 WORDS_WITHOUT_EFFECT = {"-stol", "-4stol", "-Q", "-stolout", "-coherent", "-density", "-molec", "-MW"}
 # How often each remark is due.
 DUE = {
@@ -115,6 +141,15 @@ DUE = {
     "Q14": lambda run: run.thickness > 0 and run.attenuation > 0 and any("thicksteps" in word for word in run.words),
     "Q15": swung,
     "Q16": lambda run: any(word in run.words for word in ("-Xclose", "-Yclose")),
+    "Q17": header_outgrown,
+    # mask.img counts BEAM_CENTER_Y, which is not in its middle, from the near edge.
+    "Q19": lambda run: "-mask" in run.words,
+    "Q30": axis_read_as_angle,
+    "Q33": pivot_undone,
+    "Q35": centre_on_a_tilted_detector,
+    # A range and a step size: three steps of 0.1 over 0.3 begin at one edge, and their middle is not the beam.
+    "Q42": lambda run: "-hdivrange" in run.words and "-hdivstep" in run.words,
+    "Q44": lambda run: "random" in run.words and not seed_read_as_angles(run),
     "Q22": lambda run: len(WORDS_WITHOUT_EFFECT & set(run.words)),
     "mask": lambda run: False,
     # -hdiv, -vdiv and -dispstep are no options.

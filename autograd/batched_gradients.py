@@ -33,9 +33,7 @@ def member_by_member(forward: Callable[..., Any]) -> Callable[..., Any]:
         level = _level()
         shown = [torch._remove_batch_dim(arg, level, 0, 0) if _is_batched(arg) else arg for arg in args]
         members = next(len(all_members) for all_members, arg in zip(shown, args, strict=True) if all_members is not arg)
-        results = [
-            forward(*(value if value is arg else value[n] for value, arg in zip(shown, args, strict=True))) for n in range(members)
-        ]
+        results = [forward(*(value if value is arg else value[n] for value, arg in zip(shown, args, strict=True))) for n in range(members)]
         if isinstance(results[0], tuple):
             return tuple(torch._add_batch_dim(torch.stack(parts), 0, level) for parts in zip(*results, strict=True))
         return torch._add_batch_dim(torch.stack(results), 0, level)

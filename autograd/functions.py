@@ -2,8 +2,8 @@
 
 Four functions, each computed on plain numbers and opaque to torch: ``Image``; ``Pullback`` (J^T g); ``Pushforward`` (J v for K directions
 at once); ``Curvature``, the gradient of <g, J v>. Each one's derivatives are the others, so ``torch.func`` may nest them: reverse over
-reverse, forward over reverse and reverse over forward. Third derivatives are refused, but ``Curvature`` is linear in v and symmetric, so that
-torch's double backward, which differentiates by v, goes through it.
+reverse, forward over reverse and reverse over forward. Third derivatives are refused, but ``Curvature`` is linear in v and
+symmetric, so that torch's double backward, which differentiates by v, goes through it.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .batched_gradients import member_by_member
 from .chain import flat_variables
+from .effects import remark_on_zeros
+from .listed_reflections import all_listed
 from .overrides import plain_values, replaced
 from .places import CPU, Place
 from .tracing import refuse_tracing
@@ -44,11 +46,17 @@ class Scene:
         """The experiment at the tensors' values. Raises InputError while torch traces."""
         refuse_tracing(tensors)
         values = plain_values(dict(zip(self.names, tensors, strict=True)))
-        return derive_experiment(replaced(self.parameters, values), self.compat)
+        return derive_experiment(replaced(self.parameters, values, self.compat), self.compat)
 
     def image(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
-        return self.place.image(self.experiment(tensors), self.dtype)
+        experiment = self.experiment(tensors)
+        if "default_F" in self.names and all_listed(experiment):
+            raise InputError(
+                "default_F has no effect: every reflection of the image lies inside the list of structure factors, "
+                "where those missing took theirs when it was read"
+            )
+        return self.place.image(experiment, self.dtype)
 
     def rendered(self, tensors: Sequence[Tensor], places: Tensor) -> Rendered:
         """What the derivative kernels need."""
@@ -188,7 +196,9 @@ class Pullback(torch.autograd.Function):
         """The adjoint kernel, then back through the host formulas."""
         graph = graph_at(scene, tensors, places, scene.place)
         bars = differentiate.adjoint(graph.run, *graph.values, scene.place.array(grad), scene.place.kernels)
-        return _like(graph.back(*bars), tensors)
+        gradients = graph.back(*bars)
+        remark_on_zeros(dict(zip(scene.names, gradients, strict=True)), grad, int(graph.run.computed.sum()))
+        return _like(gradients, tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 
+from nanobragg_numba.derivatives.entries import ADJOINT
+from nanobragg_numba.engine.needed_code import begin_for_image
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Compat, Parameters
+from nanobragg_numba.jit import compilation
 
 from .functions import Image, Scene
 from .overrides import check_overrides
 from .places import place_of
+from .tracing import refuse_tracing
 
 
 @torch.compiler.disable
@@ -28,11 +32,15 @@ def simulate(
     """
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
+    refuse_tracing([value for value in overrides.values() if isinstance(value, torch.Tensor)])
+    begin_for_image()
     tensors = check_overrides(parameters, compat, overrides)
     place = place_of(_device(device, tensors))
     if parameters.crystal.misset_deg == "random" and parameters.crystal.misset_seed is None:
         # One orientation for the image and its derivatives.
         parameters = replace(parameters, crystal=replace(parameters.crystal, misset_seed=int(time.time())))
+    if any(tensor.requires_grad for tensor in tensors.values()):
+        compilation.begin((ADJOINT,))
     scene = Scene(parameters, tuple(tensors), compat, dtype, place)
     image, _ = Image.apply(scene, *tensors.values())
     return image  # type: ignore[no-any-return]

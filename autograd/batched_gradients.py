@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 Tensor = torch.Tensor
-_BATCHED = torch._C._parse_dispatch_key("Batched")
+_BATCHED = "Batched"
 
 
 def _is_batched(value: Any) -> bool:

@@ -190,7 +190,7 @@ def remark_on_zeros(gradients: Mapping[str, Tensor], upstream: Tensor, computed:
     zeros = [name for name, gradient in gradients.items() if not gradient.any()]
     if zeros and 2 * int(torch.count_nonzero(upstream)) > computed:
         for name in zeros:
-            remark(f"{name}: its gradient is exactly 0, since nothing in this image depends on it; see docs/derivatives.md")
+            remark(f"{name}: its gradient is exactly 0 at these values; see docs/derivatives.md")
 
 
 @cache

@@ -215,3 +215,52 @@ def test_the_wavelength_moves_weighted_sources():
     assert float(slope) == pytest.approx(float((more - less) / 2e-6), rel=1e-5)
     with pytest.raises(InputError, match="wavelength_A has no effect where every source has a wavelength of its own"):
         simulate(parameters, source_wavelengths_A=torch.tensor((1.2, 1.3, 1.4)), wavelength_A=wavelength)
+
+
+def test_a_cell_keeps_its_edges_where_the_orientation_strains():
+    parameters = parameters_from_command_line(BASE)
+    plain = simulate(parameters)
+    grown = torch.eye(3, dtype=torch.float64) * 1.05
+    torch.testing.assert_close(simulate(parameters, orientation=grown), plain, rtol=1e-9, atol=1e-9 * float(plain.max()))
+    sheared = torch.eye(3, dtype=torch.float64)
+    sheared[0, 1] = 0.01
+    assert not torch.allclose(simulate(parameters, orientation=sheared), plain, rtol=1e-3)
+    rows = torch.tensor(VALUES["real_space_matrix"], dtype=torch.float64)
+    larger = simulate(parameters, real_space_matrix=rows, orientation=grown)
+    # The orientation turns the reciprocal axes, so that what grows there shrinks here.
+    torch.testing.assert_close(larger, simulate(parameters, real_space_matrix=rows / 1.05), rtol=1e-9, atol=1e-9 * float(larger.max()))
+
+
+def test_where_interpolation_sets_in(monkeypatch):
+    monkeypatch.chdir(GOLDEN / "inputs")
+    parameters = parameters_from_command_line(f"{LINES['all listed']} -pixel 4")
+
+    def jump(parameters):
+        below, above = (simulate(parameters, n_cells=torch.tensor((2.0 + step, 4.0, 5.0), dtype=torch.float64)) for step in (-1e-9, 1e-9))
+        return float((above - below).abs().max() / below.max())
+
+    # The smooth change over 2e-9 of a cell is some 1e-9 of the brightest pixel.
+    assert jump(parameters) > 1e-5
+    for fixed in (True, False):
+        assert jump(replace(parameters, crystal=replace(parameters.crystal, interpolate=fixed))) < 1e-7
+
+
+def test_the_images_shape_follows_the_pixel_where_only_the_size_is_given():
+    parameters = parameters_from_command_line(f"{CELL} -N 5 -default_F 100 -lambda 1.3 -distance 60 -detsize 12 -pixel 1.2 -oversample 1")
+    assert simulate(parameters, pixel_size_mm=1.2).shape == (10, 10)
+    assert simulate(parameters, pixel_size_mm=1.5).shape == (8, 8)
+    fixed = replace(parameters, detector=replace(parameters.detector, pixels=(10, 10)))
+    assert simulate(fixed, pixel_size_mm=1.5).shape == (10, 10)
+
+
+def test_a_remark_where_a_gradient_is_exactly_0():
+    """A flat spot's edge has no derivative: the image moves, its gradient is 0, and that is said once."""
+    flat = parameters_from_command_line(f"{BASE} -tophat_spots -fudge 0.01")
+    misset = torch.tensor(VALUES["misset_deg"], dtype=torch.float64, requires_grad=True)
+    _, said = told(lambda: image_and_gradient(flat, "spec", "misset_deg", misset))
+    assert said == ["misset_deg: its gradient is exactly 0 at these values; see docs/derivatives.md"]
+    # A loss of a few pixels may well be blind.
+    few = torch.zeros(7, 9, dtype=torch.float64)
+    few[0, 0] = 1.0
+    _, said = told(lambda: torch.autograd.grad((simulate(flat, misset_deg=misset) * few).sum(), misset))
+    assert said == []

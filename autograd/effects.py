@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -39,6 +38,18 @@ class Given(NamedTuple):
         """Whether every source has a wavelength of its own."""
         sources = self.parameters.beam.sources
         return "source_wavelengths_A" in self.tensors or (sources is not None and bool((sources.wavelengths_m > 0.0).all()))
+
+    @property
+    def common_wavelength(self) -> bool:
+        """Whether no source has a wavelength of its own."""
+        sources = self.parameters.beam.sources
+        return "source_wavelengths_A" not in self.tensors and (sources is None or not (sources.wavelengths_m > 0.0).any())
+
+    @property
+    def has_flux(self) -> bool:
+        """Whether a flux gives the fluence."""
+        beam = self.parameters.beam
+        return beam.flux != 0.0 and beam.exposure_s > 0.0 and beam.beamsize_mm >= 0.0
 
     @property
     def axis_matters(self) -> bool:
@@ -81,7 +92,7 @@ RULES = (
     _Rule(
         "beam_center_mm",
         lambda g: g.compat == "c" and g.parameters.detector.convention in ("xds", "dials"),
-        "beam_center_mm has no effect in compat='c' under XDS and DIALS; use compat='spec'",
+        "beam_center_mm has no effect in compat='c' under XDS and DIALS (Q34); use compat='spec'",
     ),
     _Rule(
         "mosaic_spread_deg",
@@ -103,7 +114,7 @@ RULES = (
         lambda g: g.parameters.sampling.phisteps in (0, 1),
         "osc_deg has no effect with one phi step, which is at the start of the rotation; give more phisteps",
     ),
-    _Rule("fluence", lambda g: g.parameters.beam.flux != 0.0, "fluence has no effect where a flux is given"),
+    _Rule("fluence", lambda g: g.has_flux, "fluence has no effect where a flux is given"),
     _Rule(
         "n_cells",
         lambda g: any(width > 0.0 for width in g.parameters.crystal.size_mm),
@@ -178,7 +189,7 @@ def remark_on_refinement(given: Given) -> None:
             for other in pair.other:
                 if one in refined and other in refined:
                     remark(f"{one} and {other} cannot both be refined from an image: {pair.why}; see docs/derivatives.md")
-    if "wavelength_A" in refined and given.matrix_carries_wavelength and not given.own_wavelengths:
+    if "wavelength_A" in refined and given.matrix_carries_wavelength and given.common_wavelength:
         remark(IN_THE_MATRIX)
     turned = phi_steps(given.parameters.sampling).count > 1 or given.parameters.sampling.phi_deg != 0.0
     if "spindle_axis" in refined and not turned and not {"phi_deg", "osc_deg"} & set(given.tensors):
@@ -193,7 +204,6 @@ def remark_on_zeros(gradients: Mapping[str, Tensor], upstream: Tensor, computed:
             remark(f"{name}: its gradient is exactly 0 at these values; see docs/derivatives.md")
 
 
-@cache
 def remark(text: str) -> None:
-    """A RuntimeWarning, once in a process."""
-    warnings.warn(text, RuntimeWarning, stacklevel=5)
+    """A RuntimeWarning, which Python shows once for each text, since its place is always here."""
+    warnings.warn(text, RuntimeWarning, stacklevel=1)

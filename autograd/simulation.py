@@ -27,8 +27,10 @@ def simulate(
 
     ``overrides``: see ``OVERRIDES`` for names, shapes and units. ``dtype``: torch.float32 is the command line's image bit for bit,
     torch.float64 rounds to it. ``device``: where the image is computed, by default where the tensors are, which must all be there.
+    As many threads compute, here and in derivatives, as torch takes (``torch.set_num_threads``), but no more than this process may use.
     Derivatives of first and second order, forward and reverse; each uses memory for the image and the parameters only. Raises InputError
-    for names, shapes, devices and values that make no sense.
+    for names, shapes, devices and values that make no sense, for replacements without effect, and while torch traces; warns, once, of
+    pairs that an image cannot tell apart.
     """
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")

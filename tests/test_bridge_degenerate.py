@@ -110,20 +110,18 @@ def test_every_pair_is_tried_and_on_the_page():
 
 def said_by(function):
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+        warnings.simplefilter("default")
         function()
     return [str(warning.message) for warning in caught]
 
 
 def test_a_remark_where_both_are_refined_but_once():
-    effects.remark.cache_clear()
     values = {name: torch.tensor(VALUES[name], dtype=torch.float64) for name in ("distance_mm", "pixel_size_mm")}
     values["distance_mm"].requires_grad_()
     assert said_by(lambda: simulate(TILTED, **values)) == []
     values["pixel_size_mm"].requires_grad_()
-    (text,) = said_by(lambda: simulate(TILTED, **values))
+    (text,) = said_by(lambda: [simulate(TILTED, **values) for _ in range(3)])
     assert text.startswith("distance_mm and pixel_size_mm cannot both be refined from an image: ")
-    assert said_by(lambda: simulate(TILTED, **values)) == []
 
 
 def test_a_remark_where_the_matrix_carries_the_wavelength(monkeypatch):
@@ -133,16 +131,14 @@ def test_a_remark_where_the_matrix_carries_the_wavelength(monkeypatch):
         "-mat erl.mat -lambda 1 -default_F 100 -N 5 -distance 60 -detpixels 8 -pixel 1 -oversample 1 -polar 0.7"
     )
     wavelength = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
-    effects.remark.cache_clear()
     (text,) = said_by(lambda: simulate(parameters, wavelength_A=wavelength))
     assert text.startswith("wavelength_A: a MOSFLM matrix holds the reciprocal axes times the wavelength")
     image = simulate(parameters, wavelength_A=wavelength)
     (slope,) = torch.autograd.grad(image.sum(), wavelength)
-    torch.testing.assert_close(simulate(parameters, wavelength_A=1.2), image.detach(), rtol=1e-9, atol=float(image.max()) * 1e-12)
-    assert abs(slope) < 1e-9 * image.sum()
+    torch.testing.assert_close(simulate(parameters, wavelength_A=1.2), image.detach(), rtol=1e-9, atol=float(image.detach().max()) * 1e-12)
+    assert abs(slope) < 1e-9 * image.detach().sum()
     # A cell beside the matrix keeps its lengths: then the wavelength moves the spots, and nothing is said.
-    effects.remark.cache_clear()
     with_cell = replace(parameters, crystal=replace(parameters.crystal, cell=(68.0, 68.0, 106.0, 90.0, 90.0, 120.0)))
     assert said_by(lambda: simulate(with_cell, wavelength_A=wavelength)) == []
     (slope,) = torch.autograd.grad(simulate(with_cell, wavelength_A=wavelength).sum(), wavelength)
-    assert abs(slope) > 1e-3 * image.sum()
+    assert abs(slope) > 1e-3 * image.detach().sum()

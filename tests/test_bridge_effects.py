@@ -10,7 +10,7 @@ from running import GOLDEN
 from test_gradients import VALUES
 
 from nanobragg_numba import InputError, SourceList, parameters_from_command_line
-from nanobragg_numba.autograd import OVERRIDES, effects, simulate
+from nanobragg_numba.autograd import OVERRIDES, simulate
 from nanobragg_numba.experiment.derive import derive_experiment
 
 CELL = "-cell 40 50 60 80 95 100 -misset 10 20 30"
@@ -87,7 +87,6 @@ def start(name, parameters):
 
 def told(function):
     """What a call returns, and the bridge's warnings."""
-    effects.remark.cache_clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = function()

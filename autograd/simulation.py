@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -35,17 +36,23 @@ def simulate(
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
     refuse_tracing([value for value in overrides.values() if isinstance(value, torch.Tensor)])
-    begin_for_image()
     tensors = check_overrides(parameters, compat, overrides)
+    begin_to_compile(any(tensor.requires_grad for tensor in tensors.values()))
     place = place_of(_device(device, tensors))
     if parameters.crystal.misset_deg == "random" and parameters.crystal.misset_seed is None:
         # One orientation for the image and its derivatives.
         parameters = replace(parameters, crystal=replace(parameters.crystal, misset_seed=int(time.time())))
-    if any(tensor.requires_grad for tensor in tensors.values()):
-        compilation.begin((ADJOINT,))
     scene = Scene(parameters, tuple(tensors), compat, dtype, place)
     image, _ = Image.apply(scene, *tensors.values())
     return image  # type: ignore[no-any-return]
+
+
+@cache
+def begin_to_compile(gradients: bool) -> None:
+    """Begin, once, with what an image needs and, so that the first backward pass does not wait, ``gradients``."""
+    begin_for_image()
+    if gradients:
+        compilation.begin((ADJOINT,))
 
 
 def _device(asked: Any, tensors: Mapping[str, torch.Tensor]) -> torch.device:

@@ -13,7 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parametrize
 
 from nanobragg_numba import InputError
-from nanobragg_numba.autograd import Simulator, places, simulate
+from nanobragg_numba.autograd import Simulator, places, simulate, simulation
 from nanobragg_numba.derivatives.entries import ADJOINT
 from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE
 from nanobragg_numba.jit import calls, compilation
@@ -236,6 +236,7 @@ def test_a_parameter_replaced_by_a_tensor_is_used():
 @pytest.mark.parametrize("requires_grad", [True, False])
 def test_gradients_begin_to_compile_with_the_image(requires_grad, monkeypatch):
     begun = []
+    simulation.begin_to_compile.cache_clear()
     monkeypatch.setattr(compilation, "begin", lambda libraries: begun.extend(libraries))
     image(MISSET.clone().requires_grad_(requires_grad))
     assert set(FOR_AN_IMAGE) <= set(begun)

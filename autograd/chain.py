@@ -37,7 +37,7 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     """
     like = torch.zeros((), dtype=torch.float64)
     given = {name: tensor.double() for name, tensor in tensors.items()}
-    p = replaced(parameters, _numbers(given))
+    p = replaced(parameters, _numbers(given), experiment.compat)
     geometry = derive_geometry(p, experiment.compat)
     wavelength = p.beam.wavelength_A / 1.0e10
     state = new_state()
@@ -87,11 +87,13 @@ def _source_sections(
 ) -> dict[str, Tensor]:
     """Incident directions, wavelengths and weights of the sources."""
     sections: dict[str, Tensor] = {}
-    listed = p.beam.sources is not None or any(OVERRIDES[name].part == "sources" for name in given)
-    if not listed:
+    n = len(experiment.sources.wavelengths)
+    if p.beam.sources is None:
         rays, wavelengths = incident_rays(p.beam, experiment.sources, geometry, wavelength)
-        sections = {"incident": stacked([x for ray in rays for x in ray], like), "wavelengths": stacked(wavelengths, like)}
-    elif p.beam.sources is not None and isinstance(wavelength, Number):
+        copies = n // len(rays)
+        sections["incident"] = stacked([x for ray in rays for x in ray], like).repeat(copies)
+        sections["wavelengths"] = stacked(wavelengths, like).repeat(copies)
+    elif isinstance(wavelength, Number):
         missing = torch.as_tensor(p.beam.sources.wavelengths_m).isnan()
         sections["wavelengths"] = torch.where(missing, wavelength.tensor, torch.as_tensor(experiment.sources.wavelengths))
     if "source_wavelengths_A" in given:

@@ -2,7 +2,8 @@
 
 Four functions, each computed on plain numbers and opaque to torch: ``Image``; ``Pullback`` (J^T g); ``Pushforward`` (J v for K directions
 at once); ``Curvature``, the gradient of <g, J v>. Each one's derivatives are the others, so ``torch.func`` may nest them: reverse over
-reverse, forward over reverse and reverse over forward; third derivatives are refused.
+reverse, forward over reverse and reverse over forward. Third derivatives are refused, but ``Curvature`` is linear in v and
+symmetric, so that torch's double backward, which differentiates by v, goes through it.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,13 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 
+from .batched_gradients import member_by_member
 from .chain import flat_variables
+from .effects import remark_on_zeros
+from .listed_reflections import all_listed
 from .overrides import plain_values, replaced
 from .places import CPU, Place
+from .tracing import refuse_tracing
 
 Tensor = torch.Tensor
 
@@ -38,13 +43,20 @@ class Scene:
     place: Place
 
     def experiment(self, tensors: Sequence[Tensor]) -> Any:
-        """The experiment at the tensors' values."""
+        """The experiment at the tensors' values. Raises InputError while torch traces."""
+        refuse_tracing(tensors)
         values = plain_values(dict(zip(self.names, tensors, strict=True)))
-        return derive_experiment(replaced(self.parameters, values), self.compat)
+        return derive_experiment(replaced(self.parameters, values, self.compat), self.compat)
 
     def image(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
-        return self.place.image(self.experiment(tensors), self.dtype)
+        experiment = self.experiment(tensors)
+        if "default_F" in self.names and all_listed(experiment):
+            raise InputError(
+                "default_F has no effect: every reflection of the image lies inside the list of structure factors, "
+                "where those missing took theirs when it was read"
+            )
+        return self.place.image(experiment, self.dtype)
 
     def rendered(self, tensors: Sequence[Tensor], places: Tensor) -> Rendered:
         """What the derivative kernels need."""
@@ -179,11 +191,14 @@ class Pullback(torch.autograd.Function):
     """(scene, g, places, *tensors) -> J^T g, one gradient for each tensor."""
 
     @staticmethod
+    @member_by_member
     def forward(scene: Scene, grad: Tensor, places: Tensor, *tensors: Tensor) -> Any:
         """The adjoint kernel, then back through the host formulas."""
         graph = graph_at(scene, tensors, places, scene.place)
         bars = differentiate.adjoint(graph.run, *graph.values, scene.place.array(grad), scene.place.kernels)
-        return _like(graph.back(*bars), tensors)
+        gradients = graph.back(*bars)
+        remark_on_zeros(dict(zip(scene.names, gradients, strict=True)), grad, int(graph.run.computed.sum()))
+        return _like(gradients, tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -199,13 +214,13 @@ class Pullback(torch.autograd.Function):
         grad, places, *tensors = ctx.saved_tensors
         changes = tuple(_filled(changes, tensors))
         by_grad = _push(ctx.scene, places, tensors, changes) if ctx.needs_input_grad[1] else None
-        return (None, by_grad, None, *Curvature.apply(ctx.scene, grad, places, *tensors, *changes))
+        return (None, by_grad, None, *_bent(ctx.scene, grad, places, tensors, changes))
 
     @staticmethod
     def jvp(ctx: Any, _: Any, grad_dot: Any, __: Any, *changes: Any) -> Any:
         """The same derivatives, forward."""
         grad, places, *tensors = ctx.saved_tensors
-        total = list(Curvature.apply(ctx.scene, grad, places, *tensors, *_filled(changes, tensors)))
+        total = list(_bent(ctx.scene, grad, places, tensors, _filled(changes, tensors)))
         if grad_dot is not None:
             total = [a + b for a, b in zip(total, Pullback.apply(ctx.scene, grad_dot, places, *tensors), strict=True)]
         return tuple(total)
@@ -220,6 +235,7 @@ class Pushforward(torch.autograd.Function):
     """(scene, places, *tensors, *tangents) -> J v (K, slow, fast); tangents have a leading axis for the K directions."""
 
     @staticmethod
+    @member_by_member
     def forward(scene: Scene, places: Tensor, *args: Tensor) -> Any:
         """Forward through the host formulas, then the tangent kernel, all directions in one pass."""
         n = len(scene.names)
@@ -248,7 +264,7 @@ class Pushforward(torch.autograd.Function):
         by_tensors: list[Tensor] = [torch.zeros_like(t) for t in tensors]
         by_tangents = []
         for k in range(len(grads)):
-            second = Curvature.apply(ctx.scene, grads[k], places, *tensors, *(t[k] for t in tangents))
+            second = _bent(ctx.scene, grads[k], places, tensors, [t[k] for t in tangents])
             by_tensors = [a + b for a, b in zip(by_tensors, second, strict=True)]
             by_tangents.append(Pullback.apply(ctx.scene, grads[k], places, *tensors))
         return (None, None, *by_tensors, *(torch.stack(parts) for parts in zip(*by_tangents, strict=True)))
@@ -273,10 +289,45 @@ class Pushforward(torch.autograd.Function):
         return images.unflatten(0, (info.batch_size, -1)), 0
 
 
+class _SecondOrderOnly(torch.autograd.Function):
+    """A tensor as it is, which may not be differentiated by: the other inputs of a second derivative than its direction."""
+
+    @staticmethod
+    def forward(tensor: Tensor) -> Tensor:
+        """The same values."""
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing to keep."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        """Not available."""
+        raise NotImplementedError("third derivatives of an image are not available")
+
+    @staticmethod
+    def jvp(ctx: Any, change: Any) -> Any:
+        """Not available."""
+        raise NotImplementedError("third derivatives of an image are not available")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, tensor: Tensor) -> Any:
+        """All members at once."""
+        return _SecondOrderOnly.apply(tensor), in_dims[0]
+
+
+def _bent(scene: Scene, grad: Tensor, places: Tensor, tensors: Sequence[Tensor], changes: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The gradient of <g, J v>; torch may go on to differentiate by v, and is stopped on its way to g and the tensors, if it takes it."""
+    held = [_SecondOrderOnly.apply(tensor) for tensor in (grad, *tensors)]
+    return Curvature.apply(scene, held[0], places, *held[1:], *changes)  # type: ignore[no-any-return]
+
+
 class Curvature(torch.autograd.Function):
     """(scene, g, places, *tensors, *v) -> the gradient of <g, J v> with respect to each tensor."""
 
     @staticmethod
+    @member_by_member
     def forward(scene: Scene, grad: Tensor, places: Tensor, *args: Tensor) -> Any:
         """The kernel's second derivative by the complex step, and that of the host formulas by torch."""
         n = len(scene.names)
@@ -296,12 +347,23 @@ class Curvature(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing to keep."""
+        """Keep the inputs but v."""
+        scene, grad, places, *args = inputs
+        ctx.scene = scene
+        ctx.save_for_backward(grad, places, *args[: len(scene.names)])
+        ctx.save_for_forward(grad, places, *args[: len(scene.names)])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        """Not available."""
-        raise NotImplementedError("third derivatives of an image are not available")
+    def backward(ctx: Any, *changes: Any) -> Any:
+        """By v: the second derivative is symmetric. What lies behind g and the tensors refuses to go on (``_SecondOrderOnly``)."""
+        grad, places, *tensors = ctx.saved_tensors
+        return (None, None, None, *(None for _ in tensors), *Curvature.apply(ctx.scene, grad, places, *tensors, *_filled(changes, tensors)))
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, __: Any, ___: Any, *changes: Any) -> Any:
+        """By v, in which it is linear."""
+        grad, places, *tensors = ctx.saved_tensors
+        return Curvature.apply(ctx.scene, grad, places, *tensors, *_filled(changes[len(tensors) :], tensors))
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:

@@ -1,6 +1,5 @@
 """The parameters that a caller may replace by tensors: where each belongs, and of what shape it is."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +8,12 @@ import numpy as np
 import torch
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.parameters import Parameters, SourceList
+from nanobragg_numba.experiment.beam import derive_sources
+from nanobragg_numba.experiment.detector import derive_geometry
+from nanobragg_numba.experiment.parameters import Compat, Parameters, SourceList
 from nanobragg_numba.experiment.structure_factors import StructureFactors
+
+from .effects import Given, refuse_without_effect, remark_on_refinement
 
 Tensor = torch.Tensor
 
@@ -76,7 +79,7 @@ def _as_tensor(name: str, value: Any) -> Tensor:
     return tensor
 
 
-def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
+def check_overrides(parameters: Parameters, compat: Compat, given: Mapping[str, Any]) -> dict[str, Tensor]:
     """The overrides as floating-point tensors, all on one device.
 
     Raises InputError for a name or shape that is not in the table, mixed devices, and a replacement without effect.
@@ -97,32 +100,14 @@ def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any
         first, other = next(iter(devices.items()))
         if device != other:
             raise InputError(f"{first} is on {other} and {name} on {device}: move them to one device")
-    _check_effect(parameters, compat, tensors)
+    given_all = Given(parameters, compat, tensors)
+    refuse_without_effect(given_all)
+    _check_table(parameters, tensors)
+    remark_on_refinement(given_all)
     return tensors
 
 
-def _check_effect(parameters: Parameters, compat: str, tensors: Mapping[str, Tensor]) -> None:
-    if "pix0_mm" in tensors and compat == "c":
-        raise InputError("pix0_mm has no effect in compat='c' (Q11); use compat='spec'")
-    if "source_weights" in tensors and compat == "c":
-        raise InputError("source_weights have no effect in compat='c', which weighs all sources alike; use compat='spec'")
-    if "beam_center_mm" in tensors and compat == "c" and parameters.detector.convention in ("xds", "dials"):
-        raise InputError("beam_center_mm has no effect in compat='c' under XDS and DIALS (Q34); use compat='spec'")
-    crystal = parameters.crystal
-    if "wavelength_A" in tensors and tensors["wavelength_A"].requires_grad and crystal.mosflm_matrix is not None:
-        _remark_on_wavelength(tensors)
-    if "cell" in tensors and (crystal.mosflm_matrix is not None or crystal.real_space_matrix is not None):
-        raise InputError("cell would leave the orientation of the parameters' matrix unused; replace real_space_matrix instead")
-    if "cell" in tensors and "real_space_matrix" in tensors:
-        raise InputError("cell and real_space_matrix both give the lattice; replace one of them")
-    if "distance_mm" in tensors and ("close_distance_mm" in tensors or parameters.detector.close_distance_mm is not None):
-        raise InputError("distance_mm has no effect where close_distance_mm is given")
-    if "mosaic_spread_deg" in tensors and ("mosaic_rotations" in tensors or crystal.mosaic_rotations is not None):
-        raise InputError("mosaic_spread_deg has no effect where mosaic_rotations are given")
-    if "osc_deg" in tensors and parameters.sampling.phistep_deg is not None:
-        raise InputError("osc_deg has no smooth effect where phistep_deg fixes the step; give phisteps instead")
-    if "fluence" in tensors and parameters.beam.flux != 0.0:
-        raise InputError("fluence has no effect where a flux is given")
+def _check_table(parameters: Parameters, tensors: Mapping[str, Tensor]) -> None:
     if "structure_factors" in tensors:
         factors = parameters.crystal.structure_factors
         if factors is None:
@@ -132,33 +117,34 @@ def _check_effect(parameters: Parameters, compat: str, tensors: Mapping[str, Ten
             raise InputError(f"structure_factors has shape {factors.ranges} (or {factors.table.shape}, padded), not {shape}")
 
 
-def _remark_on_wavelength(tensors: Mapping[str, Tensor]) -> None:
-    if "real_space_matrix" not in tensors:
-        warnings.warn(
-            "wavelength_A: a MOSFLM matrix holds the reciprocal axes times the wavelength, so that the cell grows with it and no spot "
-            "moves; give real_space_matrix to refine the wavelength",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
 def padded_table(tensor: Tensor, factors: StructureFactors) -> Tensor:
     """The table with its padding; the padding is never looked up."""
     return tensor if tuple(tensor.shape) == factors.table.shape else torch.nn.functional.pad(tensor, (0, 1, 0, 1, 0, 1))
 
 
-def _sources(parameters: Parameters, values: Mapping[str, np.ndarray]) -> SourceList:
-    given = parameters.beam.sources
-    n = max(len(value) for value in values.values()) if given is None else len(given.wavelengths_m)
-    old = given or SourceList(np.full((n, 3), np.nan), np.full(n, np.nan), np.full(n, parameters.beam.wavelength_A * 1e-10))
+def _sources(parameters: Parameters, values: Mapping[str, np.ndarray], compat: Compat) -> SourceList:
+    """The sources that are there, listed or from divergence and dispersion, with some of their columns replaced.
+
+    A beam of one source that is not listed takes as many directions or wavelengths as are given.
+    """
+    old = parameters.beam.sources
+    if old is None:
+        there = derive_sources(parameters.beam, derive_geometry(parameters, compat), parameters.beam.wavelength_A / 1.0e10)
+        old = SourceList(there.positions, there.intensities, there.wavelengths)
+    n = len(old.wavelengths_m)
+    if n == 1 and parameters.beam.sources is None:
+        n = max((len(value) for name, value in values.items() if name != "source_weights"), default=1)
+        old = SourceList(*(np.repeat(column, n, axis=0) for column in (old.positions, old.intensities, old.wavelengths_m)))
     for name, value in values.items():
         if len(value) != n:
             raise InputError(f"{name} has {len(value)} sources, not {n}")
+    if n == 1 and "source_weights" in values:
+        raise InputError("source_weights has no effect on one source: weights are relative")
     wavelengths = values["source_wavelengths_A"] / 1e10 if "source_wavelengths_A" in values else old.wavelengths_m
     return SourceList(values.get("source_directions", old.positions), values.get("source_weights", old.intensities), wavelengths)
 
 
-def replaced(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
+def replaced(parameters: Parameters, values: Mapping[str, Any], compat: Compat) -> Parameters:
     """``parameters`` with fields replaced: by plain numbers and arrays, or by Numbers, which sources and structure factors leave out."""
     changes: dict[str, dict[str, Any]] = {}
     sources = {name: value for name, value in values.items() if OVERRIDES[name].part == "sources"}
@@ -173,12 +159,15 @@ def replaced(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
         fields = place.field.split()
         for field, part in zip(fields, value if len(fields) > 1 else (value,), strict=True):
             changes.setdefault(place.part, {})[field] = part
-    if sources:
-        changes.setdefault("beam", {})["sources"] = _sources(parameters, sources)
+    if "beam_center_mm" in values:
+        changes["detector"]["beam_center_y_m"] = None
     if "real_space_matrix" in values:
         changes["crystal"] |= {"mosflm_matrix": None, "cell": None}
     parts = {part: replace(getattr(parameters, part), **fields) for part, fields in changes.items()}
-    return replace(parameters, **parts)
+    parameters = replace(parameters, **parts)
+    if sources:
+        parameters = replace(parameters, beam=replace(parameters.beam, sources=_sources(parameters, sources, compat)))
+    return parameters
 
 
 def quaternion_matrix(q: Any) -> tuple[tuple[Any, Any, Any], ...]:

@@ -6,12 +6,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from nanobragg_numba.derivatives import cpu
+from nanobragg_numba.derivatives.cpu import CpuKernels
 from nanobragg_numba.derivatives.differentiate import Kernels
 from nanobragg_numba.engine.pixel_engine import PixelEngine
 from nanobragg_numba.engine.rendered import rendered
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.threads import most_threads
 
 Tensor = torch.Tensor
 
@@ -40,8 +41,15 @@ def plain(tensor: Tensor) -> Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device) if zero else tensor.resolve_neg().contiguous()
 
 
-def guarded_doubles(engine: PixelEngine) -> PixelEngine:
+def threads() -> int:
+    """How many threads compute, in images and derivatives alike: torch's number (``torch.set_num_threads``, 1 in the workers of a
+    ``DataLoader``), but no more than the processors of this process, or NUMBA_NUM_THREADS."""
+    return min(most_threads(), torch.get_num_threads())
+
+
+def guarded_doubles(experiment: Experiment, dtype: torch.dtype) -> PixelEngine:
     """The engine for doubles that round to the reference's floats, which is all that a float64 image promises here."""
+    engine = PixelEngine(experiment, np.float32 if dtype == torch.float32 else np.float64, "double", threads())
     if engine.precision == "double":
         engine.precision = "guarded"
     return engine
@@ -50,11 +58,14 @@ def guarded_doubles(engine: PixelEngine) -> PixelEngine:
 class Cpu:
     """The CPU."""
 
-    kernels: Kernels = cpu
+    @property
+    def kernels(self) -> Kernels:
+        """See ``Place``."""
+        return CpuKernels(threads())
 
     def image(self, experiment: Experiment, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """See ``Place``."""
-        engine = guarded_doubles(PixelEngine(experiment, np.float32 if dtype == torch.float32 else np.float64, "double"))
+        engine = guarded_doubles(experiment, dtype)
         for _ in engine.blocks():
             pass
         run = rendered(engine)
@@ -93,8 +104,7 @@ class Gpu:
         """See ``Place``."""
         from nanobragg_numba.gpu.tensor_image import compute_image
 
-        kind = np.float32 if dtype == torch.float32 else np.float64
-        engine = guarded_doubles(PixelEngine(experiment, kind, "double"))
+        engine = guarded_doubles(experiment, dtype)
         image = torch.zeros(engine.image.shape, dtype=dtype, device=self.device)
         reason = compute_image(self.index, engine, self.array(image), self._stream())
         if reason is not None:

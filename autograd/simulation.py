@@ -2,17 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
 
+from nanobragg_numba.derivatives.entries import ADJOINT
+from nanobragg_numba.engine.needed_code import begin_for_image
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 from nanobragg_numba.experiment.seeds import fresh_seed
+from nanobragg_numba.jit import compilation
 
 from .functions import Image, Scene
 from .overrides import check_overrides
 from .places import place_of
+from .tracing import refuse_tracing
 
 
 @torch.compiler.disable
@@ -24,12 +29,16 @@ def simulate(
     ``overrides``: see ``OVERRIDES`` for names, shapes and units. ``dtype``: torch.float32 is the command line's image bit for bit,
     torch.float64 rounds to it. ``device``: where the image is computed, by default where the tensors are, which must all be there.
     A random orientation without a seed is another at each call, but one for the image and its derivatives.
+    As many threads compute, here and in derivatives, as torch takes (``torch.set_num_threads``), but no more than this process may use.
     Derivatives of first and second order, forward and reverse; each uses memory for the image and the parameters only. Raises InputError
-    for names, shapes, devices and values that make no sense.
+    for names, shapes, devices and values that make no sense, for replacements without effect, and while torch traces; warns, once, of
+    pairs that an image cannot tell apart.
     """
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
+    refuse_tracing([value for value in overrides.values() if isinstance(value, torch.Tensor)])
     tensors = check_overrides(parameters, compat, overrides)
+    begin_to_compile(any(tensor.requires_grad for tensor in tensors.values()))
     place = place_of(_device(device, tensors))
     # One orientation for the image and its derivatives.
     scene = Scene(with_misset_seed(parameters), tuple(tensors), compat, dtype, place)
@@ -43,6 +52,14 @@ def with_misset_seed(parameters: Parameters) -> Parameters:
     if not isinstance(crystal.misset_deg, str) or crystal.misset_seed is not None:
         return parameters
     return replace(parameters, crystal=replace(crystal, misset_seed=fresh_seed()))
+
+
+@cache
+def begin_to_compile(gradients: bool) -> None:
+    """Begin, once, with what an image needs and, so that the first backward pass does not wait, ``gradients``."""
+    begin_for_image()
+    if gradients:
+        compilation.begin((ADJOINT,))
 
 
 def _device(asked: Any, tensors: Mapping[str, torch.Tensor]) -> torch.device:

@@ -18,8 +18,9 @@ class Simulator(torch.nn.Module):
     ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in
     its own precision, numbers in float64. ``fixed``: name -> tensor that
     replaces a field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
-    moves all; ``dtype`` in the constructor is the image's. A random orientation without a seed is the same at every call; its seed is
-    ``model.crystal.misset_seed``.
+    moves all; ``dtype`` in the constructor is the image's. Each is looked for as an attribute of its name, so that
+    ``torch.nn.utils.parametrize`` and tensors put in its place have their effect.
+    A random orientation without a seed is the same at every call; its seed is ``model.crystal.misset_seed``.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Simulator(torch.nn.Module):
 
     def forward(self, **overrides: Any) -> torch.Tensor:
         """The image (slow, fast)."""
-        own = {name: value for name, value in (*self.named_parameters(), *self.named_buffers()) if name in OVERRIDES}
+        # By attribute, as torch's modules find theirs: a parameter may be computed from another one, or have been replaced by a tensor.
+        found = ((name, getattr(self, name, None)) for name in OVERRIDES)
+        own = {name: value for name, value in found if isinstance(value, torch.Tensor)}
         device = next((value.device for value in own.values()), None)
         return simulate(self.model, dtype=self.image_dtype, device=device, compat=self.compat, **{**own, **overrides})
 

@@ -20,7 +20,8 @@ from running import GOLDEN
 
 from nanobragg_numba import parameters_from_command_line
 from nanobragg_numba.autograd import places, simulate, simulation
-from nanobragg_numba.derivatives import cpu, differentiate
+from nanobragg_numba.derivatives import differentiate
+from nanobragg_numba.derivatives.cpu import CpuKernels
 from nanobragg_numba.derivatives.flat_variables import split
 from nanobragg_numba.engine.pixel_engine import PixelEngine
 from nanobragg_numba.engine.rendered import rendered
@@ -48,6 +49,7 @@ LINES = {
     "listed": ERL,
     "tricubic": f"{ERL} -interpolate",
 }
+CPU_KERNELS = CpuKernels()
 
 
 def compared(name: str, line: str, compat: str) -> dict:
@@ -60,7 +62,7 @@ def compared(name: str, line: str, compat: str) -> dict:
     random = np.random.default_rng(5)
     grad = random.random(engine.image.shape)
     flat, factors = np.concatenate(run.variables), run.factors
-    want, want_factors = differentiate.adjoint(run, flat, factors, grad, cpu)
+    want, want_factors = differentiate.adjoint(run, flat, factors, grad, CPU_KERNELS)
     errors = {}
     for exact in (False, True):
         got, got_factors = differentiate.adjoint(run, flat, factors, cuda.to_device(grad), DeviceKernels(0, exact=exact))
@@ -73,9 +75,9 @@ def compared(name: str, line: str, compat: str) -> dict:
     directions = random.normal(size=(8, len(flat))) * np.abs(flat)
     factors_dot = random.normal(size=(8, *factors.shape)) if factors.size > 1 else None
     images = [
-        np.concatenate([image.copy_to_host() if kernels is not cpu else image for image in parts])
+        np.concatenate([image.copy_to_host() if kernels is not CPU_KERNELS else image for image in parts])
         for kernels, change in (
-            (cpu, factors_dot),
+            (CPU_KERNELS, factors_dot),
             (DeviceKernels(0), None if factors_dot is None else cuda.to_device(factors_dot)),
         )
         for parts in [differentiate.tangent(run, flat, factors, directions, change, kernels)]

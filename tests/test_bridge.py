@@ -34,14 +34,15 @@ def test_the_image_is_the_command_lines(case, monkeypatch):
 # Together these give every variable of the kernels a change: lattice, beam, detector, and what belongs to one shape only.
 TOGETHER = {
     "everything": (
-        "phi_deg", "osc_deg", "spindle_axis", "misset_deg", "orientation", "cell", "n_cells", "mosaic_spread_deg", "wavelength_A",
+        "phi_deg", "osc_deg", "spindle_axis", "misset_deg", "orientation", "cell", "n_cells", "mosaic_spread_deg",
         "source_wavelengths_A", "source_directions", "source_weights", "distance_mm", "beam_center_mm", "detector_rotations_deg",
         "twotheta_deg", "detector_vectors", "pixel_size_mm", "fluence", "polarization", "polarization_axis", "default_F", "water_um",
     ),
-    "gauss": ("cell", "n_cells", "fudge", "mosaic_rotations", "pix0_mm", "close_distance_mm"),
-    "round": ("real_space_matrix", "n_cells", "fudge", "phi_deg"),
-    "listed": ("cell", "structure_factors", "default_F"),
+    "gauss": ("cell", "n_cells", "fudge", "mosaic_rotations", "pix0_mm"),
+    "round": ("real_space_matrix", "n_cells", "fudge", "phi_deg", "close_distance_mm"),
+    "listed": ("cell", "structure_factors"),
     "tricubic": ("cell", "structure_factors", "misset_deg"),
+    "divergent": ("wavelength_A", "polarization_axis", "misset_deg"),
     "curved": ("distance_mm", "detector_rotations_deg", "detector_vectors", "twotheta_deg"),
 }  # fmt: skip
 

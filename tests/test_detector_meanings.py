@@ -50,8 +50,8 @@ class Plane:
 
     def __init__(self, words: str):
         table = experiment(words).tables.detector
-        self.beam, self.fast, self.slow = table.beam, table.fast, table.slow
-        self.pix0 = table.pix0 * 1000
+        self.beam, self.fast, self.slow = map(np.array, (table.beam, table.fast, table.slow))
+        self.pix0 = np.array(table.pix0) * 1000
 
     def turned_back(self, rotation: Rotation) -> "Plane":
         for name in ("fast", "slow", "pix0"):

@@ -1,5 +1,6 @@
 """The CPU's kernels for derivatives: rows of the image dealt out to blocks, and blocks to threads."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,43 +30,51 @@ def _pixels(run: Rendered) -> Pixels:
     return Pixels((window[0], window[1]), run.computed, run.first_pixel, run.leaving_pixel)
 
 
-def adjoint_sums(run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """See ``differentiate.Kernels``; complex where the tables are."""
-    factors = tables.crystal.factors
-    kind = factors.dtype
-    entry = entries.complex_adjoint_blocks if kind.kind == "c" else entries.adjoint_blocks
-    blocks = int(max(1, min(BLOCKS, BLOCK_BYTES // (factors.nbytes if factors.size > 1 else 1))))
-    bars = Variables(*(np.zeros((blocks, size), kind) for size in sizes))
-    lattice, first_lattice = (np.zeros((blocks, len(tables.crystal.orientations), 9), kind) for _ in range(2))
-    factors_bars = np.zeros((blocks, factors.size), kind)
-
-    def work() -> AdjointWork:
-        return AdjointWork(
-            np.zeros((ROWS, PIXELS), kind), np.zeros((WORK_ROWS, PIXELS), kind), np.zeros(PIXELS), np.zeros(PIXELS, np.int64),
-            np.zeros((2, PIXELS), kind),
-        )  # fmt: skip
-
-    rows = run.experiment.geometry.window[2:]
-    entry.over_rows(
-        (0, blocks), most_threads(), work, blocks, rows, _pixels(run), *by_kind(grad), tables, lattice, first_lattice, bars, factors_bars
-    )
-    total = np.concatenate([bar.sum(axis=0) for bar in bars])
-    return total, np.stack([lattice.sum(axis=0), first_lattice.sum(axis=0)]), factors_bars.sum(axis=0).reshape(factors.shape)
-
-
-def tangent_images(run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> np.ndarray:
+@dataclass(frozen=True)
+class CpuKernels:
     """See ``differentiate.Kernels``."""
-    directions = lattice_dot.shape[1]
-    factors_dot = np.zeros((directions, 0, 0, 0)) if factors_dot is None else np.ascontiguousarray(factors_dot, np.float64)
-    out = np.zeros((directions, *run.computed.shape))
 
-    def work() -> TangentWork:
-        return TangentWork(
-            np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros((directions, CHANGE_ROWS, PIXELS)), np.zeros(PIXELS),
-            np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)),
-        )  # fmt: skip
+    threads: int = field(default_factory=most_threads)
+    """How many compute at most; the sums do not depend on it."""
 
-    rows = run.experiment.geometry.window[2:]
-    changes = Changes(lattice_dot[0], lattice_dot[1], dots, factors_dot)
-    entries.tangent_blocks.over_rows((0, BLOCKS), most_threads(), work, BLOCKS, rows, _pixels(run), tables, changes, out)
-    return out
+    def adjoint_sums(
+        self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See ``differentiate.Kernels``; complex where the tables are."""
+        factors = tables.crystal.factors
+        kind = factors.dtype
+        entry = entries.complex_adjoint_blocks if kind.kind == "c" else entries.adjoint_blocks
+        blocks = int(max(1, min(BLOCKS, BLOCK_BYTES // (factors.nbytes if factors.size > 1 else 1))))
+        bars = Variables(*(np.zeros((blocks, size), kind) for size in sizes))
+        lattice, first_lattice = (np.zeros((blocks, len(tables.crystal.orientations), 9), kind) for _ in range(2))
+        factors_bars = np.zeros((blocks, factors.size), kind)
+
+        def work() -> AdjointWork:
+            return AdjointWork(
+                np.zeros((ROWS, PIXELS), kind), np.zeros((WORK_ROWS, PIXELS), kind), np.zeros(PIXELS), np.zeros(PIXELS, np.int64),
+                np.zeros((2, PIXELS), kind),
+            )  # fmt: skip
+
+        rows = run.experiment.geometry.window[2:]
+        entry.over_rows(
+            (0, blocks), self.threads, work, blocks, rows, _pixels(run), *by_kind(grad), tables, lattice, first_lattice, bars, factors_bars
+        )
+        total = np.concatenate([bar.sum(axis=0) for bar in bars])
+        return total, np.stack([lattice.sum(axis=0), first_lattice.sum(axis=0)]), factors_bars.sum(axis=0).reshape(factors.shape)
+
+    def tangent_images(self, run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> np.ndarray:
+        """See ``differentiate.Kernels``."""
+        directions = lattice_dot.shape[1]
+        factors_dot = np.zeros((directions, 0, 0, 0)) if factors_dot is None else np.ascontiguousarray(factors_dot, np.float64)
+        out = np.zeros((directions, *run.computed.shape))
+
+        def work() -> TangentWork:
+            return TangentWork(
+                np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros((directions, CHANGE_ROWS, PIXELS)), np.zeros(PIXELS),
+                np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)),
+            )  # fmt: skip
+
+        rows = run.experiment.geometry.window[2:]
+        changes = Changes(lattice_dot[0], lattice_dot[1], dots, factors_dot)
+        entries.tangent_blocks.over_rows((0, BLOCKS), self.threads, work, BLOCKS, rows, _pixels(run), tables, changes, out)
+        return out

@@ -126,10 +126,7 @@ def fill_tophat(n, p, na, nb, nc, star, fudge, spec):
     volume = na * nb * nc
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
-        if spec:
-            radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
-        else:
-            radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
         inside = (radius_squared * fudge).real < 0.3969
         value = volume * volume if inside else 0.0 * volume
         p[VALUE, i] = value

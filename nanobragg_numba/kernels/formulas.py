@@ -101,10 +101,7 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):
         return amplitude
     if shape == ROUND:
         return na * nb * nc * SPHERE_HEIGHT * sphere_transform(sphere_argument(dh, dk, dl, na, nb, nc, fudge))
-    if spec:
-        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
-    else:
-        radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+    radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
     if shape == GAUSS:
         return na * nb * nc * math.exp(-gaussian_exponent(radius_squared, fudge))
     return na * nb * nc * tophat(radius_squared, fudge)

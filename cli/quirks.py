@@ -106,6 +106,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q6", lambda run: run.x.parameters.crystal.water_um != 0.0, "the water background was scaled by the fluence twice; -compat spec adds it once, in photons"),
     ("Q7", _unequal_sources, "the source intensities were not used; -compat spec uses them"),
     ("Q8", _angles_after_seed, "the words after -misset_seed were read as missetting angles too; give it before -misset, or -compat spec"),
+    ("Q9", lambda run: run.x.parameters.crystal.shape in ("gauss", "tophat"), "the spots of a Gaussian or tophat crystal were computed with their radius, in 1/A, scaled by Na Nb Nc: their width follows the product of the three alone, and their photons vanish as it grows; -compat spec scales each of h, k, l by its own number of cells"),
     ("Q10", lambda run: run.line.files.hkl is None and run.x.parameters.crystal.structure_factors is not None, "the structure factors come from the dump file of an earlier run; give -hkl, or remove the file"),
     ("Q13", _wrong_angles, "the angles of this triclinic cell came out a little different from those given; -compat spec keeps them, or use -mat"),
     ("mask", _mask_of_other_size, "the mask is of another size than the image, and its rows were broken at the image's; -compat spec refuses it"),

@@ -128,7 +128,8 @@ def device_names(
     else:
         gratings = {**singles, "nearest_whole": intrinsics["nearest_whole"]} if precision == "mixed" else singles
         square = _parallelepiped_factor_single(gratings, precision == "single")
-    names["lattice_factor"] = device_function(_lattice_factor(device_function(square), names["lattice_factor"]))
+    reduced = _from_nearest(intrinsics["ceiling"]) if precision == "double" else _as_it_is
+    names["lattice_factor"] = device_function(_lattice_factor(device_function(square), device_function(reduced), names["lattice_factor"]))
     if precision == "single":
         names["miller_indices"] = device_function(_miller_indices_single(names["miller_indices"]))
         names["nearest_index"] = device_function(_nearest_index_single(singles["whole_ceiling"]))
@@ -143,14 +144,31 @@ def _proven_sine(intrinsics: Mapping[str, Any]) -> Any:
     return names["sine_magnitude"]
 
 
-def _lattice_factor(square_factor: Any, others: Any) -> Callable[..., float]:
-    """``lattice_factor`` that takes parallelepipeds' from ``square_factor``. Its sign does not matter: it is squared."""
+def _from_nearest(ceiling: Any) -> Callable[[float], float]:
+    """The CPU's ``from_nearest``."""
+
+    def from_nearest(h):  # type: ignore[no-untyped-def]
+        return h - ceiling(h - 0.5)
+
+    return from_nearest
+
+
+def _as_it_is(h: Any) -> Any:
+    # ``grating_single`` takes whole h off itself.
+    return h
+
+
+def _lattice_factor(square_factor: Any, reduced: Any, others: Any) -> Callable[..., float]:
+    """``lattice_factor`` that takes parallelepipeds' from ``square_factor``, in "spec" of ``reduced`` h, k, l. Its sign does not matter:
+    it is squared."""
     square = formulas.SQUARE
 
-    def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):  # type: ignore[no-untyped-def]
+    def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):  # type: ignore[no-untyped-def]
         if shape == square:
+            if spec:
+                return square_factor(reduced(h), reduced(k), reduced(l), na, nb, nc)
             return square_factor(h, k, l, na, nb, nc)
-        return others(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge)
+        return others(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec)
 
     return lattice_factor
 

@@ -33,6 +33,10 @@ if SIMULATED:
         """The smallest whole number not below x, as an integer; what it is for nan matters to nobody."""
         return math.ceil(x) if math.isfinite(x) else -(2**63)
 
+    def ceiling(x: Any) -> Any:
+        """The same, as a double."""
+        return np.float64(math.ceil(x)) if math.isfinite(x) else x
+
     def exponent_of(x: Any) -> int:
         """The e of 2^e <= |x| < 2^(e + 1); x is finite and not 0."""
         return math.frexp(x)[1] - 1
@@ -69,6 +73,10 @@ else:
         # ``ceil`` is a double on a GPU.
         return int(libdevice.ceil(x))
 
+    def ceiling(x: Any) -> Any:
+        """The same, as a double."""
+        return libdevice.ceil(x)
+
     def exponent_of(x: Any) -> int:
         """The e of 2^e <= |x| < 2^(e + 1); x is finite and not 0."""
         return libdevice.ilogb(x)
@@ -94,7 +102,9 @@ else:
         return int(libdevice.ceilf(x))
 
 
-INTRINSICS: dict[str, Callable[..., Any]] = {"fma": fma, "nearest_whole": nearest_whole, "whole_ceiling": whole_ceiling}
+INTRINSICS: dict[str, Callable[..., Any]] = {
+    "fma": fma, "nearest_whole": nearest_whole, "whole_ceiling": whole_ceiling, "ceiling": ceiling
+}  # fmt: skip
 INTRINSICS_SINGLE: dict[str, Callable[..., Any]] = {
     "fma": fma_single, "nearest_whole": nearest_whole_single, "whole_ceiling": whole_ceiling_single
 }  # fmt: skip

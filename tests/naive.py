@@ -31,8 +31,7 @@ def lattice_sum(x, shape):
         return n.prod() * 0.723601254558268 * transform
 
     def gauss(hkl):
-        star = np.reshape(x.tables.crystal.star, (3, 3))
-        away = ((hkl - np.round(hkl)) @ star) * n.prod()
+        away = (hkl - np.round(hkl)) * n
         return n.prod() * math.exp(-(away @ away) / 0.63 * fudge)
 
     return {"square": square, "round": round_, "gauss": gauss}[shape]

@@ -63,6 +63,11 @@ def angle_of_zero_among_others(run):
     return 0.0 in angles and any(angles)
 
 
+def spots_by_the_product(run):
+    shapes = [word for word in run.words if word in ("-round_xtal", "-square_xtal", "-gauss_xtal", "-tophat_spots", "-binary_spots")]
+    return bool(shapes) and shapes[-1] not in ("-round_xtal", "-square_xtal")
+
+
 def first_subpixel_alone(run):
     several = run.subpixels > 1 or run.layers > 1
     return several and ("-oversample_omega" not in run.words or (run.thickness > 0 and "-oversample_thick" not in run.words))
@@ -134,6 +139,7 @@ DUE = {
     # The intensities in sources.txt differ.
     "Q7": lambda run: "-sourcefile" in run.words,
     "Q8": seed_read_as_angles,
+    "Q9": spots_by_the_product,
     "Q10": lambda run: "reading Fs from" in run.stdout,
     "Q11": lambda run: any(word.startswith("-pix0_vector") for word in run.words),
     "Q13": oblique_reciprocal_cell,

@@ -138,7 +138,7 @@ def add_steps(n, orientations, lattice_bar, crystal, spec, interpolate, gradient
         w[SUM, i] = 0.0
     for step in range(orientations.shape[0]):
         v = orientations[step]
-        fill_partials(n, w, v, crystal, p)
+        fill_partials(n, w, v, crystal, spec, p)
         if listed:
             interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
             add_structure_factors(n, p, w, places, crystal, bars, factors_bar)

@@ -34,6 +34,12 @@ def sine_and_cosine_parts(u):
 
 
 @derivative
+def reduced_index(h, spec):
+    """h as the grating takes it: in "spec" less the nearest whole number."""
+    return h - (nearest_whole(h.real) if spec else 0.0)
+
+
+@derivative
 def squared_grating(h, n):
     """(sin(pi n h) / sin(pi h))^2 and its derivatives with respect to h and n.
 

@@ -12,9 +12,10 @@ from nanobragg_numba.kernels.formulas import (
     is_listed,
     nearest_index,
     scaled_radius_squared,
+    spot_radius_squared,
 )
 
-from .formula_derivatives import cubic_slopes, cubic_weights, squared_grating, squared_sphere
+from .formula_derivatives import cubic_slopes, cubic_weights, reduced_index, squared_grating, squared_sphere
 from .gradient_sums import add_at
 
 # Rows of the array of partials (bundles.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
@@ -35,12 +36,12 @@ def grating_or_one(h, n):
 
 
 @derivative
-def fill_square(n, p, na, nb, nc):
+def fill_square(n, p, na, nb, nc, spec):
     """Parallelepiped crystals: L^2 is the product of three squared gratings."""
     for i in range(n):
-        a, a_h, a_n = grating_or_one(p[INDICES, i], na)
-        b, b_h, b_n = grating_or_one(p[INDICES + 1, i], nb)
-        c, c_h, c_n = grating_or_one(p[INDICES + 2, i], nc)
+        a, a_h, a_n = grating_or_one(reduced_index(p[INDICES, i], spec), na)
+        b, b_h, b_n = grating_or_one(reduced_index(p[INDICES + 1, i], spec), nb)
+        c, c_h, c_n = grating_or_one(reduced_index(p[INDICES + 2, i], spec), nc)
         bc, ca, ab = b * c, c * a, a * b
         p[VALUE, i] = a * bc
         p[BY_H, i], p[BY_K, i], p[BY_L, i] = a_h * bc, b_h * ca, c_h * ab
@@ -60,7 +61,7 @@ def fill_round(n, p, na, nb, nc, fudge):
     factor = math.pi * math.pi
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
-        radius_squared = dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
+        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
         square, slope = squared_sphere(factor * radius_squared * fudge)
         value = size * size * square
         slope *= size * size * factor
@@ -74,8 +75,28 @@ def fill_round(n, p, na, nb, nc, fudge):
 
 
 @derivative
-def fill_gauss(n, p, na, nb, nc, star, fudge):
-    """Gaussian crystals: L = V exp(-fudge R^2 / 0.63), R = V |dh a* + dk b* + dl c*|, V = Na Nb Nc."""
+def fill_gauss(n, p, na, nb, nc, fudge):
+    """Gaussian crystals: L = Na Nb Nc exp(-fudge R^2 / 0.63), R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2."""
+    volume = na * nb * nc
+    for i in range(n):
+        dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
+        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
+        value = volume * volume * math.exp(-2.0 * fudge / 0.63 * radius_squared)
+        slope = -2.0 / 0.63 * value
+        by_radius = 2.0 * slope * fudge
+        p[VALUE, i] = value
+        p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
+        p[BY_NA, i] = 2.0 * value / na + by_radius * dh * dh * na
+        p[BY_NB, i] = 2.0 * value / nb + by_radius * dk * dk * nb
+        p[BY_NC, i] = 2.0 * value / nc + by_radius * dl * dl * nc
+        p[BY_FUDGE, i] = slope * radius_squared
+        for row in range(BY_STAR, BY_STAR + 9):
+            p[row, i] = 0.0
+
+
+@derivative
+def fill_scaled_gauss(n, p, na, nb, nc, star, fudge):
+    """Gaussian crystals in "c" (Q9): L = V exp(-fudge R^2 / 0.63), R = V |dh a* + dk b* + dl c*|, V = Na Nb Nc."""
     volume = na * nb * nc
     volume_squared = volume * volume
     for i in range(n):
@@ -100,12 +121,12 @@ def fill_gauss(n, p, na, nb, nc, star, fudge):
 
 
 @derivative
-def fill_tophat(n, p, na, nb, nc, star, fudge):
+def fill_tophat(n, p, na, nb, nc, star, fudge, spec):
     """Flat spots: V^2 inside a radius and 0 outside; the edge moves nothing by itself, so only V has a derivative."""
     volume = na * nb * nc
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
-        radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
         inside = (radius_squared * fudge).real < 0.3969
         value = volume * volume if inside else 0.0 * volume
         p[VALUE, i] = value
@@ -211,7 +232,7 @@ def multiply_structure_factors(n, p, places, crystal, interpolate, spec):
 
 
 @derivative
-def fill_partials(n, s, v, crystal, p):
+def fill_partials(n, s, v, crystal, spec, p):
     """Fill ``p`` (ROWS, pixels) with L^2 and its partials at the scattering vectors ``s`` (3, pixels), for the axes ``v`` (9,)."""
     a0, a1, a2, b0, b1, b2, c0, c1, c2 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
     for i in range(n):
@@ -220,10 +241,12 @@ def fill_partials(n, s, v, crystal, p):
         p[INDICES + 1, i] = b0 * x + b1 * y + b2 * z
         p[INDICES + 2, i] = c0 * x + c1 * y + c2 * z
     if crystal.shape == SQUARE:
-        fill_square(n, p, crystal.na, crystal.nb, crystal.nc)
+        fill_square(n, p, crystal.na, crystal.nb, crystal.nc, spec)
     elif crystal.shape == ROUND:
         fill_round(n, p, crystal.na, crystal.nb, crystal.nc, crystal.fudge)
+    elif crystal.shape == GAUSS and spec:
+        fill_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.fudge)
     elif crystal.shape == GAUSS:
-        fill_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge)
+        fill_scaled_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge)
     else:
-        fill_tophat(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge)
+        fill_tophat(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge, spec)

@@ -121,7 +121,7 @@ def tangent_steps(n, orientations, lattice_dot, crystal, spec, interpolate, chan
                 c[k, SUM_DOT, i] = 0.0
     for step in range(orientations.shape[0]):
         v = orientations[step]
-        fill_partials(n, w, v, crystal, p)
+        fill_partials(n, w, v, crystal, spec, p)
         if listed:
             interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
         for i in range(n):

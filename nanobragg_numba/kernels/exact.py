@@ -35,7 +35,7 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
         v = orientations[step]
         h, k, l = miller_indices(v, scattering)
         h0, k0, l0 = nearest_index(h), nearest_index(k), nearest_index(l)
-        f_latt = lattice_factor(crystal.shape, h, k, l, h0, k0, l0, na, nb, nc, star, crystal.fudge)
+        f_latt = lattice_factor(crystal.shape, h, k, l, h0, k0, l0, na, nb, nc, star, crystal.fudge, rules.spec)
         if record is not None:
             record[0], record[1], record[2] = h, k, l
             record[3], record[4], record[5] = h0, k0, l0

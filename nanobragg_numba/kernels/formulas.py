@@ -48,15 +48,20 @@ def nearest_index(h):
 
 
 @inlined
+def spot_radius_squared(dh, dk, dl, na, nb, nc):
+    """Squared distance from the reflection in widths of its spot, (Na dh)^2 + (Nb dk)^2 + (Nc dl)^2."""
+    return dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
+
+
+@inlined
 def sphere_argument(dh, dk, dl, na, nb, nc, fudge):
     """Argument of the sphere's transform at a distance (dh, dk, dl) from the reflection."""
-    radius_squared = dh * dh * na * na + dk * dk * nb * nb + dl * dl * nc * nc
-    return math.pi * math.sqrt(radius_squared * fudge)
+    return math.pi * math.sqrt(spot_radius_squared(dh, dk, dl, na, nb, nc) * fudge)
 
 
 @inlined
 def scaled_radius_squared(dh, dk, dl, star, na, nb, nc):
-    """Squared distance (1/A) from the reflection in reciprocal space, times (Na Nb Nc)^2; ``star``: a*, b*, c* row by row."""
+    """What "c" takes for it (Q9): the squared distance (1/A) in reciprocal space, times (Na Nb Nc)^2; ``star``: a*, b*, c* row by row."""
     dx = dh * star[0] + dk * star[3] + dl * star[6]
     dy = dh * star[1] + dk * star[4] + dl * star[7]
     dz = dh * star[2] + dk * star[5] + dl * star[8]
@@ -76,9 +81,16 @@ def tophat(radius_squared, fudge):
 
 
 @inlined
-def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
-    """Amplitude of the crystal's lattice sum for each shape; ``star`` holds a*, b*, c* (1/A) row by row."""
+def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):
+    """Amplitude of the crystal's lattice sum for each shape; ``star`` holds a*, b*, c* (1/A) row by row.
+
+    Whole h, which changes no more than the sign of the grating of whole N, is taken off first in "spec": sin(N x) / sin(x) of
+    other N has poles elsewhere.
+    """
+    dh, dk, dl = h - h0, k - k0, l - l0
     if shape == SQUARE:
+        if spec:
+            h, k, l = dh, dk, dl
         amplitude = 1.0
         if na > 1:
             amplitude *= grating(math.pi * h, na)
@@ -87,10 +99,9 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge):
         if nc > 1:
             amplitude *= grating(math.pi * l, nc)
         return amplitude
-    dh, dk, dl = h - h0, k - k0, l - l0
     if shape == ROUND:
         return na * nb * nc * SPHERE_HEIGHT * sphere_transform(sphere_argument(dh, dk, dl, na, nb, nc, fudge))
-    radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+    radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
     if shape == GAUSS:
         return na * nb * nc * math.exp(-gaussian_exponent(radius_squared, fudge))
     return na * nb * nc * tophat(radius_squared, fudge)

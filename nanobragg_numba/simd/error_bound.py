@@ -55,9 +55,10 @@ def _largest_argument(tables: Tables) -> float:
     crystal = tables.crystal
     cells = np.array([crystal.na, crystal.nb, crystal.nc])
     if crystal.shape == SQUARE:
-        # |N pi h|: |a| |s| with |s| at most 2 / lambda.
+        # |N pi h|: |a| |s| with |s| at most 2 / |lambda|; "spec" takes less, h from the nearest whole number.
         edges = np.linalg.norm(crystal.orientations.reshape(-1, 3, 3), axis=2).max(axis=0)
-        return float((edges * cells).max() * 2.01 / tables.beam.wavelengths.min() * math.pi)
+        shortest = float(np.abs(tables.beam.wavelengths).min())
+        return float((edges * cells).max()) * 2.01 / shortest * math.pi if shortest > 0.0 else math.inf
     if crystal.shape == ROUND:
         return float(math.pi * np.linalg.norm(cells) * 0.51 * math.sqrt(crystal.fudge))
     return 0.0

@@ -13,6 +13,7 @@ from nanobragg_numba.kernels.accurate_maths import (
     sine_and_cosine,
     sine_magnitude,
     sine_of_turns,
+    sine_within_quarter_turn,
 )
 from nanobragg_numba.kernels.formulas import (
     GAUSS,
@@ -23,6 +24,7 @@ from nanobragg_numba.kernels.formulas import (
     miller_indices,
     scaled_radius_squared,
     sphere_argument,
+    spot_radius_squared,
     tophat,
 )
 
@@ -42,6 +44,18 @@ def parallelepiped_factor(h, k, l, na, nb, nc):
     x, y, z = math.pi * h, math.pi * k, math.pi * l
     top_x, top_y, top_z = sine_magnitude(x * na), sine_magnitude(y * nb), sine_magnitude(z * nc)
     low_x, low_y, low_z = sine_magnitude(x), sine_magnitude(y), sine_magnitude(z)
+    top_x, low_x = (na, 1.0) if low_x == 0.0 else (top_x, low_x)
+    top_y, low_y = (nb, 1.0) if low_y == 0.0 else (top_y, low_y)
+    top_z, low_z = (nc, 1.0) if low_z == 0.0 else (top_z, low_z)
+    return (top_x * top_y * top_z) / (low_x * low_y * low_z)
+
+
+@inlined
+def parallelepiped_factor_near(dh, dk, dl, na, nb, nc):
+    """The same at a distance of at most 1/2 along h, k and l from the nearest reflection."""
+    x, y, z = math.pi * dh, math.pi * dk, math.pi * dl
+    top_x, top_y, top_z = sine_magnitude(x * na), sine_magnitude(y * nb), sine_magnitude(z * nc)
+    low_x, low_y, low_z = sine_within_quarter_turn(x), sine_within_quarter_turn(y), sine_within_quarter_turn(z)
     top_x, low_x = (na, 1.0) if low_x == 0.0 else (top_x, low_x)
     top_y, low_y = (nb, 1.0) if low_y == 0.0 else (top_y, low_y)
     top_z, low_z = (nc, 1.0) if low_z == 0.0 else (top_z, low_z)
@@ -108,7 +122,7 @@ def from_nearest(h):
 
 
 @compiled
-def square_factors(n, work, axes, na, nb, nc, with_hkl, single):
+def square_factors(n, work, axes, na, nb, nc, spec, with_hkl, single):
     """Squared lattice factors of parallelepiped crystals."""
     w = rows_of(work)
     sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
@@ -117,6 +131,13 @@ def square_factors(n, work, axes, na, nb, nc, with_hkl, single):
         for i in range(n):
             h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
             w.square[i] = squared_lattice_factor_single(h, k, l, na, nb, nc)
+            if with_hkl:
+                hs[i], ks[i], ls[i] = h, k, l
+    elif spec:
+        for i in range(n):
+            h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
+            amplitude = parallelepiped_factor_near(from_nearest(h), from_nearest(k), from_nearest(l), na, nb, nc)
+            w.square[i] = amplitude * amplitude
             if with_hkl:
                 hs[i], ks[i], ls[i] = h, k, l
     else:
@@ -128,7 +149,21 @@ def square_factors(n, work, axes, na, nb, nc, with_hkl, single):
 
 
 @compiled
-def other_factors(n, work, axes, crystal, zeros_matter):
+def spot_radii(n, work, crystal, spec):
+    """Squared distances from the nearest reflections, into ``square``."""
+    w = rows_of(work)
+    hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
+    na, nb, nc, star = crystal.na, crystal.nb, crystal.nc, crystal.star
+    if spec:
+        for i in range(n):
+            w.square[i] = spot_radius_squared(from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i]), na, nb, nc)
+    else:
+        for i in range(n):
+            w.square[i] = scaled_radius_squared(from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i]), star, na, nb, nc)
+
+
+@compiled
+def other_factors(n, work, axes, crystal, spec, zeros_matter):
     """The same for the other shapes, with ``slack``.
 
     ``zeros_matter``: what the reference leaves out as exactly zero must be told from what is tiny, in ``present``;
@@ -139,9 +174,10 @@ def other_factors(n, work, axes, crystal, zeros_matter):
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     square, slack, present = w.square, w.slack, w.present
     na, nb, nc, fudge = crystal.na, crystal.nb, crystal.nc, crystal.fudge
-    star = crystal.star
     for i in range(n):
         hs[i], ks[i], ls[i] = miller_indices(axes, (sx[i], sy[i], sz[i]))
+    if crystal.shape != ROUND:
+        spot_radii(n, work, crystal, spec)
     if crystal.shape == ROUND:
         for i in range(n):
             dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
@@ -150,8 +186,7 @@ def other_factors(n, work, axes, crystal, zeros_matter):
             slack[i] = np.inf if zeros_matter and difference <= TRANSFORM_ERROR else error
     elif crystal.shape == GAUSS:
         for i in range(n):
-            dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
-            exponent = gaussian_exponent(scaled_radius_squared(dh, dk, dl, star, na, nb, nc), fudge)
+            exponent = gaussian_exponent(square[i], fudge)
             amplitude = na * nb * nc * decay(exponent)
             square[i] = amplitude * amplitude
             if zeros_matter:
@@ -159,8 +194,7 @@ def other_factors(n, work, axes, crystal, zeros_matter):
                 slack[i] = np.inf if LAST_NONZERO < exponent < FIRST_ZERO else 0.0
     else:
         for i in range(n):
-            dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
-            amplitude = na * nb * nc * tophat(scaled_radius_squared(dh, dk, dl, star, na, nb, nc), fudge)
+            amplitude = na * nb * nc * tophat(square[i], fudge)
             square[i] = amplitude * amplitude
             if zeros_matter:
                 present[i] = 0.0 if amplitude == 0.0 else 1.0
@@ -225,9 +259,9 @@ def add_steps(n, work, crystal, rules, single):
     for step in range(crystal.orientations.shape[0]):
         axes = lattice_axes(crystal.orientations, step)
         if crystal.shape == SQUARE:
-            square_factors(n, work, axes, crystal.na, crystal.nb, crystal.nc, listed, single)
+            square_factors(n, work, axes, crystal.na, crystal.nb, crystal.nc, rules.spec, listed, single)
         else:
-            other_factors(n, work, axes, crystal, zeros_matter)
+            other_factors(n, work, axes, crystal, rules.spec, zeros_matter)
         if rules.interpolate:
             if tricubic_factors(n, work, crystal, rules.spec):
                 return True

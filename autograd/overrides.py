@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.parameters import Parameters, SourceList
+from nanobragg_numba.experiment.modes import mode_of
+from nanobragg_numba.experiment.parameters import Compat, Parameters, SourceList
 from nanobragg_numba.experiment.structure_factors import StructureFactors
 
 Tensor = torch.Tensor
@@ -75,7 +76,7 @@ def _as_tensor(name: str, value: Any) -> Tensor:
     return tensor
 
 
-def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
+def check_overrides(parameters: Parameters, compat: Compat, given: Mapping[str, Any]) -> dict[str, Tensor]:
     """The overrides as floating-point tensors, all on one device.
 
     Raises InputError for a name or shape that is not in the table, mixed devices, and a replacement without effect.
@@ -100,11 +101,12 @@ def check_overrides(parameters: Parameters, compat: str, given: Mapping[str, Any
     return tensors
 
 
-def _check_effect(parameters: Parameters, compat: str, tensors: Mapping[str, Tensor]) -> None:
-    if "pix0_mm" in tensors and compat == "c":
-        raise InputError("pix0_mm has no effect in compat='c' (Q11); use compat='spec'")
-    if "source_weights" in tensors and compat == "c":
-        raise InputError("source_weights have no effect in compat='c', which weighs all sources alike; use compat='spec'")
+def _check_effect(parameters: Parameters, compat: Compat, tensors: Mapping[str, Tensor]) -> None:
+    spec = mode_of(compat).spec
+    if "pix0_mm" in tensors and not spec:
+        raise InputError(f"pix0_mm has no effect in compat={compat!r} (Q11); use compat='spec'")
+    if "source_weights" in tensors and not spec:
+        raise InputError(f"source_weights have no effect in compat={compat!r}, which weighs all sources alike; use compat='spec'")
     crystal = parameters.crystal
     if "cell" in tensors and (crystal.mosflm_matrix is not None or crystal.real_space_matrix is not None):
         raise InputError("cell would leave the orientation of the parameters' matrix unused; replace real_space_matrix instead")

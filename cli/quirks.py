@@ -1,4 +1,4 @@
-"""Which of the reference's quirks changed an image made with -compat c, one line each."""
+"""Which of the reference's quirks changed an image made with -compat c or c-fixed, one line each."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import numpy as np
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.maths.constants import RTD
 
 
@@ -24,16 +25,20 @@ def _carried(run: _Run) -> bool:
 
 
 def _running_products(run: _Run) -> bool:
-    sampling = run.x.parameters.sampling
-    return sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
+    rules = run.x.tables.rules
+    return rules.running_products and (rules.each_thick or rules.each_polar or rules.each_omega)
 
 
 def _subpixels(run: _Run) -> bool:
-    return run.x.oversample > 1 or run.x.geometry.layers > 1
+    rules = run.x.tables.rules
+    repaired = not rules.running_products and rules.each_thick and rules.each_omega
+    return (run.x.oversample > 1 or run.x.geometry.layers > 1) and not repaired
 
 
 def _polarization(run: _Run) -> bool:
-    return run.x.parameters.beam.polarized and (len(run.x.sources.wavelengths) > 1 or run.x.oversample > 1)
+    rules = run.x.tables.rules
+    repaired = not rules.running_products and rules.each_polar
+    return run.x.parameters.beam.polarized and not repaired and (len(run.x.sources.wavelengths) > 1 or run.x.oversample > 1)
 
 
 def _unequal_sources(run: _Run) -> bool:
@@ -71,7 +76,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
 
 def notes(line: CommandLine, experiment: Experiment, out_of_table: OutOfTable | None) -> list[str]:
     """One sentence for each quirk that touched the image."""
-    if experiment.compat != "c":
+    if mode_of(experiment.compat).spec:
         return []
     run = _Run(line, experiment, out_of_table)
     return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)]

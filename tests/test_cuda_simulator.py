@@ -43,6 +43,18 @@ def test_golden_cases(simulated):
 
 
 @needs_guard
+def test_the_repaired_reference(simulated):
+    for case in simulated["fixed"]:
+        check(case)
+        assert case["reason"] is None and case["bright"] and case["recomputed"] <= 1, case
+    assert len(simulated["fixed"]) >= 8
+    # In "c" a Gaussian spot with the switches is the CPU's.
+    for case in simulated["switched spots"]:
+        check(case)
+        assert case["reason"] is None and case["bright"] and case["recomputed"] == 0, case
+
+
+@needs_guard
 def test_options_in_both_modes(simulated):
     for case in simulated["lines"]:
         check(case)

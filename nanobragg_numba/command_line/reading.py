@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import Mode, mode_of
 from nanobragg_numba.experiment.parameters import Beam, Compat, Crystal, Detector, Parameters, Sampling, SourceList
 from nanobragg_numba.files import fdump, mosflm_matrix, smv, text_columns
 from nanobragg_numba.maths.c_numbers import atof, atoi, is_number
@@ -85,7 +86,7 @@ class _Reading:
     """The state of a reading: settings so far, and which words were used as values."""
 
     words: Sequence[str]
-    compat: Compat
+    mode: Mode
     settings: Settings = field(default_factory=dict)
     used: set[int] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
@@ -125,7 +126,7 @@ def _read_cell(reading: _Reading, option: Option, at: int) -> bool:
 
 def _read_misset(reading: _Reading, option: Option, at: int) -> bool:
     word = reading.words[at]
-    if reading.compat == "spec" and "-misset_seed" in word:
+    if reading.mode.spec and "-misset_seed" in word:
         return False
     if "rand" in reading.values(option, at, 1)[0]:
         reading.settings["crystal.misset_deg"] = "random"
@@ -176,7 +177,7 @@ def _read_energy(reading: _Reading, option: Option, at: int) -> bool:
 
 
 def _read_flag_not_last(reading: _Reading, option: Option, at: int) -> bool:
-    if at + 1 < len(reading.words) or reading.compat == "spec":
+    if at + 1 < len(reading.words) or reading.mode.last_flag_counts:
         reading.settings.update(option.also)
     else:
         reading.warnings.append(f"{reading.words[at]} as the last word is ignored, as the C program does; put it earlier")
@@ -199,6 +200,11 @@ SPECIAL = {
 
 def _apply(reading: _Reading, option: Option, at: int) -> bool:
     """Let ``option`` take the word at ``at``; True if no further option may."""
+    if option.sensor and at + 1 == len(reading.words) and reading.mode.last_thickness_is_none:
+        warning = f"{reading.words[at]} as the last word is ignored, as the repaired C program does; it needs {option.arguments}"
+        # Two rows match -detector_thicksteps.
+        reading.warnings += [warning] if warning not in reading.warnings else []
+        return False
     if option.kind in SPECIAL:
         return SPECIAL[option.kind](reading, option, at)
     if option.kind != "flag":
@@ -285,7 +291,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec") -> CommandL
     """
     mask_file, image_file = _donor(words, "-mask"), _donor(words, "-img")
     headers = []
-    reading = _Reading(words, compat)
+    reading = _Reading(words, mode_of(compat))
     for path, flag in ((mask_file, "-mask"), (image_file, "-img")):
         if path is not None:
             image = smv.read(path, flag)

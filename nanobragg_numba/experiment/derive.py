@@ -18,6 +18,7 @@ from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, 
 from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .detector import Geometry, derive_geometry, mask_of
 from .memory import require_memory
+from .modes import mode_of
 from .mosaic import domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
 from .steps import Steps, carries_over, effective_angles, phi_angles, phi_steps
@@ -99,8 +100,7 @@ def generator_seed(given: int | None) -> int:
 
 def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experiment:
     """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
-    if compat not in ("c", "spec"):
-        raise InputError(f"compat must be c or spec, not {compat!r}")
+    mode_of(compat)
     validate(parameters)
     try:
         return _derive(parameters, compat)
@@ -180,7 +180,8 @@ def _tables(
     steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
 ) -> Tables:  # fmt: skip
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
-    spec = compat == "spec"
+    mode = mode_of(compat)
+    spec = mode.spec
     detector = DetectorTable(
         geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
         geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.close_distance,
@@ -208,6 +209,6 @@ def _tables(
     divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)
     rules = Rules(
         spec, interpolate, sampling.oversample_thick and not spec, sampling.oversample_polar and not spec,
-        sampling.oversample_omega and not spec, background, crystal.water_um == 0.0, photon_scale, divisor,
+        sampling.oversample_omega and not spec, mode.running_products, background, crystal.water_um == 0.0, photon_scale, divisor,
     )  # fmt: skip
     return Tables(detector, beam_table, crystal_table, rules)

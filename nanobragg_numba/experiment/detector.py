@@ -12,6 +12,7 @@ from nanobragg_numba.maths.dual_functions import value_of
 from nanobragg_numba.maths.vectors3 import Vector, cross, dot, magnitude, rotate_about_axis, rotate_xyz, unit
 
 from .memory import require_memory
+from .modes import mode_of
 from .parameters import Compat, Parameters
 from .steps import even_steps
 
@@ -178,7 +179,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     sclose = _or((org[1] - 0.5) * pixel, size_s / 2.0)
     xclose = _or(_metres(detector.close_point_mm[0]), fclose)
     yclose = _or(_metres(detector.close_point_mm[1]), sclose)
-    if compat == "spec":
+    if mode_of(compat).spec:
         # The reference takes the point nearest to the sample from ORGX and ORGY alone.
         fclose, sclose = xclose, yclose
     xbeam, ybeam = _metres(detector.beam_center_mm[0]), _metres(detector.beam_center_mm[1])
@@ -228,10 +229,10 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     fast, slow, normal = swing(fast), swing(slow), swing(normal)
     if pivot == "beam":
         pix0 = _from_axes(-fbeam, fast, -sbeam, slow, distance, beam)
-    if compat == "spec" and detector.pix0_mm is not None:
+    if mode_of(compat).spec and detector.pix0_mm is not None:
         x, y, z = detector.pix0_mm
         pix0 = (x / 1000.0, y / 1000.0, z / 1000.0)
-    if compat == "spec":
+    if mode_of(compat).spec:
         # The reference forgets the two-theta swing in what it reports of distance and beam centre.
         ratio = dot(beam, normal) or SMALLEST
 
@@ -276,7 +277,7 @@ def _sensor(parameters: Parameters, compat: Compat) -> tuple[float, float, int, 
         warnings = (f"WARNING: setting detector attenuation depth to {mu:g} m",)
     steps = even_steps("-detector_thicksteps", thickness, -1.0, detector.layers, 0.5e-6, ends_included=False)
     # The reference makes N layers of thickness / (N - 1).
-    layer = steps.step if compat == "c" else steps.range / steps.count
+    layer = steps.step if not mode_of(compat).spec else steps.range / steps.count
     return steps.range, layer, steps.count, mu, warnings
 
 
@@ -292,6 +293,6 @@ def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.nd
         return None
     if mask.ndim != 2:
         raise InputError(f"a mask has shape (slow, fast), not {mask.shape}")
-    if mask.shape != shape and (compat == "spec" or mask.size < shape[0] * shape[1]):
+    if mask.shape != shape and (mode_of(compat).spec or mask.size < shape[0] * shape[1]):
         raise InputError(f"-mask: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {shape[1]}x{shape[0]}")
     return np.ascontiguousarray(mask.ravel()[: shape[0] * shape[1]].reshape(shape) != 0)

@@ -9,6 +9,7 @@ from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
 from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
 
+from .modes import mode_of
 from .parameters import Compat, Crystal
 from .steps import mosaic_steps
 
@@ -48,7 +49,7 @@ def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, r
 def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
     """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
     spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
-    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=compat == "c")
+    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=not mode_of(compat).spec)
     if crystal.mosaic_rotations is not None:
         rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
         count = len(rotations)

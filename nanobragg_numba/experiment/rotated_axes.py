@@ -13,6 +13,7 @@ from nanobragg_numba.maths.vectors3 import scale, unit
 from .crystal import derive_lattice
 from .derive import generator_seed, lattice_orientations
 from .detector import CONVENTIONS
+from .modes import mode_of
 from .mosaic import domains_of
 from .parameters import Compat, Crystal, RotatedVectors, Sampling
 from .steps import carries_over, effective_angles, phi_angles, phi_steps
@@ -39,8 +40,7 @@ def rotated_real_vectors(
     convention: str = "custom",
 ) -> RotatedVectors:
     """See ``Crystal.rotated_real_vectors``."""
-    if compat not in ("c", "spec"):
-        raise InputError(f"compat must be 'c' or 'spec', not {compat!r}")
+    mode_of(compat)
     if convention != "custom" and convention not in CONVENTIONS:
         raise InputError(f"convention must be one of custom, {', '.join(CONVENTIONS)}, not {convention!r}")
     if crystal.mosflm_matrix is not None and wavelength_A is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.maths.constants import RTD
 
+from .modes import mode_of
 from .parameters import Compat, Sampling
 
 MOST_STEPS = 10**8
@@ -108,7 +109,7 @@ def phi_angles(steps: Steps, start: float) -> list[float]:
 
 def carries_over(sampling: Sampling, compat: Compat) -> bool:
     """Whether a step at phi = 0 takes the rotation of the step before it (Q1)."""
-    return sampling.carryover if sampling.carryover is not None else compat == "c"
+    return sampling.carryover if sampling.carryover is not None else mode_of(compat).carryover
 
 
 def effective_angles(angles: list[float]) -> tuple[list[float], list[float]]:

@@ -12,11 +12,12 @@ import torch
 from nanobragg_numba.derivatives.flat_variables import variables_of
 from nanobragg_numba.experiment.beam import clip_to_beam, fluence, incident_rays
 from nanobragg_numba.experiment.crystal import crystal_size, derive_lattice
-from nanobragg_numba.experiment.derive import Experiment, generator_seed, photon_factors
+from nanobragg_numba.experiment.derive import Experiment, photon_factors
 from nanobragg_numba.experiment.detector import derive_geometry
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.mosaic import mosaic_turns
 from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.experiment.seeds import generator_seed
 from nanobragg_numba.experiment.steps import effective_angles, phi_angles
 from nanobragg_numba.kernels.random_state import new_state, reseed
 from nanobragg_numba.maths.constants import RTD
@@ -41,7 +42,7 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     geometry = derive_geometry(p, experiment.compat)
     wavelength = p.beam.wavelength_A / 1.0e10
     state = new_state()
-    reseed(state, generator_seed(p.crystal.misset_seed))
+    reseed(state, generator_seed(experiment.seeds.misset))
     lattice = derive_lattice(p.crystal, wavelength, state, experiment.compat)
     widths, _ = clip_to_beam(p.crystal.size_mm, p.beam)
     size = crystal_size(p.crystal, lattice, widths)
@@ -55,7 +56,7 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
         "star": [*lattice.a_star, *lattice.b_star, *lattice.c_star], "cells": size.cells, "fudge": [p.crystal.fudge],
         "default_F": [p.crystal.default_F], "kahn": [p.beam.polarization], "polarization_axis": geometry.polarization_axis,
         "fast": geometry.fast, "slow": geometry.slow, "normal": geometry.normal, "beam": geometry.beam, "pix0": geometry.pix0,
-        "pixel_size": [geometry.pixel_size], "distance": [geometry.distance], "close_distance": [geometry.close_distance],
+        "pixel_size": [geometry.pixel_size], "distance": [geometry.distance], "close_distance": [geometry.obliquity_distance],
         "background": [background], "scale": [photon_scale],
     }  # fmt: skip
     sections = {name: stacked(value, like) for name, value in values.items()}

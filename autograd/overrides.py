@@ -1,5 +1,6 @@
 """The parameters that a caller may replace by tensors: where each belongs, and of what shape it is."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -102,12 +103,15 @@ def check_overrides(parameters: Parameters, compat: Compat, given: Mapping[str, 
 
 
 def _check_effect(parameters: Parameters, compat: Compat, tensors: Mapping[str, Tensor]) -> None:
-    spec = mode_of(compat).spec
-    if "pix0_mm" in tensors and not spec:
+    if "pix0_mm" in tensors and not mode_of(compat).spec:
         raise InputError(f"pix0_mm has no effect in compat={compat!r} (Q11); use compat='spec'")
-    if "source_weights" in tensors and not spec:
+    if "source_weights" in tensors and not mode_of(compat).spec:
         raise InputError(f"source_weights have no effect in compat={compat!r}, which weighs all sources alike; use compat='spec'")
+    if "beam_center_mm" in tensors and not mode_of(compat).spec and parameters.detector.convention in ("xds", "dials"):
+        raise InputError(f"beam_center_mm has no effect in compat={compat!r} under XDS and DIALS (Q34); use compat='spec'")
     crystal = parameters.crystal
+    if "wavelength_A" in tensors and tensors["wavelength_A"].requires_grad and crystal.mosflm_matrix is not None:
+        _remark_on_wavelength(tensors)
     if "cell" in tensors and (crystal.mosflm_matrix is not None or crystal.real_space_matrix is not None):
         raise InputError("cell would leave the orientation of the parameters' matrix unused; replace real_space_matrix instead")
     if "cell" in tensors and "real_space_matrix" in tensors:
@@ -127,6 +131,16 @@ def _check_effect(parameters: Parameters, compat: Compat, tensors: Mapping[str, 
         shape = tuple(tensors["structure_factors"].shape)
         if shape not in (factors.table.shape, factors.ranges):
             raise InputError(f"structure_factors has shape {factors.ranges} (or {factors.table.shape}, padded), not {shape}")
+
+
+def _remark_on_wavelength(tensors: Mapping[str, Tensor]) -> None:
+    if "real_space_matrix" not in tensors:
+        warnings.warn(
+            "wavelength_A: a MOSFLM matrix holds the reciprocal axes times the wavelength, so that the cell grows with it and no spot "
+            "moves; give real_space_matrix to refine the wavelength",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def padded_table(tensor: Tensor, factors: StructureFactors) -> Tensor:

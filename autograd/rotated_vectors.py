@@ -8,9 +8,9 @@ import torch
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.crystal import derive_lattice
-from nanobragg_numba.experiment.derive import generator_seed
 from nanobragg_numba.experiment.mosaic import domains_of, mosaic_turns
 from nanobragg_numba.experiment.parameters import Compat, Crystal, RotatedVectors
+from nanobragg_numba.experiment.seeds import generator_seed
 from nanobragg_numba.experiment.steps import mosaic_steps
 from nanobragg_numba.kernels.random_state import new_state, reseed
 from nanobragg_numba.maths.torch_values import is_tensor
@@ -50,7 +50,7 @@ def lattice_tensors(crystal: Crystal, wavelength_A: Any, compat: Compat, like: A
     given = {name: getattr(crystal, name) for name in fields}
     changes = {name: numbers(like(value)) for name, value in given.items() if value is not None and not isinstance(value, str)}
     state = new_state()
-    reseed(state, generator_seed(crystal.misset_seed))
+    reseed(state, generator_seed(crystal.misset_seed or 0))
     wavelength = 1e-10 if wavelength_A is None else numbers(like(wavelength_A)) / 1e10
     lattice = derive_lattice(replace(crystal, **changes), wavelength, state, compat)  # type: ignore[arg-type]
 

@@ -1,6 +1,5 @@
 """The differentiable counterpart of ``nanobragg_numba.simulate``."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Compat, Parameters
+from nanobragg_numba.experiment.seeds import fresh_seed
 
 from .functions import Image, Scene
 from .overrides import check_overrides
@@ -23,6 +23,7 @@ def simulate(
 
     ``overrides``: see ``OVERRIDES`` for names, shapes and units. ``dtype``: torch.float32 is the command line's image bit for bit,
     torch.float64 rounds to it. ``device``: where the image is computed, by default where the tensors are, which must all be there.
+    A random orientation without a seed is another at each call, but one for the image and its derivatives.
     Derivatives of first and second order, forward and reverse; each uses memory for the image and the parameters only. Raises InputError
     for names, shapes, devices and values that make no sense.
     """
@@ -30,12 +31,18 @@ def simulate(
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
     tensors = check_overrides(parameters, compat, overrides)
     place = place_of(_device(device, tensors))
-    if parameters.crystal.misset_deg == "random" and parameters.crystal.misset_seed is None:
-        # One orientation for the image and its derivatives.
-        parameters = replace(parameters, crystal=replace(parameters.crystal, misset_seed=int(time.time())))
-    scene = Scene(parameters, tuple(tensors), compat, dtype, place)
+    # One orientation for the image and its derivatives.
+    scene = Scene(with_misset_seed(parameters), tuple(tensors), compat, dtype, place)
     image, _ = Image.apply(scene, *tensors.values())
     return image  # type: ignore[no-any-return]
+
+
+def with_misset_seed(parameters: Parameters) -> Parameters:
+    """``parameters``, a random orientation without a seed given a fresh one."""
+    crystal = parameters.crystal
+    if not isinstance(crystal.misset_deg, str) or crystal.misset_seed is not None:
+        return parameters
+    return replace(parameters, crystal=replace(crystal, misset_seed=fresh_seed()))
 
 
 def _device(asked: Any, tensors: Mapping[str, torch.Tensor]) -> torch.device:

@@ -9,7 +9,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .overrides import OVERRIDES, check_overrides
-from .simulation import simulate
+from .simulation import simulate, with_misset_seed
 
 
 class Simulator(torch.nn.Module):
@@ -18,7 +18,8 @@ class Simulator(torch.nn.Module):
     ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in
     its own precision, numbers in float64. ``fixed``: name -> tensor that
     replaces a field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
-    moves all; ``dtype`` in the constructor is the image's.
+    moves all; ``dtype`` in the constructor is the image's. A random orientation without a seed is the same at every call; its seed is
+    ``model.crystal.misset_seed``.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Simulator(torch.nn.Module):
         twice = set(refine) & set(fixed or {})
         if twice:
             raise InputError(f"{', '.join(sorted(twice))} cannot be both refined and fixed")
-        self.model, self.compat, self.image_dtype = parameters, compat, dtype
+        # One orientation for all calls, or nothing could be refined.
+        self.model, self.compat, self.image_dtype = with_misset_seed(parameters), compat, dtype
         for name, tensor in check_overrides(parameters, compat, {**refine, **(fixed or {})}).items():
             if name in refine:
                 self.register_parameter(name, torch.nn.Parameter(tensor.detach().clone()))

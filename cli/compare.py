@@ -15,7 +15,7 @@ from nanobragg_numba.command_line.reading import words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import OutputFiles, require_writable
 
-from .engines import ENGINES, CommandWords, ready_to_run
+from .engines import ENGINES, CommandWords, Engine, ready_to_run
 from .image_figures import Figures, compare_images, difference_png, resampled
 from .image_files import Size, is_raw, read_image
 
@@ -100,9 +100,13 @@ def command() -> None:
 
 def _run(options: argparse.Namespace, words: list[str]) -> int:
     _check_options(options, words)
+    ready = ready_to_run(words) if words else None
+    # All that is given is looked at before the place of the results, and that before an engine runs.
+    engines = {flag: ENGINES[source]() for flag, source in _sources(options).items() if source in ENGINES}
+    sides = _read_files(options)
     folder = options.out
     _require_free(folder, options.overwrite)
-    a, b = _read_sides(options, ready_to_run(words) if words else None)
+    a, b = _read_sides(options, ready, engines, sides)
     summary: dict[str, Any] = {"command_line": words or None, "roi": options.roi, "threshold": options.threshold, "resampled": False}
     for name, side in (("a", a), ("b", b)):
         slow, fast = side.image.shape
@@ -164,23 +168,37 @@ def _require_free(folder: str, overwrite: bool) -> None:
     require_writable(os.path.join(folder, SUMMARY), "--out")
 
 
-def _read_sides(options: argparse.Namespace, words: CommandWords | None) -> tuple[Side, Side]:
-    """Both images. The engines run first: they tell the size of raw floats that none was given for."""
-    sources = {"--a": options.a, "--b": options.b}
-    sides: dict[str, Side] = {}
+def _sources(options: argparse.Namespace) -> dict[str, str]:
+    return {"--a": options.a, "--b": options.b}
+
+
+def _sizes(options: argparse.Namespace) -> dict[str, Size | None]:
+    """The size that is given for each image."""
     sizes: list[Size | None] = [(fast, slow) for fast, slow in options.size] or [None]
-    size_of = {"--a": sizes[0], "--b": sizes[-1]}
-    for flag, source in sources.items():
-        if source not in ENGINES and (size_of[flag] is not None or not is_raw(source)):
-            sides[flag] = Side(source, read_image(source, flag, size_of[flag]))
+    return {"--a": sizes[0], "--b": sizes[-1]}
+
+
+def _read_files(options: argparse.Namespace) -> dict[str, Side]:
+    """The images in files, but for raw floats whose size is not given."""
+    size_of = _sizes(options)
+    return {
+        flag: Side(source, read_image(source, flag, size_of[flag]))
+        for flag, source in _sources(options).items()
+        if source not in ENGINES and (size_of[flag] is not None or not is_raw(source))
+    }
+
+
+def _read_sides(
+    options: argparse.Namespace, words: CommandWords | None, engines: dict[str, Engine], sides: dict[str, Side]
+) -> tuple[Side, Side]:
+    """Both images. The engines run first: they tell the size of raw floats that none was given for."""
     told: Size | None = None
-    engines = {flag: ENGINES[source]() for flag, source in sources.items() if source in ENGINES}
     for flag, engine in engines.items():
         if words is not None:
             run = engine(words)
-            sides[flag] = Side(sources[flag], run.image, run.seconds, run.log, run.compiling)
+            sides[flag] = Side(_sources(options)[flag], run.image, run.seconds, run.log, run.compiling)
             told = (run.image.shape[1], run.image.shape[0])
-    for flag, source in sources.items():
+    for flag, source in _sources(options).items():
         if flag not in sides:
             sides[flag] = Side(source, read_image(source, flag, told))
     return sides["--a"], sides["--b"]

@@ -9,9 +9,11 @@ from typing import Any
 from nanobragg_numba import __version__
 from nanobragg_numba.command_line.reading import CommandLine, nearest_option, read_command_line
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
 
+from .file_clashes import clashes, input_files
 from .own_options import OwnOptions, take_own_options
 
 BAD_INPUT, NO_CRYSTAL, INTERRUPTED, BROKEN_PIPE = 2, 9, 130, 141
@@ -91,6 +93,23 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
         if own.strict:
             raise InputError(text)
         tell(f"warning: {text}")
+    for remark in line.remarks:
+        tell(str(remark))
+
+
+def _check_targets(own: OwnOptions, line: CommandLine) -> None:
+    """See that every output can be written, and none is an input or another output; a mere remark in "c", where C goes on."""
+    targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
+    targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
+    targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
+    targets += [("-png", own.png)] if own.png is not None else []
+    for flag, path in targets:
+        require_writable(path, flag)
+    dump = [("-dump", line.files.dump)] if line.files.hkl is not None else []
+    for text in clashes(input_files(line), dump + targets):
+        if own.strict or mode_of(own.compat).spec:
+            raise InputError(text)
+        tell(f"Q21: {text}; -strict refuses that")
 
 
 def _run(own: OwnOptions, words: Sequence[str]) -> int:
@@ -102,15 +121,13 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     if not line.usable:
         return _without_crystal(line)
     from nanobragg_numba.experiment.derive import derive_experiment
+    from nanobragg_numba.experiment.seeds import clock_seed, fresh_seed
 
-    targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
-    targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
-    targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
-    targets += [("-png", own.png)] if own.png is not None else []
-    for flag, path in targets:
-        require_writable(path, flag)
+    _check_targets(own, line)
     threads = _threads(own.threads)
-    experiment = derive_experiment(line.parameters, own.compat)
+    noise_seed = line.outputs.noise_seed
+    missing = clock_seed if not mode_of(own.compat).spec else fresh_seed
+    experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
     with OutputFiles() as files:
         _simulate(own, line, experiment, threads, files)
         files.commit()
@@ -161,14 +178,14 @@ def _write_dump(line: CommandLine) -> bool | None:
 
 def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int, files: OutputFiles) -> None:
     from nanobragg_numba.engine.pixel_engine import PixelEngine
-    from nanobragg_numba.experiment.derive import generator_seed
+    from nanobragg_numba.experiment.seeds import generator_seed
     from nanobragg_numba.kernels.random_state import reseed
 
     from . import report
     from .quirks import notes
     from .write_images import NoiseFile, write_images
 
-    noise_seed = generator_seed(line.outputs.noise_seed)
+    noise_seed = generator_seed(experiment.seeds.noise)
     # Before anything is printed: it may find no GPU, or too little memory there.
     engine = PixelEngine(experiment, precision=own.precision, threads=threads, device=own.device)
     if engine.cpu_reason is not None:
@@ -188,11 +205,24 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         raise
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
+    if mode_of(own.compat).spec:
+        _tell_seeds(line, experiment)
     write_images(line, engine, files, noise, say)
     if own.png is not None:
         from nanobragg_numba.files import preview
 
         files.write(own.png, [preview.png(engine.image)])
+
+
+def _tell_seeds(line: CommandLine, experiment: Any) -> None:
+    """The seeds that nobody gave and the image was made with."""
+    crystal, words = line.parameters.crystal, []
+    if crystal.misset_deg == "random" and crystal.misset_seed is None:
+        words.append(f"-misset_seed {experiment.seeds.misset}")
+    if line.outputs.noise and line.outputs.noise_seed is None:
+        words.append(f"-seed {experiment.seeds.noise}")
+    if words:
+        tell(f"fresh seeds; {' '.join(words)} makes the same again")
 
 
 def _compute(line: CommandLine, engine: Any, noise: Any) -> None:

@@ -1,5 +1,6 @@
 """The options that the reference does not have, taken off the command line before it is read as the reference reads it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import COMMAND_DEFAULT, MODES
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Precision
+from nanobragg_numba.maths.c_numbers import shown
 
 GROUP = "this program"
 ROWS = (
@@ -20,9 +22,11 @@ ROWS = (
     Option(("-compile",), GROUP, "host | PROCESSOR", "none", "compile all kernels ahead and stop: for this processor (host), or for one that LLVM knows by that name", exact=True),
     Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
-    Option(("-version",), GROUP, "", "", "print the version and stop", exact=True),
+    Option(("-version", "--version"), GROUP, "", "", "print the version and stop", exact=True),
     Option(("-h", "--help", "-help"), GROUP, "", "", "print this help and stop", exact=True),
 )  # fmt: skip
+
+OTHER_PICTURES = (".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ps", ".eps", ".pdf", ".svg", ".pgm", ".ppm")
 
 
 @dataclass
@@ -63,8 +67,9 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
                 raise InputError(f"-compat must be one of {', '.join(modes)}, not {value!r}")
             own.compat = modes[value]
         elif word == "-threads":
-            if not (value.isascii() and value.isdigit() and int(value) > 0):
-                raise InputError(f"-threads must be a whole number above zero, not {value!r}")
+            # More digits are beyond any machine, and Python refuses thousands of them.
+            if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
+                raise InputError(f"-threads must be a whole number above zero, of at most nine digits, not {shown(value)}")
             own.threads = int(value)
         elif word == "-precision":
             known = {str(precision): precision for precision in PRECISIONS}
@@ -75,6 +80,8 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             gpu_index(value, "-device")
             own.device = value
         elif word == "-png":
+            if os.path.splitext(value)[1].lower() in OTHER_PICTURES:
+                raise InputError(f"-png {value}: the picture is written as PNG; give it a name that ends in .png")
             own.png = value
         elif word == "-batch":
             own.batch = value
@@ -83,7 +90,7 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
         elif word == "-strict":
             own.strict = True
         else:
-            own.action = "version" if word == "-version" else "help"
+            own.action = "version" if "-version" in row.words else "help"
     if own.batch is not None:
         at = max(i for i, word in enumerate(words) if word == "-batch")
         own.words = (*words[:at], *words[at + 2 :])

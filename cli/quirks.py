@@ -9,7 +9,10 @@ from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.modes import mode_of
+from nanobragg_numba.files.smv_header import outgrown_bytes
 from nanobragg_numba.maths.constants import RTD
+
+from .geometry_quirks import geometry_notes
 
 
 class _Run(NamedTuple):
@@ -71,12 +74,13 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q13", _wrong_angles, "the angles of this triclinic cell came out a little different from those given; -compat spec keeps them, or use -mat"),
     ("mask", _mask_of_other_size, "the mask is of another size than the image, and its rows were broken at the image's; -compat spec refuses it"),
     ("Q11", lambda run: run.x.parameters.detector.pix0_mm is not None, "the numbers of -pix0_vector were not used; -compat spec uses them"),
+    ("Q17", lambda run: outgrown_bytes(run.x) > 0, "the header of the SMV images is longer than the 512 bytes it states, so that readers find every pixel shifted; -compat spec states its length"),
 )  # fmt: skip
 
 
 def notes(line: CommandLine, experiment: Experiment, out_of_table: OutOfTable | None) -> list[str]:
     """One sentence for each quirk that touched the image."""
     if mode_of(experiment.compat).spec:
-        return []
+        return geometry_notes(line, experiment)
     run = _Run(line, experiment, out_of_table)
-    return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)]
+    return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)] + geometry_notes(line, experiment)

@@ -20,7 +20,7 @@ SHAPE_NAMES = {"round": "ellipsoidal", "square": "parallelpiped", "gauss": "gaus
 
 def headers(line: CommandLine) -> str:
     """Lines about the images read for their headers; the last number is a memory address."""
-    return "".join(f"reading {image.path}\nmmap({image.path}) = {hex(id(image.content))}\n" for image in line.headers)
+    return "".join(f"reading {image.path}\nmmap({image.path}) = {hex(id(image))}\n" for image in line.headers)
 
 
 def before_run(line: CommandLine, x: Experiment, dump_written: bool | None) -> str:

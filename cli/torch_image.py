@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from nanobragg_numba.command_line.reading import parameters_from_command_line
+from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.errors import InputError
 
 from .own_options import take_own_options
@@ -23,7 +23,11 @@ def command() -> None:
 
     try:
         own, words = take_own_options(sys.argv[1:])
-        image = simulate(parameters_from_command_line(words, own.compat), dtype=torch.float32, compat=own.compat)
+        # As the command reads it: with the dump of an earlier run where there is no list.
+        line = read_command_line(words, own.compat)
+        if not line.usable:
+            raise InputError("the command line gives no crystal")
+        image = simulate(line.parameters, dtype=torch.float32, compat=own.compat)
     except InputError as error:
         sys.exit(_failed(str(error)))
     np.save(IMAGE_FILE, image.numpy())

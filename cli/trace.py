@@ -14,6 +14,7 @@ from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 
+from .file_clashes import clashes, input_files
 from .own_options import take_own_options
 
 MISMATCH, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -101,6 +102,8 @@ def _read_words(words: Sequence[str], compat: Compat | None) -> tuple[Any, Compa
         if own.strict:
             raise InputError(text)
         _tell(f"warning: {text}")
+    for remark in line.remarks:
+        _tell(str(remark))
     return line, mode
 
 
@@ -121,6 +124,8 @@ def _run(words: Sequence[str]) -> int:
     for path in (out, phi_file):
         if path.exists() and path.is_file() and not options.overwrite:
             raise InputError(f"--out {options.out}: {path} exists; --overwrite replaces it")
+    for text in clashes(input_files(line), [("--out", str(out)), ("--out", str(phi_file))]):
+        raise InputError(text)
 
     import numpy as np
 

@@ -8,26 +8,16 @@ import numpy as np
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import PixelEngine
 from nanobragg_numba.experiment.derive import Experiment
-from nanobragg_numba.files import pgm, smv
+from nanobragg_numba.files import pgm, smv_header
 from nanobragg_numba.files.output import Chunk, OutputFiles, is_written_directly
 from nanobragg_numba.maths.c_numbers import c_format
-from nanobragg_numba.maths.constants import RTD
-from nanobragg_numba.output.integer_images import NoiseImage, grey_levels, scaled_counts
+from nanobragg_numba.output.integer_images import NoiseImage, automatic_scale, grey_levels, scaled_counts
 from nanobragg_numba.output.statistics import Statistics, statistics
 
 from . import report
 
 PIXELS_WITHOUT_THREADS = 1 << 16
 """A thread would hardly have started before so many are drawn or converted."""
-
-
-def smv_geometry(x: Experiment) -> smv.SmvGeometry:
-    """The numbers of the SMV header."""
-    g = x.geometry
-    return smv.SmvGeometry(
-        g.fast_pixels, g.slow_pixels, g.pixel_size, g.distance, x.wavelength, g.xbeam, g.ybeam, g.fbeam, g.sbeam, g.size[1],
-        g.dials_origin, g.org, g.close_distance, x.phi_start * RTD, x.phi.range * RTD, x.parameters.detector.twotheta_deg / RTD * RTD,
-    )  # fmt: skip
 
 
 def _brightest(stats: Statistics, x: Experiment) -> tuple[float, float]:
@@ -59,13 +49,13 @@ class NoiseFile:
         self._direct = is_written_directly(self._path)
         threads = 1 if self._small else engine.threads
         self._image = NoiseImage(engine.image, engine.window, engine.experiment.random_state, line.outputs.adc_offset, threads)
-        self._header = smv.header(smv_geometry(engine.experiment), 0.0)
+        self._header = smv_header.header(engine.experiment, 0.0)
         self.finished = self._image.finished
         """To be told of finished rows, or that there will be no more."""
         self._wait = self._begin() if threads > 1 and not self._direct else None
 
     def _begin(self) -> Callable[[], None]:
-        return self._files.write(self._path, _chunks(self._header, self._image.rows(), self._small))
+        return self._files.write(self._path, _chunks(self._header, self._image.rows(), self._small), last=True)
 
     def finish(self, say: Callable[[str], None]) -> None:
         """Wait for the rest of the file, or make it now, and report on it; all rows must be finished."""
@@ -91,11 +81,11 @@ def write_images(line: CommandLine, engine: PixelEngine, files: OutputFiles, noi
     stats = statistics(image, window, engine.computed)
     int_scale = outputs.int_scale
     if int_scale <= 0.0:
-        int_scale = 55000.0 / stats.maximum if stats.maximum > 0.0 else 1.0
+        int_scale = automatic_scale(stats.maximum)
     say(report.statistics_lines(stats, _brightest(stats, x), int_scale))
     say(f"writing {outputs.int_file} as 2-byte integers\n")
     counts = scaled_counts(image, window, int_scale, outputs.adc_offset)
-    files.write(outputs.int_file, _chunks(smv.header(smv_geometry(x), -0.0), counts, small))
+    files.write(outputs.int_file, _chunks(smv_header.header(x, -0.0), counts, small))
 
     if outputs.write_pgm:
         pgm_scale = outputs.pgm_scale

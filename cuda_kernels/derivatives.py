@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from nanobragg_numba.derivatives.bundles import AdjointWork, Changes, Gradients, Pixels, TangentWork
+from nanobragg_numba.derivatives.bundles import CHANGE_ROWS, ROWS, WORK_ROWS, AdjointWork, Changes, Gradients, Pixels, TangentWork
 from nanobragg_numba.derivatives.differentiate import Rendered
 from nanobragg_numba.derivatives.flat_variables import Variables
-from nanobragg_numba.derivatives.work_sizes import CHANGE_ROWS, ROWS, WORK_ROWS
 from nanobragg_numba.kernels.arguments import Tables
 
 from .compilation import kernel, launch

@@ -1,8 +1,9 @@
 """What the device does in one instruction, each with a plain twin for numba's simulator, which rounds twice or has no such function."""
 
+import ctypes
+import ctypes.util
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from threading import Lock
 from typing import Any
 
@@ -16,12 +17,13 @@ WHOLE_DOUBLES, WHOLE_SINGLES = 1.5 * 2.0**52, np.float32(1.5 * 2.0**23)
 """Numbers this large are whole, with room for others to be added."""
 
 if SIMULATED:
+    _libm = ctypes.CDLL(ctypes.util.find_library("m"))
+    _libm.fma.restype, _libm.fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
+    _libm.fmaf.restype, _libm.fmaf.argtypes = ctypes.c_float, [ctypes.c_float] * 3
 
     def fma(x: Any, y: Any, z: Any) -> Any:
         """x y + z, rounded once."""
-        if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
-            return x * y + z
-        return type(x)(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)))
+        return np.float32(_libm.fmaf(x, y, z)) if isinstance(x, np.float32) else type(x)(_libm.fma(x, y, z))
 
     def nearest_whole(x: Any) -> Any:
         """The whole number nearest to x; halves go to the even one."""

@@ -6,13 +6,38 @@
 (64, 64)
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .command_line.reading import parameters_from_command_line as parameters_from_command_line
+    from .engine.batch import simulate_batch as simulate_batch
+    from .engine.simulate import Simulation as Simulation
+    from .engine.simulate import simulate as simulate
+    from .errors import InputError as InputError
+    from .experiment.parameters import Axes as Axes
+    from .experiment.parameters import Beam as Beam
+    from .experiment.parameters import Crystal as Crystal
+    from .experiment.parameters import Detector as Detector
+    from .experiment.parameters import Parameters as Parameters
+    from .experiment.parameters import Sampling as Sampling
+    from .experiment.parameters import SourceList as SourceList
+    from .experiment.structure_factors import StructureFactors as StructureFactors
+    from .experiment.structure_factors import from_arrays as from_arrays
+    from .file_formats import read_hkl as read_hkl
+    from .file_formats import read_mosflm_matrix as read_mosflm_matrix
+    from .file_formats import read_smv as read_smv
+    from .file_formats import read_sources as read_sources
+    from .file_formats import write_hkl as write_hkl
+    from .file_formats import write_mosflm_matrix as write_mosflm_matrix
+    from .file_formats import write_smv as write_smv
+    from .output.photon_noise import poisson_image as poisson_image
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for, so that a command which only prints its help does not import numba.
 _HOME = {
     "InputError": "errors",
+    "Axes": "experiment.parameters",
     "Beam": "experiment.parameters",
     "Crystal": "experiment.parameters",
     "Detector": "experiment.parameters",
@@ -20,18 +45,32 @@ _HOME = {
     "Sampling": "experiment.parameters",
     "SourceList": "experiment.parameters",
     "StructureFactors": "experiment.structure_factors",
+    "from_arrays": "experiment.structure_factors",
     "parameters_from_command_line": "command_line.reading",
     "simulate": "engine.simulate",
     "simulate_batch": "engine.batch",
     "Simulation": "engine.simulate",
     "poisson_image": "output.photon_noise",
+    "read_hkl": "file_formats",
+    "read_mosflm_matrix": "file_formats",
+    "read_smv": "file_formats",
+    "read_sources": "file_formats",
+    "write_hkl": "file_formats",
+    "write_mosflm_matrix": "file_formats",
+    "write_smv": "file_formats",
 }
 __all__ = list(_HOME)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+def __dir__() -> list[str]:
+    return sorted((*_HOME, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"))
 
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+if not TYPE_CHECKING:
+    # Hidden from type checkers, which would take any name for one of ours.
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

@@ -4,7 +4,10 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from typing import Generic, TypeVar
+
+from nanobragg_numba.errors import InputError
 
 T = TypeVar("T")
 
@@ -17,6 +20,15 @@ def most_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def number_of_threads(asked: int | None) -> int:
+    """The threads asked for, or as many as this process may use processors. Raises InputError for what is no number above zero."""
+    if asked is None:
+        return most_threads()
+    if isinstance(asked, bool) or not isinstance(asked, Integral) or asked < 1:
+        raise InputError(f"threads must be a whole number, 1 or more, not {asked!r}")
+    return int(asked)
 
 
 class Background(Generic[T]):

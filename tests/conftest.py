@@ -1,5 +1,8 @@
-"""Makes the modules beside the tests importable under pytest's importlib mode, and starts what takes long beside the tests."""
+"""Which copy of the package is tested, what the marks stand for, and what takes long is started beside the tests."""
 
+import importlib.metadata
+import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +11,46 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import beside
+import checkout
+import marks
+
+checkout.look_past_the_working_folder()
+_WITHOUT_TORCH = importlib.util.find_spec("torch") is None
+
+
+def pytest_configure():
+    if wrong := checkout.complaint():
+        raise pytest.UsageError(wrong)
+
+
+def pytest_report_header():
+    versions = [f"{name} {_version(name)}" for name in ("nanobragg_numba", "numba", "llvmlite", "numpy", "torch", "numba-cuda")]
+    return ", ".join(versions)
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+class _NeedsTorch(pytest.Module):
+    """A module of tests that imports torch, which is an extra."""
+
+    def collect(self):
+        pytest.skip("torch is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if _WITHOUT_TORCH and re.search(r"^(import|from) torch\b", module_path.read_text(), re.M):
+        return _NeedsTorch.from_parent(parent, path=module_path)
+
+
+def pytest_itemcollected(item):
+    file, _, test = item.nodeid.partition("::")
+    for mark in marks.marks_of(Path(file).name, test):
+        item.add_marker(mark)
 
 
 def pytest_collection_finish(session):

@@ -14,6 +14,8 @@ from nanobragg_numba.gpu.compilation import without_contraction
 
 CAPABILITIES = ((7, 0), (7, 5), (8, 0), (9, 0))
 FIRST = (8, 0)
+ASSEMBLE = "get_asm_strs" if hasattr(codegen.CUDACodeLibrary, "get_asm_strs") else "get_asm_str"
+"""What makes PTX of a library: one text a module in newer numba-cuda, one text in older ones and in numba's own CUDA."""
 needs_toolkit = [
     pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="the simulator does not compile"),
     pytest.mark.skipif(not config.ENABLE_CUDASIM and not nvvm.is_available(), reason="no CUDA toolkit is found (libNVVM)"),
@@ -39,13 +41,13 @@ def _library(function, signature, contraction):
 
     def kept(self, **options):
         libraries.append(self)
-        return get_asm_str(self, **options)
+        return assemble(self, **options)
 
-    get_asm_str = codegen.CUDACodeLibrary.get_asm_str
+    assemble = getattr(codegen.CUDACodeLibrary, ASSEMBLE)
     # numba asks the current GPU for its capability whenever it compiles a device function.
     with (
         patch("numba.cuda.dispatcher.get_current_device", lambda: SimpleNamespace(compute_capability=FIRST)),
-        patch.object(codegen.CUDACodeLibrary, "get_asm_str", kept),
+        patch.object(codegen.CUDACodeLibrary, ASSEMBLE, kept),
         nullcontext() if contraction else without_contraction(),
     ):
         cuda.compile(function, signature, device=False, abi="numba", cc=FIRST)

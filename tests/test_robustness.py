@@ -36,29 +36,41 @@ FILE_CASES = [
     ("-hkl", b" \n\n", "no reflections"),
     ("-hkl", b"0 0 1 5\n1 2 x 7\n", "line 2: 'x'"),
     ("-hkl", b"h k l F\n0 0 1 5\n", "line 1: 'h'"),
-    ("-hkl", b"0 0 1 5\n1 2 3\n", "line 2"),
+    ("-hkl", b"0 0 1 5\n1 2 3\n", "line 2: F is missing"),
+    ("-hkl", b"0 0 1 5\n1 2 3 nan\n", "line 2: F is nan"),
+    ("-hkl", b"0 0 1 5\n1 2.5 3 7\n", "line 2: Miller index k = 2.5"),
+    ("-hkl", b"0 0 1 5\n1 2 3 7x\n", "line 2: '7x'"),
+    ("-hkl", b"0 0 1 5\n1 2 3e 7\n", "line 2: '3e'"),
+    ("-hkl", b"0 0 1 5\n\nEND\n", "line 3: 'END'"),
     ("-hkl", b"0 0 1 5\n0 0 3000000000 5\n", "line 2: absurd Miller index"),
     ("-hkl", b"0 0 0 5\n900000 900000 900000 5\n", "memory"),
     ("-mat", None, "no such file"),
     ("-mat", b"", "empty"),
     ("-mat", b"0.01 0 0\n0 0.01 0\n", "line 3"),
     ("-mat", b"0.01 0 0\n0 0.01 abc\n0 0 0.01\n", "line 2"),
+    ("-mat", b"0.01 0 0 0\n0 0.01 0 0\n0 0 0.01 0\n", "line 1: an orientation matrix has three numbers a line"),
     ("-mat", b"0.01 0.02 0.03\n0.01 0.02 0.03\n0 0 0.01\n", "one plane"),
     ("-mask", None, "no such file"),
     ("-mask", b"", "empty"),
-    ("-mask", b"P5\n3 3\n255\n", "not an SMV image"),
+    ("-mask", b"P5\n3 3\n255\n", "not an image that can be read"),
+    ("-mask", b"\x1f\x8b\x08\0broken", "cannot be unpacked"),
     ("-mask", IMAGE[:700], "truncated"),
-    ("-mask", IMAGE.replace(b"SIZE1=88", b"SIZE1=xx"), "no size"),
+    ("-mask", IMAGE.replace(b"SIZE1=88", b"SIZE1=xx"), "SIZE1"),
+    ("-mask", IMAGE.replace(b"TYPE=unsigned_short", b"TYPE=unsigned_shirt"), "'unsigned_shirt'"),
     ("-mask", IMAGE.replace(b"HEADER_BYTES=512", b"HEADER_BYTES=abc"), "HEADER_BYTES"),
     ("-img", None, "no such file"),
     ("-img", b"", "empty"),
     ("-img", b"garbage", "not an SMV image"),
     ("-img", IMAGE[:700], "truncated"),
+    ("-img", IMAGE[:512], "truncated"),
+    ("-img", IMAGE.replace(b"DISTANCE=90", b"DISTANCE=9O"), "DISTANCE in the image header is '9O'"),
+    ("-img", IMAGE.replace(b"PHI=12", b"PHI=--"), "PHI in the image header is '--'"),
     ("-sourcefile", None, "no such file"),
     ("-sourcefile", b"", "empty"),
     ("-sourcefile", b"\n \n", "no data"),
     ("-sourcefile", b"-10 0 0 1 1e-10\n-10 zero 0\n", "line 2: 'zero'"),
     ("-sourcefile", b"-10 0 0 1 -1e-10\n", "wavelength"),
+    ("-sourcefile", b"-10 0 0 1 nan\n", "line 1: 'nan'"),
     ("-stol", None, "no such file"),
     ("-stol", b"", "empty"),
     ("-stol", b"0.1 2.5\n# comment\n", "line 2: '#'"),
@@ -67,6 +79,31 @@ FILE_CASES = [
 
 @pytest.mark.parametrize(("option", "content", "says"), FILE_CASES)
 def test_bad_input_file(option, content, says, tmp_path, capfdbinary):
+    if content is not None:
+        (tmp_path / "input").write_bytes(content)
+    run = nanobragg([*GOOD, "-compat", "spec", option, "input"], tmp_path, capfdbinary)
+    refused(run, option, "input", says)
+    assert run.files(["input"]) == {}
+
+
+# Where C has no image either, or one that depends on what its memory held.
+C_CASES = [
+    case
+    for case in FILE_CASES
+    if case[1] is None or case[1] == b"" or case[2] in ("no reflections", "no data", "memory", "wavelength", "HEADER_BYTES", "one plane")
+] + [
+    ("-hkl", b"h k l F\n0 0 1 5\n", "line 1: 'h'"),
+    ("-mat", b"0.01 0 0\n0 0.01 0\n", "line 3"),
+    ("-mat", b"0.01 0 0\n0 0.01 abc\n0 0 0.01\n", "line 2"),
+    ("-mask", b"P5\n3 3\n255\n", "not an SMV image"),
+    ("-mask", IMAGE.replace(b"SIZE1=88", b"SIZE1=xx"), "no size"),
+    ("-img", b"garbage", "not an SMV image"),
+    ("-img", IMAGE[:400], "truncated"),
+]
+
+
+@pytest.mark.parametrize(("option", "content", "says"), C_CASES)
+def test_bad_input_file_in_c(option, content, says, tmp_path, capfdbinary):
     if content is not None:
         (tmp_path / "input").write_bytes(content)
     run = nanobragg([*GOOD, option, "input"], tmp_path, capfdbinary)

@@ -159,7 +159,11 @@ def test_a_window_beyond_the_image_and_an_empty_one():
     window = replace(TILTED, detector=replace(TILTED.detector, roi=(4, 500, 7, 900)))
     image, whole = simulate(window).image, simulate(TILTED).image
     assert np.array_equal(image[7:, 4:], whole[7:, 4:]) and not image[:7].any() and not image[:, :4].any()
-    assert not simulate(replace(TILTED, detector=replace(TILTED.detector, roi=(50, 60, 0, 5)))).image.any()
+    for empty in ((50, 60, 0, 5), (5, 2, 0, 8)):
+        parameters = replace(TILTED, detector=replace(TILTED.detector, roi=empty))
+        assert not simulate(parameters, compat="c").image.any()
+        with pytest.raises(InputError, match=r"Detector\.roi \(-roi\) .* holds no pixel of the 12x9 image"):
+            simulate(parameters)
 
 
 def test_bad_parameters_are_refused():

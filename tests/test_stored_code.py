@@ -1,6 +1,5 @@
 """Compiled code is kept between runs: what names it, and what happens when anything is other than expected."""
 
-import json
 import os
 import re
 import shutil
@@ -258,10 +257,10 @@ def test_a_process_that_waited_finds_the_code(tmp_path, monkeypatch):
 
     target = tmp_path / "text-1.code"
     calls_made = []
-    monkeypatch.setattr(ahead_of_time, "object_code", lambda library: calls_made.append(library.name) or ({}, b"code"))
+    monkeypatch.setattr(ahead_of_time, "object_code", lambda library: calls_made.append(library.name) or ({"f": ["int64"]}, b"code"))
     for _ in range(2):
         ahead_of_time.compile_into("text", "nanobragg_numba.kernels.entries", target)
-    assert calls_made == ["text"] and stored_code.content_of(target) == json.dumps({}).encode() + b"\ncode"
+    assert calls_made == ["text"] and stored_code.content_of(target) == b"f: int64\n\ncode"
 
 
 def cache_folders(tmp_path, usual):

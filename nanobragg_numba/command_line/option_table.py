@@ -36,6 +36,8 @@ class Option:
     stop: bool = False
     sensor: bool = False
     """About the sensor's thickness: what it is as the last word, without a value, is the mode's to say."""
+    unless: str = ""
+    """In "spec", a word that contains this is another option's alone."""
     quirk: str = ""
     """The row of the reference's quirks that the option meets."""
 
@@ -68,7 +70,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("-Nc", "crystal", "N", "1", "unit cells along c", "crystal.n_cells.2", kind="int", stop=True),
     _value("-N", "crystal", "N", "1", "unit cells along all three axes; 0 is one cell", N_CELLS, kind="int", same=True, exact=True, stop=True),
     Option(("-cell",), "crystal", "a b c alpha beta gamma (A, degrees)", "none", "unit cell, one to six numbers; missing lengths copy a, missing angles are 90", kind="cell", quirk="Q13"),
-    Option(("-misset",), "crystal", "x y z (degrees) | random", "0 0 0", "missetting angles about laboratory x, then y, then z", kind="misset", quirk="Q8"),
+    Option(("-misset",), "crystal", "x y z (degrees) | random", "0 0 0", "missetting angles about laboratory x, then y, then z", kind="misset", unless="-misset_seed", quirk="Q8"),
     _value("-samplesize -sample_size", "crystal", "size (mm)", "from -N", "full width of the crystal, all axes", SIZE, same=True),
     _value("-sample_thick -sample_x", "crystal", "size (mm)", "from -N", "full width along a", "crystal.size_mm.0"),
     _value("-sample_width -sample_y -width", "crystal", "size (mm)", "from -N", "full width along b", "crystal.size_mm.1"),
@@ -98,7 +100,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("-beam_vector", "geometry", "x y z", "1 0 0", "direction of the beam", _vector("beam.direction"), also=CUSTOM),
     _value("-polar_vector", "geometry", "x y z", "0 0 1", "direction of the beam's E vector", _vector("beam.polarization_axis"), also=CUSTOM, quirk="Q4"),
     _value("-spindle_axis", "geometry", "x y z", "0 0 1", "axis of the phi rotation", _vector("sampling.spindle_axis"), also=CUSTOM),
-    _value("-twotheta_axis", "geometry", "x y z", "0 1 0", "axis of the two-theta swing; its first number is read as -twotheta too", _vector("detector.twotheta_axis"), also=CUSTOM),
+    _value("-twotheta_axis", "geometry", "x y z", "0 1 0", "axis of the two-theta swing; in -compat c its first number is read as -twotheta too", _vector("detector.twotheta_axis"), also=CUSTOM),
     Option(("-pix0_vector",), "geometry", "x y z (m; mm for -pix0_vector_mm)", "from the beam centre", "position of the first pixel; -compat c ignores the numbers", kind="pix0", quirk="Q11"),
     _value("-distance", "geometry", "distance (mm)", "100", "sample to detector along the beam", "detector.distance_mm", also=BEAM_PIVOT),
     _value("-close_distance", "geometry", "distance (mm)", "from -distance", "sample to the nearest point of the detector plane", "detector.close_distance_mm", also=SAMPLE_PIVOT),
@@ -106,7 +108,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("-detector_thick", "detector", "thickness (um)", "0", "thickness of the sensor", "detector.thickness_um", length=15, sensor=True),
     _value("-detector_thicksteps", "detector", "N", "1, or 2 with a thickness", "layers of the sensor", "detector.layers", kind="int", quirk="Q5", sensor=True),
     _value("-thicksteps", "detector", "N", "1, or 2 with a thickness", "layers of the sensor", "detector.layers", kind="int", quirk="Q5", sensor=True),
-    _value("-twotheta", "geometry", "angle (degrees)", "0", "swing of the detector", "detector.twotheta_deg", also=SAMPLE_PIVOT),
+    _value("-twotheta", "geometry", "angle (degrees)", "0", "swing of the detector", "detector.twotheta_deg", also=SAMPLE_PIVOT, unless="-twotheta_axis", quirk="Q30"),
     _value("-detector_rotx", "geometry", "angle (degrees)", "0", "detector rotation about laboratory x", "detector.rotations_deg.0"),
     _value("-detector_roty", "geometry", "angle (degrees)", "0", "detector rotation about laboratory y", "detector.rotations_deg.1"),
     _value("-detector_rotz", "geometry", "angle (degrees)", "0", "detector rotation about laboratory z", "detector.rotations_deg.2"),
@@ -157,8 +159,8 @@ OPTIONS: tuple[Option, ...] = (
     _value("-hkl", "structure factors", "FILE", "none", "lines of h k l F, expanded to P1, Friedel mates too", "files.hkl", kind="text", quirk="Q10"),
     _value("-default_F", "structure factors", "F (electrons)", "0", "structure factor of every unlisted reflection", "crystal.default_F"),
     _value("-dump", "structure factors", "FILE", "Fdump.bin", "binary copy of the -hkl table, written with -hkl, read without", "files.dump", kind="text", quirk="Q10"),
-    _value("-img", "detector", "FILE", "none", "take the geometry from the header of this SMV image", "files.image", kind="text"),
-    _value("-mask", "detector", "FILE", "none", "skip the pixels that are zero in this SMV image; its header counts as -img does", "files.mask", kind="text"),
+    _value("-img", "detector", "FILE", "none", "take the geometry from the header of this SMV image", "files.image", kind="text", quirk="Q19"),
+    _value("-mask", "detector", "FILE", "none", "skip the pixels that are zero in this SMV image (in spec: in any that fabio reads); its header counts as -img does", "files.mask", kind="text", quirk="Q19"),
     _value("-stolout", "structure factors", "FILE", "output.stol", "read and not used, as in the reference", "files.stol_out", kind="text"),
     _value("-stol", "structure factors", "FILE", "none", "amorphous scattering against sin(theta)/lambda; read and not used, as in the reference", "files.stol", kind="text", length=5),
     _value("-4stol", "structure factors", "FILE", "none", "the same against 4 sin(theta)/lambda", "files.stol", kind="text", length=6),
@@ -184,9 +186,9 @@ OPTIONS: tuple[Option, ...] = (
     _flag("-tophat_spots -binary_spots", "crystal", "flat spots", {"crystal.shape": "tophat"}, quirk="Q9"),
     _value("-fudge", "crystal", "factor", "1", "multiplies the squared radius of round, gauss and tophat spots", "crystal.fudge"),
     _value("-printout_pixel", "output", "fast slow (pixels)", "all", "the pixel to print", "outputs.printout_fast outputs.printout_slow", kind="int"),
-    _value("-seed", "output", "N", "clock", "seed of the noise", "outputs.noise_seed", kind="int"),
+    _value("-seed", "output", "N", "clock; in spec fresh for each image", "seed of the noise", "outputs.noise_seed", kind="int"),
     _value("-mosaic_seed", "crystal", "N", "12345678", "seed of the mosaic domains", "crystal.mosaic_seed", kind="int"),
-    _value("-misset_seed", "crystal", "N", "clock", "seed of -misset random", "crystal.misset_seed", kind="int", quirk="Q8"),
+    _value("-misset_seed", "crystal", "N", "clock; in spec fresh for each image", "seed of -misset random", "crystal.misset_seed", kind="int", quirk="Q8"),
     Option(("-phi_carryover_mode",), "this program", "c-parity | spec", "as -compat", "the phi = 0 carryover alone, on or off", kind="carryover", exact=True, quirk="Q1"),
     _value("-water", "crystal", "thickness (um)", "0", "background of this much water", "crystal.water_um", quirk="Q6"),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The adjoint: from the gradient with respect to the image to those of all continuous variables, in one pass over the steps.
 
 Nothing of the forward pass is stored: each step is computed again. ``Gradients`` are added up; those with respect to the turned lattice
-axes of each step are handed on to angles, spindle, mosaic rotations and cell axes at the end (``lattice_adjoint``). All may be complex
+axes of each step are handed on to angles, spindle, mosaic rotations and cell axes at the end (lattice_turning.py). All may be complex
 (complex_step.py).
 """
 
@@ -9,10 +9,9 @@ from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles2, Numbers2, Numbers3, Singles2
 from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
-from nanobragg_numba.maths.vectors3 import rotate_about_axis, scale
 
 from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
-from .bundles import AdjointWork, Chunk, Gradients, Pixels, Turning
+from .bundles import AdjointWork, Chunk, Gradients, Pixels
 from .chunk_geometry import (  # fmt: skip
     AIR,
     AIR_BAR,
@@ -37,7 +36,7 @@ from .chunk_geometry import (  # fmt: skip
     zero_of,
 )
 from .flat_variables import Variables
-from .formula_derivatives import rotation_adjoint, solid_angle_partials
+from .formula_derivatives import solid_angle_partials
 from .gradient_sums import add_at, add_to
 from .kept_corrections import (
     capture_adjoint,
@@ -306,36 +305,6 @@ def c_chunk(chunk, tables, first, interpolate, gradients, work):
         by_scale += bar * capture * polar * omega
         kept_factors_adjoint(start + i, slow, bar * capture * polar, bar * polar * omega, bar * capture * omega, tables, bars)
     add_at(bars.scale, 0, by_scale / rules.scale)
-
-
-@entry
-def lattice_adjoint(turning: Turning, lattice_bar: Numbers2, bars: Turning) -> None:
-    """Add to ``bars`` what the gradients ``lattice_bar`` (steps, 9) with respect to every step's axes give."""
-    rotations = turning.rotations
-    domains = max(rotations.shape[0], 1)
-    spindle = vector_of(turning.spindle, 0)
-    for tic in range(turning.angles.shape[0]):
-        angle = turning.angles[tic]
-        for axis in range(3):
-            v = vector_of(turning.axes, 3 * axis)
-            turned = rotate_about_axis(v, spindle, angle)
-            zero = turned[0] - turned[0]
-            x, y, z = zero, zero, zero
-            for domain in range(domains):
-                bar = vector_of(lattice_bar[tic * domains + domain], 3 * axis)
-                if rotations.shape[0] == 0:
-                    x, y, z = x + bar[0], y + bar[1], z + bar[2]
-                else:
-                    r = rotations[domain]
-                    x += r[0] * bar[0] + r[3] * bar[1] + r[6] * bar[2]
-                    y += r[1] * bar[0] + r[4] * bar[1] + r[7] * bar[2]
-                    z += r[2] * bar[0] + r[5] * bar[1] + r[8] * bar[2]
-                    for i in range(3):
-                        add_to(bars.rotations[domain], 3 * i, scale(turned, bar[i]))
-            v_bar, spindle_part, angle_part = rotation_adjoint(v, spindle, angle, turned, (x, y, z))
-            add_to(bars.axes, 3 * axis, v_bar)
-            add_to(bars.spindle, 0, spindle_part)
-            bars.angles[tic] += angle_part
 
 
 @derivative

@@ -1,10 +1,19 @@
-"""What the kernels of derivatives take together: pixels, gradients and changes, and arrays to work in."""
+"""What the kernels of derivatives take together: pixels, gradients and changes, arrays to work in and their sizes."""
 
 from typing import NamedTuple
 
 from nanobragg_numba.jit.entry_types import Doubles1, Doubles2, Doubles3, Doubles4, Flags2, Numbers1, Numbers2, Whole1
 
 from .flat_variables import Variables
+
+PIXELS = 128
+"""Pixels of a row that are worked on together on a CPU (gpu/derivative_code.py has another number)."""
+ROWS = 21
+"""Of the array of partial derivatives (step_derivatives.py)."""
+WORK_ROWS = 25
+"""Of the array of rays (chunk_geometry.py)."""
+CHANGE_ROWS = 12
+"""Of the array of changes, for each direction (tangent.py)."""
 
 
 class Pixels(NamedTuple):

@@ -4,11 +4,11 @@ from nanobragg_numba.jit.decorators import derivative
 from nanobragg_numba.kernels.formulas import capture_fraction, plane_position, scattering_vector, solid_angle, subpixel_position
 from nanobragg_numba.maths.vectors3 import magnitude, scale, unit
 
+from .bundles import PIXELS
 from .formula_derivatives import polarization_and_slope
 from .kept_corrections import is_cut, places_on_pixel
-from .work_sizes import PIXELS
 
-# Rows of the work array (work_sizes.WORK_ROWS of them); each behind a _BAR is the gradient of the one before, POLAR_BY the polarization
+# Rows of the work array (bundles.WORK_ROWS of them); each behind a _BAR is the gradient of the one before, POLAR_BY the polarization
 # factor's derivative by the ray;
 # OWN is the product of solid angle and capture fraction, which all sources share.
 S, S_BAR, RAY, RAY_BAR = 0, 3, 6, 9

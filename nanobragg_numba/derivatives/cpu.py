@@ -8,10 +8,9 @@ from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.threads import most_threads
 
 from . import entries
-from .bundles import AdjointWork, Changes, Pixels, TangentWork
+from .bundles import CHANGE_ROWS, PIXELS, ROWS, WORK_ROWS, AdjointWork, Changes, Pixels, TangentWork
 from .differentiate import Rendered
 from .flat_variables import Variables
-from .work_sizes import CHANGE_ROWS, PIXELS, ROWS, WORK_ROWS
 
 BLOCKS = 16
 """Rows are dealt out to so many sums, whatever the number of threads, so that the result does not depend on it."""

@@ -17,7 +17,7 @@ from nanobragg_numba.kernels.formulas import (
 from .formula_derivatives import cubic_slopes, cubic_weights, squared_grating, squared_sphere
 from .gradient_sums import add_at
 
-# Rows of the array of partials (work_sizes.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
+# Rows of the array of partials (bundles.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
 # structure factor, and
 # the nine components of a*, b*, c*; then h, k, l themselves.
 VALUE, BY_H, BY_K, BY_L, BY_NA, BY_NB, BY_NC, BY_FUDGE, BY_F, BY_STAR, INDICES = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18

@@ -4,12 +4,12 @@
 """
 
 from nanobragg_numba.jit.decorators import derivative, entry
-from nanobragg_numba.jit.entry_types import Doubles2, Doubles3
+from nanobragg_numba.jit.entry_types import Doubles3
 from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
-from nanobragg_numba.maths.vectors3 import dot, rotate_about_axis
+from nanobragg_numba.maths.vectors3 import dot
 
-from .bundles import Changes, Chunk, Pixels, TangentWork, Turning
+from .bundles import Changes, Chunk, Pixels, TangentWork
 from .chunk_geometry import (  # fmt: skip
     AIR,
     CAPTURE,
@@ -25,7 +25,7 @@ from .chunk_geometry import (  # fmt: skip
     rays,
     scattering,
 )
-from .formula_derivatives import along_unit, rotation_tangent
+from .formula_derivatives import along_unit
 from .kept_corrections import (
     capture_tangent,
     form_of,
@@ -57,7 +57,7 @@ from .step_derivatives import (
     unravelled,
 )
 
-# Rows of the array of changes (work_sizes.CHANGE_ROWS of them), for each direction: ray, air path, scattering vector, solid angle,
+# Rows of the array of changes (bundles.CHANGE_ROWS of them), for each direction: ray, air path, scattering vector, solid angle,
 # capture, polarization, sum, total.
 RAY_DOT, AIR_DOT, S_DOT, OMEGA_DOT, CAPTURE_DOT, POLAR_DOT, SUM_DOT, TOTAL_DOT = 0, 3, 4, 7, 8, 9, 10, 11
 
@@ -266,28 +266,6 @@ def c_tangent_chunk(chunk, tables, first, interpolate, changes, work, out):
             change = capture_dot * polar * omega + capture * polar_dot * omega + capture * polar * omega_dot
             change += factor * dots.scale[k, 0] / rules.scale
             out[k, i] = per_step * (change * totals[i] + factor * c[k, TOTAL_DOT, i])
-
-
-@entry
-def lattice_tangent(turning: Turning, changes: Turning, out: Doubles2) -> None:
-    """Changes ``out`` (steps, 9) of every step's axes."""
-    rotations = turning.rotations
-    domains = max(rotations.shape[0], 1)
-    spindle, spindle_dot = vector_of(turning.spindle, 0), vector_of(changes.spindle, 0)
-    for tic in range(turning.angles.shape[0]):
-        angle = turning.angles[tic]
-        for axis in range(3):
-            v, v_dot = vector_of(turning.axes, 3 * axis), vector_of(changes.axes, 3 * axis)
-            turned = rotate_about_axis(v, spindle, angle)
-            change = rotation_tangent(v, spindle, angle, turned, v_dot, spindle_dot, changes.angles[tic])
-            for domain in range(domains):
-                row = out[tic * domains + domain]
-                for i in range(3):
-                    if rotations.shape[0] == 0:
-                        row[3 * axis + i] = change[i]
-                    else:
-                        r, r_dot = vector_of(rotations[domain], 3 * i), vector_of(changes.rotations[domain], 3 * i)
-                        row[3 * axis + i] = dot(r, change) + dot(r_dot, turned)
 
 
 @derivative(inline=False)

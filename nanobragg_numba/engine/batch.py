@@ -1,7 +1,7 @@
 """Many images of one shape: on GPUs many to a launch, on the CPU one after another."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, cast
@@ -11,7 +11,8 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Parameters, Precision
-from nanobragg_numba.threads import most_threads
+from nanobragg_numba.experiment.seeds import Seeds
+from nanobragg_numba.threads import number_of_threads
 
 from .devices import gpu_index
 from .needed_code import begin_for_image
@@ -25,6 +26,7 @@ LARGEST_END = 2**31
 @dataclass(frozen=True)
 class _Image:
     experiment: Experiment
+    """What it is computed from."""
     regions: np.ndarray | None
     """(n, 4) int64, inside the window; None: the whole window."""
     reason: str | None
@@ -43,7 +45,7 @@ def simulate_batch(
     factors: Any = np.float64,
     copy: bool = True,
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[np.ndarray]:
+) -> "Images":
     """The diffraction images of ``parameters``, in order, each of shape (slow, fast) and ``dtype``, photons per pixel.
 
     They must be of one shape; all else may differ. Neighbours whose crystal shape, switches, number of steps and of sources and
@@ -56,7 +58,8 @@ def simulate_batch(
 
     Everything is checked, and the GPU's memory planned, before this returns; a RuntimeWarning says where a batch is cut into parts
     since it does not fit, and which images the CPU computes instead, and why. While the caller uses one image, the GPU goes on with the
-    next part. Raises InputError where parameters or regions make no sense, there is no such device, or an image does not fit into it.
+    next part. What is returned has the ``seeds`` of each image: where the parameters give none, each image has fresh ones. Raises
+    InputError where parameters or regions make no sense, there is no such device, or an image does not fit into it.
     """
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
@@ -64,8 +67,7 @@ def simulate_batch(
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if np.dtype(factors) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"factors must be float32 or float64, not {np.dtype(factors)}")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be 1 or more, not {threads}")
+    number_of_threads(threads)
     begin_for_image()
     indices = _gpu_indices([device] if isinstance(device, str) else device)
     if regions is not None and len(regions) != len(parameters):
@@ -89,7 +91,22 @@ def simulate_batch(
     runs = [
         _run(list(members), on_gpu, shapes[0], dtype, precision, threads, indices, factors) for on_gpu, members in _runs(images, indices)
     ]
-    return _counted(runs, len(images), copy, progress)
+    return Images(_counted(runs, len(images), copy, progress), tuple(image.experiment.seeds for image in images))
+
+
+class Images(Iterator[np.ndarray]):
+    """The images of a batch, one by one, and the seeds from which each can be made again."""
+
+    def __init__(self, images: Generator[np.ndarray, None, None], seeds: tuple[Seeds, ...]):
+        self._images = images
+        self.seeds = seeds
+
+    def __next__(self) -> np.ndarray:
+        return next(self._images)
+
+    def close(self) -> None:
+        """End the batch here, and free what the images to come hold."""
+        self._images.close()
 
 
 def _runs(images: Sequence[_Image], indices: Sequence[int]) -> Iterator[tuple[bool, Iterator[_Image]]]:
@@ -99,7 +116,7 @@ def _runs(images: Sequence[_Image], indices: Sequence[int]) -> Iterator[tuple[bo
 
 def _counted(
     runs: Sequence[Iterator[np.ndarray]], total: int, copy: bool, progress: Callable[[int, int], None] | None
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     done = 0
     for run in runs:
         for image in run:
@@ -159,7 +176,7 @@ def _run(
     parts, said = plan(jobs, indices, shape, dtype, chosen, factors)
     if said is not None:
         warnings.warn(said, RuntimeWarning, stacklevel=3)
-    finished = parts_on_all(indices, parts, shape, dtype, chosen, factors, threads or most_threads())
+    finished = parts_on_all(indices, parts, shape, dtype, chosen, factors, number_of_threads(threads))
     return (image for part in finished for image in part)
 
 

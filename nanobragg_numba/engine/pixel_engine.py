@@ -14,7 +14,7 @@ from nanobragg_numba.kernels.arguments import PixelRecord, Tables
 from nanobragg_numba.kernels.entries import count_rows, exact_rows, record_pixel, serial_solid_angle
 from nanobragg_numba.simd.entries import guarded_rows
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
-from nanobragg_numba.threads import most_threads
+from nanobragg_numba.threads import number_of_threads
 
 from .devices import gpu_index
 from .exact_pixels import ExactPixels
@@ -33,8 +33,11 @@ class OutOfTable:
     """The step that turned interpolation off (Q2)."""
 
     pixel: int
+    """Index of the pixel, slow times the image's width plus fast."""
     hkl: tuple[float, float, float]
+    """Where the step is in reciprocal space, in fractions of the reciprocal axes."""
     nearest: tuple[int, int, int]
+    """The reflection nearest to it."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ class Block:
     """Some finished rows of the image."""
 
     slow_start: int
+    """The first of the rows."""
     slow_end: int
+    """The row behind the last."""
     computed: np.ndarray
     """(rows, fast) bool: pixels computed."""
     out_of_table: OutOfTable | None
+    """The step that turned interpolation off, where that is in this block; None elsewhere."""
 
 
 class PixelEngine:
@@ -67,7 +73,7 @@ class PixelEngine:
         regions: np.ndarray | None = None,
     ):
         self.experiment = experiment
-        self.threads = threads or most_threads()
+        self.threads = number_of_threads(threads)
         self.precision = _precision_in_force(experiment, dtype, precision)
         self.recomputed = 0
         """Pixels whose rounding the guarded engine left to the exact one."""

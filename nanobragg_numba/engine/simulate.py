@@ -1,5 +1,6 @@
 """Parameters to image, in one call."""
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import numpy as np
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
+from nanobragg_numba.experiment.seeds import Seeds
+from nanobragg_numba.fields import summaries
 
 from .devices import gpu_index
 from .needed_code import begin_for_image
@@ -23,15 +26,40 @@ class Simulation:
     image: np.ndarray
     """(slow, fast): photons per pixel."""
     experiment: Experiment
+    """All that follows from the parameters before the first pixel."""
     solid_angle_sum: float
     """Sum of the solid angles of all sub-pixels of all layers, sr, to the last bits but a few."""
     out_of_table: OutOfTable | None
+    """The step that turned interpolation off (Q2); None where none did."""
     first_pixel: int
+    """Index of the pixel with the run's first sweep, slow times the width plus fast, where that matters (Q1); else -1."""
+
+    def __repr__(self) -> str:
+        largest, total = float(np.max(self.image)), float(np.sum(self.image, dtype=np.float64))
+        image = f"image {self.image.shape} {self.image.dtype}, max {largest:g}, sum {total:g} photons"
+        return f"<Simulation ({self.experiment.compat}): {image}; {summaries.lattice(self.experiment.lattice)}>"
 
     @property
     def geometry(self) -> Geometry:
         """The derived detector geometry."""
         return self.experiment.geometry
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the image to ``path``, in the format that the suffix names; the file appears whole or not at all.
+
+        .img: SMV, 16 bits: scale x photons + 40, where the brightest pixel makes 55000, the command's ``-intfile``. .bin: the photons as
+        bare little-endian float32, row by row, the command's ``-floatfile``. .npy: the array as it is. .edf: the array as it is, by
+        fabio. .png: a picture, logarithmic grey scale. Raises InputError for another suffix, for what the disk refuses, and for .cbf,
+        whose whole numbers would cut fractions of photons off.
+        """
+        from nanobragg_numba.output.saved_images import save_image
+
+        save_image(path, self.image, self.experiment)
+
+    @property
+    def seeds(self) -> Seeds:
+        """What the image can be made from again, and its noise: fresh where the parameters give none."""
+        return self.experiment.seeds
 
 
 def simulate(

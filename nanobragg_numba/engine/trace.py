@@ -21,12 +21,15 @@ class Step:
     """One phi step of one mosaic domain."""
 
     hkl: Vector
+    """Where the step is in reciprocal space, in fractions of the reciprocal axes."""
     nearest: tuple[int, int, int]
+    """The reflection nearest to it."""
     gratings: Vector
     """The lattice factor along each axis; nan where the crystal's shape has none."""
     f_latt: Any
+    """The lattice factor: the crystal's sum over its cells, as an amplitude."""
     f_cell: Any = float("nan")
-    """nan where the lattice factor is zero and the kernel did not look it up."""
+    """The structure factor (electrons); nan where the lattice factor is zero and the kernel did not look it up."""
 
 
 @dataclass
@@ -34,23 +37,37 @@ class Sweep:
     """All phi steps and mosaic domains at one source, sub-pixel and sensor layer."""
 
     layer: int
+    """The sensor layer, from 0."""
     sub_slow: int
+    """The sub-pixel along the slow axis, from 0."""
     sub_fast: int
+    """The sub-pixel along the fast axis, from 0."""
     source: int
+    """The source, from 0."""
     position: Vector
+    """Of the sub-pixel in the layer (metres)."""
     airpath: Any
+    """From the sample to there (metres)."""
     diffracted: Vector
+    """Unit vector from the sample to there."""
     incident: Vector
+    """Unit vector along the source's beam."""
     wavelength: Any
+    """Of the source (metres)."""
     scattering: Vector
+    """(diffracted - incident) / wavelength (1/m)."""
     steps: list[Step] = field(default_factory=list)
+    """Phi step by phi step and, within it, mosaic domain by mosaic domain."""
     orientations: np.ndarray = field(default_factory=lambda: np.zeros((0, 9)))
     """(steps, 9): a, b, c in metres."""
     total: Any = 0.0
     """The sum after this sweep: of the pixel in "c", of the sweep alone in "spec"."""
     capture: Any = 0.0
+    """The share of the photons that the layer absorbs, in force at this sweep."""
     polar: Any = 0.0
+    """The polarization factor in force at this sweep."""
     omega: Any = 0.0
+    """The solid angle (sr) in force at this sweep."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +75,21 @@ class PixelTrace:
     """One pixel: what was asked, its sweeps in the kernel's order, its value."""
 
     experiment: Experiment
+    """What the pixel belongs to."""
     slow: int
+    """Its row, from 0."""
     fast: int
+    """Its column, from 0."""
     dtype: Any
+    """np.float64 or np.float32: the precision of all its numbers."""
     sweeps: list[Sweep]
+    """Source within sub-pixel within sensor layer."""
     phi: list[float]
     """Radians: the nominal angle of each phi step."""
     effective_phi: list[float]
     """Radians: the angle whose rotation each phi step of the first sweep uses."""
     later_effective_phi: list[float]
+    """Radians: the same in all later sweeps."""
     value: Any
     """Photons."""
     engine_value: float
@@ -74,8 +97,11 @@ class PixelTrace:
     total: Any
     """The sum over all steps before scaling; in "spec" over all sources alike."""
     polar: Any
+    """The polarization factor that the kernel ends with."""
     omega: Any
+    """The solid angle (sr) that the kernel ends with."""
     capture: Any
+    """The absorbed share that the kernel ends with."""
 
 
 class _Scribe:

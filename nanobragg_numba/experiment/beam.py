@@ -9,12 +9,17 @@ from nanobragg_numba.maths.c_numbers import c_format
 from nanobragg_numba.maths.vectors3 import Vector, rotate_about_axis, scale, unit
 
 from .detector import Geometry
-from .parameters import Beam
-from .steps import Steps, even_steps
+from .modes import mode_of
+from .parameters import Beam, Compat
+from .steps import Steps, centred_steps, even_steps
 
 SOURCE_DISTANCE = 10.0
 THOMSON_CROSS_SECTION = 7.94079248018965e-30
 """Squared classical electron radius, m^2, with the reference's digits."""
+
+H_FLAGS = ("-hdivrange", "-hdivstep", "-hdivsteps")
+V_FLAGS = ("-vdivrange", "-vdivstep", "-vdivsteps")
+SPECTRUM_FLAGS = ("-dispersion", "-dispstep", "-dispsteps")
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,17 @@ class Sources:
     directions: np.ndarray
     """(n, 3): unit vectors from the sample to the source."""
     intensities: np.ndarray
+    """(n,): relative weight; only "spec" uses it (Q7)."""
     wavelengths: np.ndarray
-    """Metres."""
+    """(n,): metres."""
     hdiv: Steps
+    """The horizontal divergence's steps (radians)."""
     vdiv: Steps
+    """The vertical divergence's steps (radians)."""
     dispersion: Steps
+    """The steps of the wavelength, as fractions of it."""
     divergence_count: int
+    """Number of directions; -1 where the sources were listed."""
     report: tuple[str, ...]
     """The reference's lines about divergence and wavelengths."""
 
@@ -63,6 +73,27 @@ def clip_to_beam(size_mm: Vector, beam: Beam) -> tuple[Vector, tuple[str, ...]]:
 
 def _fraction(value: float | None, unit_size: float) -> float:
     return -1.0 if value is None else value / unit_size
+
+
+def _radians(value_mrad: float | None) -> float | None:
+    return None if value_mrad is None else value_mrad / 1000.0
+
+
+def grid_steps(beam: Beam, compat: Compat) -> tuple[Steps, Steps, Steps]:
+    """Steps of horizontal and vertical divergence and of dispersion."""
+    if mode_of(compat).spec:
+        if beam.dispersion_percent >= 200.0:
+            raise InputError(f"-dispersion: a spectrum {beam.dispersion_percent:g} % wide reaches wavelengths that are not positive")
+        return (
+            centred_steps(H_FLAGS, _radians(beam.hdivrange_mrad), _radians(beam.hdivstep_mrad), beam.hdivsteps),
+            centred_steps(V_FLAGS, _radians(beam.vdivrange_mrad), _radians(beam.vdivstep_mrad), beam.vdivsteps),
+            centred_steps(SPECTRUM_FLAGS, beam.dispersion_percent / 100.0, None, beam.dispersion_steps),
+        )
+    return (
+        even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps),
+        even_steps("-vdivsteps", _fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps),
+        even_steps("-dispsteps", beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps),
+    )
 
 
 def _is_cut(hdiv: float, vdiv: float, h: Steps, v: Steps) -> bool:
@@ -104,11 +135,9 @@ def incident_rays(beam: Beam, sources: Sources, geometry: Geometry, wavelength: 
     return [ray for ray in rays for _ in colours], colours * len(tilts)
 
 
-def derive_sources(beam: Beam, geometry: Geometry, wavelength: float) -> Sources:
+def derive_sources(beam: Beam, geometry: Geometry, wavelength: float, compat: Compat = "spec") -> Sources:
     """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
-    h = even_steps("-hdivsteps", _fraction(beam.hdivrange_mrad, 1000.0), _fraction(beam.hdivstep_mrad, 1000.0), beam.hdivsteps)
-    v = even_steps("-vdivsteps", _fraction(beam.vdivrange_mrad, 1000.0), _fraction(beam.vdivstep_mrad, 1000.0), beam.vdivsteps)
-    spectrum = even_steps("-dispsteps", beam.dispersion_percent / 100.0, -1.0, beam.dispersion_steps)
+    h, v, spectrum = grid_steps(beam, compat)
     report: list[str] = []
     along = scale(geometry.beam, -SOURCE_DISTANCE)
     if beam.sources is not None:

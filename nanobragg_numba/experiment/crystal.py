@@ -25,24 +25,35 @@ class Lattice:
     """Axes in laboratory coordinates at phi = 0; lengths in A, angles in radians."""
 
     a: Vector
+    """Direct axis a (A)."""
     b: Vector
+    """Direct axis b (A)."""
     c: Vector
+    """Direct axis c (A)."""
     a_star: Vector
+    """Reciprocal axis a* (1/A), without 2 pi."""
     b_star: Vector
+    """Reciprocal axis b* (1/A)."""
     c_star: Vector
+    """Reciprocal axis c* (1/A)."""
     volume: float
+    """Of the unit cell (A^3)."""
     cell: tuple[float, float, float, float, float, float]
+    """a, b, c (A), alpha, beta, gamma (radians)."""
     reciprocal_cell: tuple[float, float, float, float, float, float]
+    """a*, b*, c* (1/A), alpha*, beta*, gamma* (radians)."""
     report: tuple[str, ...]
     """The reference's lines about missetting and odd angles."""
 
 
 @dataclass(frozen=True)
 class CrystalSize:
-    """Unit cells along each axis, and full width along each axis in metres."""
+    """How large the crystal is."""
 
     cells: tuple[float, float, float]
+    """Unit cells along a, b, c."""
     widths: tuple[float, float, float]
+    """Full width along a, b, c (metres)."""
 
 
 class _Angles:
@@ -92,7 +103,7 @@ def _axes_from_cell(
     """
     a, b, c = cell[:3]
     if not (a > 0.0 and math.isfinite(value_of(a))):
-        raise InputError(f"-cell: the edge a must be positive, not {value_of(a):g} A")
+        raise InputError(f"Crystal.cell (-cell): the edge a must be positive, not {value_of(a):g} A")
     b = a if b <= 0.0 else b
     c = a if c <= 0.0 else c
     alpha, beta, gamma = (math.pi / 2 if angle / RTD <= 0.0 else angle / RTD for angle in cell[3:])
@@ -103,7 +114,9 @@ def _axes_from_cell(
     sines = sin(alpha), sin(beta), sin(gamma)
     # Angles that cannot meet in a corner leave a skew that is zero or negative, up to rounding.
     if not (skew > 1e-12 and math.isfinite(value_of(volume)) and math.isfinite(value_of(v_star)) and min(sines) > 0.0):
-        raise InputError(f"-cell: {' '.join(f'{value_of(value):g}' for value in cell)} is no unit cell: it encloses no volume")
+        raise InputError(
+            f"Crystal.cell (-cell): {' '.join(f'{value_of(value):g}' for value in cell)} is no unit cell: it encloses no volume"
+        )
     a_s, b_s, c_s = b * c * sines[0] * v_star, c * a * sines[1] * v_star, a * b * sines[2] * v_star
     cosines = cos(alpha), cos(beta), cos(gamma)
     angles = _Angles(
@@ -169,7 +182,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
         stars = axes_from_matrix(_rows(crystal.mosflm_matrix), wavelength)
     if crystal.misset_deg is not None:
         if crystal.misset_deg == "random":
-            misset = random_missetting(state)
+            misset = random_missetting(state, compat)
             report.append(c_format("random orientation misset angles: %f %f %f deg", *(angle * RTD for angle in misset)))
         else:
             x, y, z = crystal.misset_deg

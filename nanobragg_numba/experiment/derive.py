@@ -1,16 +1,15 @@
 """From parameters to an experiment: all that follows from them before the first pixel is computed."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.fields import summaries
 from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from nanobragg_numba.kernels.entries import turned_lattices
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
-from nanobragg_numba.maths.c_numbers import c_negative
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.vectors3 import Vector, scale, unit
 
@@ -21,6 +20,7 @@ from .memory import require_memory
 from .modes import mode_of
 from .mosaic import domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
+from .seeds import Seeds, fresh_seed, generator_seed
 from .steps import Steps, carries_over, effective_angles, phi_angles, phi_steps
 
 AVOGADRO = 6.02214179e23
@@ -34,35 +34,67 @@ class Experiment:
     """The derived quantities of a simulation, and the tables for the kernels."""
 
     parameters: Parameters
+    """What all else follows from."""
     compat: Compat
+    """"c" for the reference's quirks, "spec" for the physics as promised."""
     carryover: bool
     """Whether the reference's phi = 0 carryover (Q1) is in force."""
     geometry: Geometry
+    """Where the detector stands."""
     lattice: Lattice
+    """The crystal's axes at phi = 0."""
     size: CrystalSize
+    """How large the crystal is."""
     sources: Sources
+    """Directions, wavelengths and weights of the incident rays."""
     phi: Steps
+    """Range, step size (radians) and number of the rotation steps."""
     phi_start: float
+    """The spindle's angle at the first step (radians)."""
     angles: list[float]
     """The angle that each phi step is turned by (radians), the carryover done."""
     first_angles: list[float]
     """The same in the first sweep of the run."""
     mosaic_spread: float
+    """Half-width of the cap of misorientations (radians)."""
     mosaic_domains: int
+    """Number of mosaic domains."""
     mosaic: np.ndarray
     """(domains, 9): rotation of each domain; (0, 9) where the one domain is not turned."""
     wavelength: float
+    """The central wavelength (metres)."""
     fluence: float
+    """Photons per square metre."""
     interpolate: bool
+    """Whether structure factors are interpolated between reflections."""
     oversample: int
+    """Sub-pixels along each axis of a pixel."""
     recommended_oversample: int
+    """As many as the size of the crystal asks for."""
     steps: int
     """Steps summed in each pixel, sensor layers apart."""
     mask: np.ndarray | None
+    """(slow, fast) bool: pixels to compute; None: all."""
     tables: Tables
+    """What the kernels read."""
     random_state: RandomState
+    """The generator, as orientation and mosaic domains left it."""
+    seeds: Seeds
+    """What the random orientation and the mosaic domains were drawn from, and what the noise is to be drawn from."""
     clip_warnings: tuple[str, ...]
+    """The reference's lines about a crystal that is wider than the beam."""
     mosaic_warnings: tuple[str, ...]
+    """The reference's lines about the number of mosaic domains."""
+
+    def __repr__(self) -> str:
+        crystal = self.parameters.crystal
+        cells = " x ".join(f"{n:g}" for n in self.size.cells)
+        sources = len(self.sources.wavelengths)
+        spectrum = f"{1e10 * self.wavelength:g} A, {sources} source{'s' * (sources > 1)}"
+        return (
+            f"<Experiment ({self.compat}): {summaries.lattice(self.lattice)}, {cells} cells {crystal.shape}, {spectrum},\n "
+            f"{summaries.geometry(self.geometry)}; {self.steps} step{'s' * (self.steps > 1)} a pixel>"
+        )
 
 
 def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
@@ -93,38 +125,46 @@ def lattice_orientations(axes: np.ndarray, spindle: Vector, angles: Sequence[flo
     return orientations
 
 
-def generator_seed(given: int | None) -> int:
-    """The generator's seed: negative, so that it starts anew."""
-    return -int(time.time()) if given is None else c_negative(given)
+def derive_experiment(
+    parameters: Parameters, compat: Compat = "spec", *, noise_seed: int | None = None, missing_seed: Callable[[], int] = fresh_seed
+) -> Experiment:
+    """Work out everything but the pixels. Raises InputError where the parameters make no sense.
 
-
-def derive_experiment(parameters: Parameters, compat: Compat = "spec") -> Experiment:
-    """Work out everything but the pixels. Raises InputError where the parameters make no sense."""
+    ``missing_seed`` makes the seeds that are not given, by default another for each image; ``Experiment.seeds`` has them.
+    """
     mode_of(compat)
-    validate(parameters)
+    if not isinstance(parameters, Parameters):
+        raise InputError(f"parameters must be Parameters (parameters_from_command_line makes them), not {type(parameters).__name__}")
+    validate(parameters, compat)
+    given = parameters.crystal.misset_seed
+    seeds = Seeds(
+        missing_seed() if given is None else given, parameters.crystal.mosaic_seed, missing_seed() if noise_seed is None else noise_seed
+    )
     try:
-        return _derive(parameters, compat)
+        return _derive(parameters, compat, seeds)
     except (ZeroDivisionError, OverflowError):
         raise InputError("these numbers are beyond double precision: look at -cell, -mat, -lambda, -distance and -pixel") from None
 
 
-def _derive(parameters: Parameters, compat: Compat) -> Experiment:
+def _derive(parameters: Parameters, compat: Compat, seeds: Seeds) -> Experiment:
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
     state = new_state()
     size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
     geometry = derive_geometry(parameters, compat)
+    if mode_of(compat).spec:
+        _require_window(geometry)
     wavelength = beam.wavelength_A / 1.0e10
-    phi = phi_steps(sampling)
+    phi = phi_steps(sampling, compat)
     phi_start = sampling.phi_deg / RTD
-    reseed(state, generator_seed(crystal.misset_seed))
+    reseed(state, generator_seed(seeds.misset))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
     interpolate = crystal.interpolate if crystal.interpolate is not None else min(crystal.n_cells) <= 2
     factors = crystal.structure_factors
     if factors is None or factors.count == 0:
         interpolate = False
-    recommended, oversample = _oversampling(parameters, geometry, cells, wavelength)
-    sources = derive_sources(beam, geometry, wavelength)
+    recommended, oversample = _oversampling(parameters, compat, geometry, cells, wavelength)
+    sources = derive_sources(beam, geometry, wavelength, compat)
     asked = crystal.mosaic_domains or 1
     require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
     spread, domains, rotations, mosaic_warnings = domains_of(crystal, compat, state)
@@ -145,13 +185,26 @@ def _derive(parameters: Parameters, compat: Compat) -> Experiment:
     return Experiment(
         parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains,
         rotations, wavelength, photons, interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables,
-        state, clip_warnings, mosaic_warnings,
+        state, seeds, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 
 
-def _oversampling(parameters: Parameters, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
+def _require_window(geometry: Geometry) -> None:
+    """Raise InputError for a window that is reversed or holds no pixel of the image."""
+    fast, fast_end, slow, slow_end = geometry.window
+    if fast >= fast_end or slow >= slow_end:
+        size = f"{geometry.fast_pixels}x{geometry.slow_pixels}"
+        raise InputError(
+            f"Detector.roi (-roi) {' '.join(map(str, geometry.roi))} holds no pixel of the {size} image: "
+            "it is fast min, fast max, slow min, slow max, counted from 0"
+        )
+
+
+def _oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
     """Sub-pixels along an axis: the number that the crystal size asks for, and the number taken."""
-    reciprocal_pixel = wavelength * geometry.distance / geometry.pixel_size
+    # Pixels are widest in reciprocal space at the nearest point; the distance along the beam may be negative, or without end.
+    distance = geometry.distance if not mode_of(compat).spec else abs(geometry.close_distance)
+    reciprocal_pixel = wavelength * distance / geometry.pixel_size
     with np.errstate(all="ignore"):
         wanted = np.ceil(np.float64(3.0 * max(cells.widths)) / reciprocal_pixel)
     recommended = int(wanted) if 0 < wanted < 2**31 else 1
@@ -184,7 +237,7 @@ def _tables(
     spec = mode.spec
     detector = DetectorTable(
         geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
-        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.close_distance,
+        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.obliquity_distance,
         parameters.detector.curved, parameters.detector.point_pixel,
         geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
     )  # fmt: skip

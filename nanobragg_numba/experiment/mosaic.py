@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from nanobragg_numba.kernels.entries import random_rotations, random_turns
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.kernels.entries import random_rotations, random_turns, uniform_deviates
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
 from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
@@ -48,6 +49,8 @@ def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, r
 
 def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
     """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
+    if mode_of(compat).spec and crystal.mosaic_spread_deg is not None and crystal.mosaic_spread_deg < 0.0:
+        raise InputError(f"-mosaic must be zero or more, not {crystal.mosaic_spread_deg:g} degrees")
     spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
     rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=not mode_of(compat).spec)
     if crystal.mosaic_rotations is not None:
@@ -56,14 +59,32 @@ def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[fl
     return spread, count, rotations, warnings
 
 
-def random_missetting(state: RandomState) -> Vector:
-    """Missetting angles (radians, about x, y, z) of a random orientation.
+def random_missetting(state: RandomState, compat: Compat) -> Vector:
+    """Missetting angles (radians, about x, y, z) of a random orientation, from a generator just seeded.
 
-    The spread of 90 is meant as degrees by the reference, and used as radians.
+    "spec": uniform over all rotations (see ``uniform_rotation``), from the second to the fourth deviate: the first after a seed is below
+    1/32 twice as often as it should be, since the value that picks it from the shuffle table stands in the first place of that table.
+    "c": the reference's rotation by up to 90, meant as degrees and used as radians, which is not uniform.
     """
+    if mode_of(compat).spec:
+        deviates = np.empty(4, np.float32)
+        uniform_deviates(state, deviates)
+        return missetting_angles(uniform_rotation(*deviates[1:].tolist()))
     rotation = np.empty((1, 9))
     random_rotations(90.0, state, rotation)
     return missetting_angles(rotation[0])
+
+
+def uniform_rotation(u: float, v: float, w: float) -> np.ndarray:
+    """(9,) The rotation matrix of three uniform deviates, uniform over all rotations: the unit quaternion of K. Shoemake,
+    "Uniform random rotations", Graphics Gems III (1992) 124-132."""
+    low, high = math.sqrt(1.0 - u), math.sqrt(u)
+    x, y = low * math.sin(2.0 * math.pi * v), low * math.cos(2.0 * math.pi * v)
+    z, cosine = high * math.sin(2.0 * math.pi * w), high * math.cos(2.0 * math.pi * w)
+    sine = math.sqrt(x * x + y * y + z * z)
+    axis = (x / sine, y / sine, z / sine) if sine > 0.0 else (1.0, 0.0, 0.0)
+    # Quaternion (cos, axis sin) of half the angle.
+    return np.array(rotation_rows(axis, 2.0 * sine * cosine, cosine * cosine - sine * sine))
 
 
 def missetting_angles(rotation: np.ndarray) -> Vector:

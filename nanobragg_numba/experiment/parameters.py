@@ -2,17 +2,21 @@
 
 Frozen dataclasses: make a changed copy with ``dataclasses.replace``. ``None`` means "not given": the program then
 chooses as the reference does, and the choice is found in the derived objects that ``simulate`` returns.
+
+Numbers may be Python's or numpy's, and what holds several a tuple, a list or an array: they are kept as plain numbers and tuples, and
+matrices as float64 arrays. Anything else is refused at once with the field's name. ``==`` of parameters with arrays raises numpy's
+ValueError unless these are the same objects: compare such fields with ``numpy.array_equal``.
 """
 
-import math
-import sys
-from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.fields import summaries
+from nanobragg_numba.fields.meaning import validate as validate
+from nanobragg_numba.fields.values import ArrayOf, make_plain
 from nanobragg_numba.maths.dual_functions import value_of
 
 from .structure_factors import StructureFactors
@@ -34,36 +38,49 @@ class RotatedVectors(NamedTuple):
     """a*, b*, c* in 1/A."""
 
 
+_CRYSTAL_ARRAYS = {
+    "mosflm_matrix": ArrayOf((3, 3)), "real_space_matrix": ArrayOf((3, 3)), "orientation": ArrayOf((3, 3)),
+    "mosaic_rotations": ArrayOf((None, 3, 3)),
+}  # fmt: skip
+_SOURCE_ARRAYS = {"positions": ArrayOf((None, 3)), "intensities": ArrayOf((None,)), "wavelengths_m": ArrayOf((None,))}
+
+
 @dataclass(frozen=True)
 class Crystal:
     """The crystal: lattice, orientation, size and shape, mosaicity, structure factors."""
 
     cell: tuple[float, float, float, float, float, float] | None = None
-    """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90."""
+    """a, b, c (A), alpha, beta, gamma (degrees). Zero lengths copy a, zero angles are 90. None: a matrix gives the lattice."""
     mosflm_matrix: np.ndarray | None = None
-    """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength, as in MOSFLM's file."""
+    """(3, 3): columns a*, b*, c* along laboratory x, y, z, times the wavelength (no unit), as in MOSFLM's file; a cell given too sets
+    the lengths. It holds the wavelength, so that a change of ``Beam.wavelength_A`` alone changes the cell in proportion, and no spot
+    moves. None: the cell alone gives the lattice, a* along x, b* in the xy plane."""
     real_space_matrix: np.ndarray | None = None
-    """(3, 3): rows a, b, c along laboratory x, y, z (A), before missetting; in place of cell and MOSFLM matrix."""
+    """(3, 3): rows a, b, c along laboratory x, y, z (A), before missetting; in place of cell and MOSFLM matrix. None: those count."""
     misset_deg: Vector | Literal["random"] | None = None
-    """Rotation about laboratory x, then y, then z (degrees), or a random orientation."""
+    """Rotation about laboratory x, then y, then z (degrees), or a random orientation; None: none."""
     orientation: np.ndarray | None = None
-    """(3, 3): a rotation of the lattice after missetting."""
+    """(3, 3): a rotation of the lattice after missetting; None: none."""
     misset_seed: int | None = None
-    """Seed of the random orientation; None takes the clock."""
+    """Seed of the random orientation; None: a fresh one for each image (``Simulation.seeds``)."""
     n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Unit cells along a, b, c."""
+    """Unit cells along a, b, c; less than 1 counts as 1."""
     size_mm: Vector = (0.0, 0.0, 0.0)
     """Full width of the crystal along a, b, c (mm); where positive it replaces ``n_cells``."""
     shape: Literal["square", "round", "gauss", "tophat"] = "square"
+    """Shape of the crystal, and so of its spots: parallelepiped, ellipsoid, Gaussian spots, spots of one height."""
     fudge: float = 1.0
     """Multiplies the squared reciprocal-space radius of round, gauss and tophat spots."""
     mosaic_spread_deg: float | None = None
-    """Half-width of the cap of random misorientations (degrees)."""
+    """Half-width of the cap of random misorientations (degrees); None: no spread."""
     mosaic_domains: int | None = None
+    """Number of mosaic domains; None: 10 with a spread, 1 without."""
     mosaic_seed: int = 12345678
+    """Seed of the mosaic domains' random rotations."""
     mosaic_rotations: np.ndarray | None = None
-    """(domains, 3, 3): rotation of each mosaic domain, in place of random ones."""
+    """(domains, 3, 3): rotation of each mosaic domain; None: random ones, by spread, number and seed."""
     structure_factors: StructureFactors | None = None
+    """The table of listed reflections; None: every reflection has ``default_F``."""
     default_F: float = 0.0
     """Structure factor (electrons) of every reflection that is not listed."""
     interpolate: bool | None = None
@@ -72,14 +89,16 @@ class Crystal:
     """Thickness of water in the beam (micrometres), for the background."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.misset_deg, str) and self.misset_deg != "random":
-            raise InputError(f"misset_deg must be three angles or 'random', not {self.misset_deg!r}")
+        make_plain(self, _CRYSTAL_ARRAYS)
         for name in ("real_space_matrix", "orientation", "mosflm_matrix"):
             if getattr(self, name) is not None:
-                self._check_matrix(getattr(self, name))
+                self._check_matrix(f"Crystal.{name}", getattr(self, name))
+
+    def __repr__(self) -> str:
+        return f"<Crystal: {summaries.crystal(self)}>"
 
     @staticmethod
-    def _check_matrix(matrix: Any) -> None:
+    def _check_matrix(name: str, matrix: Any) -> None:
         if isinstance(matrix, tuple):
             matrix = np.array([[value_of(x) for x in row] for row in matrix])
         if not isinstance(matrix, np.ndarray):
@@ -91,10 +110,10 @@ class Crystal:
             matrix = values
         matrix = matrix.astype(np.float64)
         if matrix.shape != (3, 3):
-            raise InputError(f"an orientation matrix has shape (3, 3), not {matrix.shape}")
+            raise InputError(f"{name} must have shape (3, 3), not {matrix.shape}")
         edges = np.linalg.norm(matrix, axis=0).prod()
         if not abs(np.linalg.det(matrix)) > 1e-9 * edges:
-            raise InputError("the orientation matrix encloses no volume: its three axes lie in one plane")
+            raise InputError(f"{name} encloses no volume: its three axes lie in one plane")
 
     def rotated_real_vectors(
         self,
@@ -139,8 +158,7 @@ class SourceList:
     """(sources,): wavelength in metres."""
 
     def __post_init__(self) -> None:
-        for name in ("positions", "intensities", "wavelengths_m"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        make_plain(self, _SOURCE_ARRAYS)
         n = len(self.wavelengths_m)
         if n == 0 or self.positions.shape != (n, 3) or self.intensities.shape != (n,):
             raise InputError(f"sources need positions (n, 3), intensities (n,) and n > 0 wavelengths, not {n}")
@@ -151,27 +169,39 @@ class SourceList:
                 "(a column missing on a line without a plain newline is read as zero)"
             )
 
+    def __repr__(self) -> str:
+        low, high = (f"{1e10 * value:g}" for value in (np.nanmin(self.wavelengths_m), np.nanmax(self.wavelengths_m)))
+        return f"<SourceList: {len(self.wavelengths_m)} sources, {low} to {high} A>"
+
 
 @dataclass(frozen=True)
 class Beam:
     """The incident beam: spectrum, divergence, polarization, intensity."""
 
     wavelength_A: float = 1.0
+    """Central wavelength (A); see ``Crystal.mosflm_matrix``."""
     dispersion_percent: float = 0.0
     """Full spectral width, delta-lambda / lambda, in percent."""
     dispersion_steps: int | None = None
+    """Number of wavelengths; None: 2 with a spectral width, 1 without."""
     hdivrange_mrad: float | None = None
+    """Full horizontal divergence (mrad), about the axis at right angles to beam and E vector; None: as steps and their size give."""
     hdivstep_mrad: float | None = None
+    """Size of a horizontal step (mrad); None: as range and number give."""
     hdivsteps: int | None = None
+    """Number of horizontal steps; None: as range and size give, 2 with one of them alone, 1 without either."""
     vdivrange_mrad: float | None = None
+    """Full vertical divergence (mrad), about the E vector; None: as steps and their size give."""
     vdivstep_mrad: float | None = None
+    """Size of a vertical step (mrad); None: as range and number give."""
     vdivsteps: int | None = None
+    """Number of vertical steps; None: as range and size give, 2 with one of them alone, 1 without either."""
     round_divergence: bool = True
     """Cut the corners off the grid of divergence steps."""
     sources: SourceList | None = None
-    """Given, it replaces divergence and dispersion."""
+    """Given, it replaces divergence and dispersion; None: those make the sources."""
     direction: Vector = (1.0, 0.0, 0.0)
-    """Used by the convention "custom"."""
+    """Where the beam goes, along laboratory x, y, z; used by the convention "custom"."""
     polarization: float = 0.0
     """Kahn polarization factor, -1 to 1."""
     polarization_axis: Vector = (0.0, 0.0, 1.0)
@@ -179,11 +209,19 @@ class Beam:
     polarized: bool = True
     """False leaves the polarization factor out."""
     fluence: float = 125932015286227086360700780544.0
-    """Photons per square metre."""
+    """Photons per square metre, of the whole exposure."""
     flux: float = 0.0
     """Photons per second; not zero, it gives the fluence, with ``exposure_s`` and ``beamsize_mm``."""
     exposure_s: float = 1.0
+    """Exposure time (s); used with a flux."""
     beamsize_mm: float = 0.1
+    """Width of the square beam (mm); it clips ``Crystal.size_mm`` along b and c. Negative: no clipping."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+
+    def __repr__(self) -> str:
+        return summaries.changed_fields(self)
 
 
 @dataclass(frozen=True)
@@ -191,48 +229,68 @@ class Detector:
     """The detector: pixels, position and orientation, sensor."""
 
     pixels: tuple[int, int] = (0, 0)
-    """Fast, slow; zero takes the number from ``size_mm``."""
+    """Number of pixels, fast, slow; zero takes the number from ``size_mm``."""
     size_mm: tuple[float, float] = (102.4, 102.4)
+    """Width along fast and slow axis (mm); used where ``pixels`` is zero."""
     pixel_size_mm: float = 0.1
+    """Edge of the square pixels (mm)."""
     distance_mm: float = 100.0
-    """From the sample to the detector along the beam."""
+    """From the sample to the detector along the beam (mm); with the pivot "sample", before the two-theta swing."""
     close_distance_mm: float | None = None
-    """From the sample to the nearest point of the detector plane."""
+    """From the sample to the nearest point of the detector plane (mm), all rotations done; given, ``distance_mm`` has no say. None:
+    as ``distance_mm`` gives."""
     convention: Literal["custom", "adxv", "mosflm", "xds", "dials", "denzo"] = "mosflm"
     """Sets the axes, the meaning of the beam centre and the pivot; "custom" uses the vectors given here."""
     pivot: Literal["beam", "sample"] = "beam"
     """What stays in place when the detector turns; only the convention "custom" is free to choose."""
     beam_center_mm: tuple[float | None, float | None] = (None, None)
-    """X, Y of the direct beam as the convention counts them."""
+    """X, Y of the point where the direct beam meets the detector (mm); with the pivot "sample", before the detector turns. adxv: along
+    fast, and from the far edge against slow. mosflm, denzo: X along slow, Y along fast; mosflm counts half a pixel less. xds, dials,
+    custom: along fast, slow. None: near the middle, where the convention has it."""
     beam_center_y_m: float | None = None
-    """Y in metres, before ``beam_center_mm``: a mask's header counts it from the far edge, and only the
+    """Y in metres, which goes before ``beam_center_mm``; None: that counts. A mask's header counts it from the far edge, and only the
     difference taken in metres has the reference's bits."""
     close_point_mm: tuple[float | None, float | None] = (None, None)
-    """Xclose, Yclose: fast and slow coordinate of the point nearest to the sample."""
+    """Xclose, Yclose: fast and slow coordinate (mm) of the point nearest to the sample, all rotations done, in place of
+    ``beam_center_mm``; None: as ``org_pixels``, or the middle."""
     org_pixels: tuple[float | None, float | None] = (None, None)
-    """XDS's ORGX, ORGY."""
+    """XDS's ORGX, ORGY: that point in pixels along fast, slow, the first pixel's centre being 1; None: the middle of the detector."""
     fast_axis: Vector = (0.0, 0.0, 1.0)
+    """Direction of the fast axis before all rotations, along laboratory x, y, z; used by the convention "custom"."""
     slow_axis: Vector = (0.0, -1.0, 0.0)
+    """Direction of the slow axis, likewise."""
     normal_axis: Vector = (1.0, 0.0, 0.0)
-    """Away from the sample. If its length is not exactly 1 it becomes fast x slow."""
+    """Direction of the detector's normal, away from the sample, likewise: says which side of fast x slow that is. In "c" it stays as
+    given if its length is exactly 1."""
     rotations_deg: Vector = (0.0, 0.0, 0.0)
-    """Rotation about laboratory x, then y, then z."""
+    """Rotation of the detector about laboratory x, then y, then z (degrees)."""
     twotheta_deg: float = 0.0
+    """Swing of the detector about ``twotheta_axis`` (degrees), after ``rotations_deg``."""
     twotheta_axis: Vector = (0.0, 1.0, 0.0)
+    """Axis of the swing, along laboratory x, y, z; used by the convention "custom"."""
     pix0_mm: Vector | None = None
-    """Laboratory position of the first pixel's corner, all rotations done. Only "spec" uses it (Q11)."""
+    """Laboratory position of the first pixel's corner (mm), all rotations done; None: distance, beam centre and pivot give it. Only
+    "spec" uses it (Q11)."""
     curved: bool = False
     """All pixels at the same distance from the sample."""
     point_pixel: bool = False
     """Inverse square law only, no pixel area or obliquity."""
     thickness_um: float = 0.0
+    """Thickness of the sensor (micrometres); 0: no sensor is modelled."""
     layers: int | None = None
+    """Layers into which the sensor is cut; None: 2 with a thickness, 1 without."""
     attenuation_depth_um: float | None = None
-    """1/mu of the sensor; 0 means no absorption; None takes the thickness."""
+    """1/mu of the sensor (micrometres); 0 means no sensor is modelled; None takes the thickness."""
     mask: np.ndarray | None = None
-    """(slow, fast): pixels where it is zero are skipped."""
+    """(slow, fast), of any real type: pixels where it is zero are skipped; None: none is."""
     roi: tuple[int, int, int, int] | None = None
-    """fast min, fast max, slow min, slow max, both ends included; negative: up to the edge."""
+    """fast min, fast max, slow min, slow max (pixels from 0), both ends included; negative: up to the edge. None: the whole image."""
+
+    def __post_init__(self) -> None:
+        make_plain(self, {"mask": ArrayOf((None, None), dtype=None)})
+
+    def __repr__(self) -> str:
+        return summaries.changed_fields(self)
 
 
 @dataclass(frozen=True)
@@ -240,20 +298,33 @@ class Sampling:
     """How the integral over rotation and pixel area is cut into steps."""
 
     phi_deg: float = 0.0
+    """Spindle angle of the first step (degrees)."""
     osc_deg: float | None = None
+    """Rotation range (degrees); None: number times size of the steps, one degree for a number alone, a still without either."""
     phistep_deg: float | None = None
+    """Size of a rotation step (degrees); None: as range and number give."""
     phisteps: int | None = None
+    """Number of rotation steps; None: as range and size give, 2 with one of them alone, 1 without either."""
     spindle_axis: Vector = (0.0, 0.0, 1.0)
-    """Used by the convention "custom"."""
+    """Axis of the rotation, right-handed, along laboratory x, y, z; used by the convention "custom"."""
     oversample: int | None = None
     """Sub-pixels along each axis of a pixel; None: as many as the crystal size asks for."""
     oversample_thick: bool = False
+    """In "c", absorption anew for each sub-pixel (Q3); "spec" always does so."""
     oversample_polar: bool = False
+    """In "c", the polarization factor anew for each sub-pixel and source (Q3); "spec" always does so."""
     oversample_omega: bool = False
+    """In "c", the solid angle anew for each sub-pixel (Q3); "spec" always does so."""
     dmin_A: float = 0.0
-    """Skip scattering beyond this resolution; zero: no limit."""
+    """Skip scattering beyond this resolution (A); zero: no limit."""
     carryover: bool | None = None
     """The reference's phi = 0 carryover (Q1): None leaves it to the compat mode."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+
+    def __repr__(self) -> str:
+        return summaries.changed_fields(self)
 
 
 @dataclass(frozen=True)
@@ -261,11 +332,25 @@ class Axes:
     """Laboratory vectors that replace those of the detector's convention, "custom" included; None leaves its own. Made unit length."""
 
     fast: Vector | None = None
-    """The detector's fast, slow and normal axis before its rotations."""
+    """The detector's fast axis before its rotations."""
     slow: Vector | None = None
+    """The detector's slow axis before its rotations."""
     normal: Vector | None = None
+    """The detector's normal before its rotations, away from the sample."""
     spindle_axis: Vector | None = None
+    """Axis of the phi rotation, right-handed."""
     polarization_axis: Vector | None = None
+    """Direction of the E vector."""
+    beam: Vector | None = None
+    """Direction of the beam, away from the source."""
+    twotheta_axis: Vector | None = None
+    """Axis of the detector's two-theta swing, right-handed."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+
+    def __repr__(self) -> str:
+        return summaries.changed_fields(self)
 
 
 @dataclass(frozen=True)
@@ -273,50 +358,18 @@ class Parameters:
     """Everything that determines the float image."""
 
     crystal: Crystal = field(default_factory=Crystal)
+    """What scatters."""
     beam: Beam = field(default_factory=Beam)
+    """What comes in."""
     detector: Detector = field(default_factory=Detector)
+    """What counts the photons."""
     sampling: Sampling = field(default_factory=Sampling)
+    """Rotation, and how finely all is summed."""
     axes: Axes = field(default_factory=Axes)
+    """Vectors in place of the convention's."""
 
+    def __post_init__(self) -> None:
+        make_plain(self)
 
-_CHOICES = {"shape": SHAPES, "convention": CONVENTIONS, "pivot": ("beam", "sample")}
-_LENGTHS = {
-    "cell": 6, "n_cells": 3, "size_mm": (2, 3), "direction": 3, "polarization_axis": 3, "pixels": 2, "beam_center_mm":
-    2, "close_point_mm": 2, "org_pixels": 2, "fast_axis": 3, "slow_axis": 3, "normal_axis": 3, "rotations_deg": 3,
-    "twotheta_axis": 3, "pix0_mm": 3, "roi": 4, "spindle_axis": 3, "misset_deg": 3, "fast": 3, "slow": 3, "normal": 3,
-}  # fmt: skip
-_WHOLE = (
-    "misset_seed", "mosaic_domains", "mosaic_seed", "dispersion_steps", "hdivsteps", "vdivsteps", "pixels", "layers", "roi", "phisteps",
-    "oversample",
-)  # fmt: skip
-_NEEDED = ("wavelength_A", "pixel_size_mm", "distance_mm", "fluence", "default_F", "fudge")
-
-
-def validate(parameters: Parameters) -> None:
-    """Raise InputError, naming the field, where a value is of the wrong kind or length, inf or nan, or a tensor."""
-    if "torch" in sys.modules:
-        from nanobragg_numba.maths.torch_values import tensors_of
-
-        for name in tensors_of(parameters=parameters):
-            raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
-    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling, parameters.axes):
-        for f in fields(part):
-            value = getattr(part, f.name)
-            name = f"{type(part).__name__}.{f.name}"
-            if f.name in _CHOICES and value not in _CHOICES[f.name]:
-                raise InputError(f"{name} must be one of {', '.join(_CHOICES[f.name])}, not {value!r}")
-            if value is None and f.name in _NEEDED:
-                raise InputError(f"{name} must be given")
-            if value is None or not (f.name in _LENGTHS or isinstance(value, Real)) or (isinstance(value, str) and value == "random"):
-                continue
-            values = (value,) if isinstance(value, Real) else tuple(value)
-            lengths = _LENGTHS.get(f.name, 1)
-            if len(values) not in (lengths if isinstance(lengths, tuple) else (lengths,)) or isinstance(value, str):
-                raise InputError(f"{name} must hold {lengths} values, not {value!r}")
-            for number in values:
-                if number is None and f.name in ("beam_center_mm", "close_point_mm", "org_pixels"):
-                    continue
-                if not isinstance(number, Real) or not math.isfinite(number):
-                    raise InputError(f"{name} must be finite, not {value}")
-                if f.name in _WHOLE and not (isinstance(number, Integral) and abs(int(number)) < 2**62):
-                    raise InputError(f"{name} must be whole, not {value}")
+    def __repr__(self) -> str:
+        return f"<Parameters: {summaries.crystal(self.crystal)};\n {summaries.beam(self.beam)}; {summaries.detector(self.detector)}>"

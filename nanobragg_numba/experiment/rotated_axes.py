@@ -10,12 +10,13 @@ from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.torch_values import tensors_of
 from nanobragg_numba.maths.vectors3 import scale, unit
 
+from .conventions import CONVENTIONS
 from .crystal import derive_lattice
-from .derive import generator_seed, lattice_orientations
-from .detector import CONVENTIONS
+from .derive import lattice_orientations
 from .modes import mode_of
 from .mosaic import domains_of
 from .parameters import Compat, Crystal, RotatedVectors, Sampling
+from .seeds import generator_seed
 from .steps import carries_over, effective_angles, phi_angles, phi_steps
 
 
@@ -23,7 +24,7 @@ def sweep_angles(sampling: Sampling, compat: Compat, sweep: Literal["first", "la
     """The angle (radians) whose rotation each phi step of a sweep uses."""
     if sweep not in ("first", "later"):
         raise InputError(f"the sweep is 'first' or 'later', not {sweep!r}")
-    angles = phi_angles(phi_steps(sampling), sampling.phi_deg / RTD)
+    angles = phi_angles(phi_steps(sampling, compat), sampling.phi_deg / RTD)
     if not carries_over(sampling, compat):
         return angles
     later, first = effective_angles(angles)
@@ -45,6 +46,8 @@ def rotated_real_vectors(
         raise InputError(f"convention must be one of custom, {', '.join(CONVENTIONS)}, not {convention!r}")
     if crystal.mosflm_matrix is not None and wavelength_A is None:
         raise InputError("wavelength_A is needed: a MOSFLM matrix holds the reciprocal axes times the wavelength")
+    if isinstance(crystal.misset_deg, str) and crystal.misset_seed is None:
+        raise InputError("Crystal.misset_seed is needed with a random orientation: without it, each call would have another")
     spindle = sampling.spindle_axis if convention == "custom" else CONVENTIONS[convention].spindle_axis
     angles = sweep_angles(sampling, compat, sweep)
     if not angles:
@@ -55,7 +58,7 @@ def rotated_real_vectors(
 
         return rotated_tensors(crystal, wavelength_A, spindle, angles, compat, tensors)
     state = new_state()
-    reseed(state, generator_seed(crystal.misset_seed))
+    reseed(state, generator_seed(crystal.misset_seed or 0))
     lattice = derive_lattice(crystal, (wavelength_A or 1.0) / 1e10, state, compat)
     _, domains, rotations, _ = domains_of(crystal, compat, state)
 

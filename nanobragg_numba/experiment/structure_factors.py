@@ -1,28 +1,55 @@
 """The table of structure factors: a dense block over h, k, l."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.fields.values import ArrayOf, make_plain
+from nanobragg_numba.maths.torch_values import is_tensor
 
 from .memory import require_memory
+
+INDEX_LIMIT = 10**6
+"""No Miller index is so large."""
 
 
 @dataclass(frozen=True)
 class StructureFactors:
-    """Structure factor amplitudes on a grid.
+    """Structure factor amplitudes on a grid; ``from_arrays`` makes it from lists, ``read_hkl`` from a file.
 
-    ``table`` has shape (h range + 1, k range + 1, l range + 1), float64: the last plane of each axis is the
-    reference's padding and is never looked up. ``table[0, 0, 0]`` is the reflection (h_min, k_min, l_min).
+    Only |F| enters an image, so of complex numbers the modulus is taken. Friedel mates and symmetry mates are not added: the table
+    is that of P1.
     """
 
     table: np.ndarray
+    """(h range + 1, k range + 1, l range + 1), electrons: the last plane of each axis is the reference's padding and is never
+    looked up. ``table[0, 0, 0]`` is the reflection (h_min, k_min, l_min). Made float64 and C-contiguous."""
     h_min: int
+    """The least h of the table."""
     k_min: int
+    """The least k of the table."""
     l_min: int
+    """The least l of the table."""
     count: int
     """Reflections listed, duplicates included."""
+
+    def __post_init__(self) -> None:
+        if not is_tensor(self.table):
+            object.__setattr__(self, "table", _real(self.table))
+        make_plain(self, {"table": ArrayOf((None, None, None))})
+        if not is_tensor(self.table):
+            object.__setattr__(self, "table", np.ascontiguousarray(self.table))
+        if min(self.table.shape) < 2:
+            raise InputError(
+                f"StructureFactors.table of shape {self.table.shape} holds no reflection: the last plane of each axis is padding"
+            )
+
+    def __repr__(self) -> str:
+        h, h_end, k, k_end, l, l_end = self.limits
+        return f"<StructureFactors: {self.count} reflections, h {h} to {h_end}, k {k} to {k_end}, l {l} to {l_end}>"
 
     @property
     def ranges(self) -> tuple[int, int, int]:
@@ -52,21 +79,49 @@ def empty_table(ranges: tuple[int, int, int], default_F: float, name: str) -> np
     return table
 
 
-def from_arrays(hkl: np.ndarray, amplitudes: np.ndarray, default_F: float = 0.0) -> StructureFactors:
-    """A table from indices (n, 3), integers, and amplitudes (n,); of duplicates the last one counts.
+def from_arrays(hkl: ArrayLike, amplitudes: ArrayLike, default_F: float = 0.0) -> StructureFactors:
+    """A table from indices (n, 3) and amplitudes (n,) in electrons, arrays or lists; of duplicates the last one counts.
 
-    Raises InputError if the shapes do not fit or an index is not whole.
+    Indices are whole numbers of any type. Of complex amplitudes the modulus is taken, for only |F| enters an image; real ones keep their
+    sign. ``default_F`` fills what the box of the indices holds and the list does not; beyond the box ``Crystal.default_F`` counts.
+    Friedel mates and symmetry mates are not added. Raises InputError if the shapes do not fit, an index is not whole or absurd, or an
+    amplitude is not finite.
     """
-    hkl = np.asarray(hkl)
-    amplitudes = np.asarray(amplitudes, dtype=np.float64)
-    if hkl.ndim != 2 or hkl.shape[1] != 3 or amplitudes.shape != (len(hkl),) or len(hkl) == 0:
-        raise InputError(f"structure factors need indices (n, 3) and amplitudes (n,), not {hkl.shape} and {amplitudes.shape}")
-    whole = hkl.astype(np.int64)
-    if not np.array_equal(whole, hkl):
-        raise InputError("Miller indices must be whole numbers")
+    indices, values = _numbers("Miller indices", hkl), _real(_numbers("amplitudes", amplitudes))
+    if indices.ndim != 2 or indices.shape[1:] != (3,) or values.shape != (len(indices),) or len(indices) == 0:
+        raise InputError(f"structure factors need indices (n, 3) and amplitudes (n,), not {indices.shape} and {values.shape}")
+    if indices.dtype.kind == "c":
+        raise InputError("Miller indices must be whole numbers, not complex ones")
+    odd = ~(np.abs(indices.astype(np.float64)) < INDEX_LIMIT).all(axis=1) | (indices != np.rint(indices)).any(axis=1)
+    if odd.any():
+        row = int(np.argmax(odd))
+        raise InputError(f"Miller indices must be whole numbers below {INDEX_LIMIT}, not {indices[row].tolist()} (row {row})")
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"amplitudes must be finite, not {values[row]:g} (row {row}, reflection {indices[row].tolist()})")
+    whole = indices.astype(np.int64)
     low = whole.min(axis=0)
     ranges = tuple(int(n) for n in whole.max(axis=0) - low + 1)
     table = empty_table((ranges[0], ranges[1], ranges[2]), default_F, "the given arrays")
     h, k, l = (whole - low).T
-    table[h, k, l] = amplitudes
-    return StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), len(hkl))
+    table[h, k, l] = values
+    return StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), len(indices))
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """``value`` as an array of real or complex numbers. Raises InputError, naming ``name``."""
+    if is_tensor(value) and value.requires_grad:
+        raise InputError(f"{name} would lose their gradient here: give plain numbers, and the tensor as the override structure_factors")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} must be an array, all rows of one length") from None
+    if array.dtype.kind not in "iufc":
+        raise InputError(f"{name} must be numbers, not of {array.dtype}")
+    return array
+
+
+def _real(values: Any) -> Any:
+    """The modulus of complex numbers; all else as it is."""
+    return np.abs(values) if isinstance(values, np.ndarray) and values.dtype.kind == "c" else values

@@ -9,7 +9,7 @@ from nanobragg_numba.experiment.structure_factors import StructureFactors
 
 from .reading import read_bytes
 
-_HEADER = re.compile(rb"\s*(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+) *\n\f")
+_HEADER = re.compile(rb"\s*" + rb"\s+".join([rb"(-?[0-9]{1,10})"] * 6) + rb" *\n\f")
 
 
 def write(factors: StructureFactors) -> bytes:

@@ -1,100 +1,125 @@
-"""Lists of structure factors: text files of h k l F."""
+"""Lists of structure factors: text files with a reflection, h k l F, on each line. hkl_as_c.py reads them as the reference does."""
 
-import re
+from typing import NamedTuple
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.structure_factors import StructureFactors, empty_table
-from nanobragg_numba.kernels.word_kinds import FRACTION, OTHER, WHOLE
-from nanobragg_numba.maths.c_numbers import C_SPACE, FLOAT_PATTERN, c_format, is_number, shown, to_float
+from nanobragg_numba.kernels.word_kinds import OTHER
+from nanobragg_numba.maths.c_numbers import C_SPACE, c_format, is_number, shown
 
-from .number_scan import scan
+from .number_scan import are_lines_of_four, line_ends, scan
 from .reading import read_bytes
+from .scanf import Scanner
 
-_INT = re.compile(rf"[{C_SPACE}]*([+-]?\d+)")
-_FLOAT = re.compile(rf"[{C_SPACE}]*({FLOAT_PATTERN})")
-_INDEX_LIMIT = 10**6
+INDEX_LIMIT = 10**6
+COLUMNS = ("h", "k", "l", "F")
 
 
-def read(path: str, default_F: float, flag: str) -> tuple[StructureFactors, tuple[str, ...]]:
-    """The table in the file, and the lines that the reference prints while it reads.
+class HklFile(NamedTuple):
+    """A list of structure factors as read."""
 
-    As in the reference, line ends are mere white space, of duplicates the last one counts, and an index that is
-    not written as a whole number ends the useful part of the file. Raises InputError, naming the line, for text
-    that is no number, an incomplete last reflection, absurd indices, or a table that would not fit in memory.
+    factors: StructureFactors
+    report: tuple[str, ...]
+    """The lines that the reference prints while it reads."""
+    remark: str | None
+    """What of the file was not used, or not as it is meant, in one sentence."""
+
+
+def read(path: str, default_F: float, flag: str) -> HklFile:
+    """The table in the file, filled with ``default_F`` where it lists nothing.
+
+    A line that is not blank begins with four numbers, h, k, l and F; columns may touch where a sign parts them, an index may be
+    written with decimals as long as it is whole, and what follows the fourth number is not used. Of duplicates the last one
+    counts. Raises InputError, naming the line, for anything else, for numbers that are not finite or absurd, and for a table
+    that would not fit in memory.
     """
     content = read_bytes(path, flag)
-    numbers, kinds, starts = _numbers(content, path, flag)
-    values = numbers.reshape(-1, 4)
-    indices, amplitudes = values[:, :3], values[:, 3]
-    # Column by column: numpy is slow along an axis of three.
-    columns = [indices[:, axis] for axis in range(3)]
-    lowest, highest = (np.array([function(column) for column in columns]) for function in (np.min, np.max))
-    if not (np.isfinite(lowest + highest).all() and lowest.min() > -_INDEX_LIMIT and highest.max() < _INDEX_LIMIT):
-        bad = int(np.argmax(~(np.abs(indices) < _INDEX_LIMIT).all(axis=1)))
-        named = " ".join(f"{index:g}" for index in indices[bad])
-        raise InputError(f"{flag} {path}, line {_line_at(content, starts[4 * bad])}: absurd Miller index {named}")
-    fractional = [column != np.ceil(column - 0.4) for column in columns]
-    report = [f"counting entries in {path}"]
-    for row in np.flatnonzero(fractional[0] | fractional[1] | fractional[2]):
-        report += [
-            c_format(f"WARNING: non-integer value for {'hkl'[axis]} (%g) at line %d", indices[row, axis], row)
-            for axis in range(3)
-            if fractional[axis][row]
-        ]
-    low, high = np.trunc(lowest).astype(int), np.trunc(highest).astype(int)
-    ranges = high - low + 1
-    table = empty_table((int(ranges[0]), int(ranges[1]), int(ranges[2])), default_F, f"{flag} {path}")
-    if default_F != 0.0:
-        report += [c_format("initializing to default_F = %g:", default_F), "done initializing:"]
-    report.append(f"re-reading {path}")
-    whole = np.logical_and.reduce([kinds[axis::4] == WHOLE for axis in range(3)])
-    plain = len(whole) if whole.all() else int(np.argmin(whole))
-    h, k, l = (column[:plain].astype(np.int64) - low[axis] for axis, column in enumerate(columns))
-    # Fancy assignment stores in order, so the last duplicate stays.
-    table[h, k, l] = amplitudes[:plain]
-    if plain < len(values):
-        _reread_as_integers(content[starts[4 * plain] :].decode("latin-1"), table, low)
-    return StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), len(values)), tuple(report)
-
-
-def _numbers(content: bytes, path: str, flag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All numbers of the file, their kinds and offsets; InputError unless it holds numbers only, four a reflection."""
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     values, kinds, starts = scan(content)
-    for n in np.flatnonzero(kinds == OTHER):
-        end = starts[n + 1] if n + 1 < len(starts) else len(content)
-        word = content[starts[n] : end].split()[0].decode("latin-1")
-        if not is_number(word):
-            raise InputError(f"{flag} {path}, line {_line_at(content, starts[n])}: {shown(word)} is not a number")
-        values[n] = to_float(word)
-        kinds[n] = WHOLE if _INT.fullmatch(word) else FRACTION
     if len(values) == 0:
         raise InputError(f"{flag} {path}: no reflections in the file")
-    if len(values) % 4:
-        line = _line_at(content, starts[-1])
-        raise InputError(
-            f"{flag} {path}, line {line}: the last reflection is incomplete: {len(values)} numbers do not make lines of h k l F"
-        )
-    return values, kinds, starts
+    ends = line_ends(content)
+    if are_lines_of_four(starts, ends) and not (kinds == OTHER).any():
+        rows, lines, longer = values.reshape(-1, 4), np.arange(len(values) // 4), np.zeros(1, bool)
+    else:
+        rows, lines, longer = _line_by_line(content, values, kinds, np.searchsorted(ends, starts), ends, f"{flag} {path}")
+    _check(rows, lines, f"{flag} {path}")
+    # Column by column: numpy is slow along an axis of three.
+    columns = [rows[:, axis].astype(np.int64) for axis in range(3)]
+    low, high = (np.array([extreme(column) for column in columns]) for extreme in (np.min, np.max))
+    table, filling = filled_table(low, high, default_F, f"{flag} {path}")
+    h, k, l = (column - least for column, least in zip(columns, low, strict=True))
+    # Fancy assignment stores in order, so the last duplicate stays.
+    table[h, k, l] = rows[:, 3]
+    remark = None
+    if longer.any():
+        where = f"{np.count_nonzero(longer)} of {len(rows)} lines hold more than h k l F (line {lines[np.argmax(longer)] + 1} is the first)"
+        remark = f"{flag} {path}: {where}; what follows the fourth number was not used"
+    report = (f"counting entries in {path}", *filling, f"re-reading {path}")
+    return HklFile(StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), len(rows)), report, remark)
 
 
-def _line_at(content: bytes, offset: int) -> int:
-    """The line, counted from 1, that holds the byte at ``offset``."""
-    return content.count(b"\n", 0, int(offset)) + 1
+def _line_by_line(
+    content: bytes, values: np.ndarray, kinds: np.ndarray, line_of_word: np.ndarray, ends: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first four numbers of each line that is not blank, (n, 4), which line that is, and whether it holds more."""
+    first = np.flatnonzero(np.diff(line_of_word, prepend=-1))
+    words = np.diff(first, append=len(line_of_word))
+    lines = line_of_word[first]
+    rows = np.empty((len(first), 4))
+    longer = words > 4
+    scanned = words >= 4
+    cells = first[scanned, None] + np.arange(4)
+    rows[scanned] = values[cells]
+    scanned[scanned] = (kinds[cells] != OTHER).all(axis=1)
+    edges = np.concatenate(([0], ends + 1, [len(content)]))
+    for row in np.flatnonzero(~scanned):
+        text = content[edges[lines[row]] : edges[lines[row] + 1]].decode("latin-1")
+        rows[row], longer[row] = _line(text, f"{name}, line {lines[row] + 1}")
+    return rows, lines, longer
 
 
-def _reread_as_integers(text: str, table: np.ndarray, low: np.ndarray) -> None:
-    """Go on as the reference's second reading does, which reads h, k, l as integers and stops where it cannot."""
-    at = 0
-    while True:
-        found = []
-        for pattern in (_INT, _INT, _INT, _FLOAT):
-            match = pattern.match(text, at)
-            if match is None:
-                return
-            found.append(match.group(1))
-            at = match.end()
-        place = np.array([int(word) for word in found[:3]]) - low
-        if (place >= 0).all() and (place < np.array(table.shape)).all():
-            table[tuple(place)] = to_float(found[3])
+def filled_table(low: np.ndarray, high: np.ndarray, default_F: float, name: str) -> tuple[np.ndarray, list[str]]:
+    """A table for the indices from ``low`` to ``high`` (3,), and the reference's lines about filling it with ``default_F``."""
+    h, k, l = (int(size) for size in high - low + 1)
+    table = empty_table((h, k, l), default_F, name)
+    return table, [c_format("initializing to default_F = %g:", default_F), "done initializing:"] if default_F != 0.0 else []
+
+
+def _line(text: str, where: str) -> tuple[list[float], bool]:
+    """The four numbers of a line, and whether it holds more."""
+    scanner = Scanner(text)
+    numbers: list[float] = []
+    for name in COLUMNS:
+        scanner.skip_space()
+        start = scanner.at
+        number = scanner.real()
+        if number is None and not scanner.word():
+            raise InputError(f"{where}: {name} is missing: each line needs h k l F")
+        following = text[scanner.at : scanner.at + 1]
+        if number is None or not is_number(text[start : scanner.at]) or following not in C_SPACE + "+-":
+            raise InputError(f"{where}: {shown(text[start:].split()[0])} is not a number")
+        numbers.append(number)
+    return numbers, scanner.word() != ""
+
+
+def _check(rows: np.ndarray, lines: np.ndarray, name: str) -> None:
+    """Refuse numbers that are not finite, and indices that are not whole or absurd."""
+    columns = [np.ascontiguousarray(rows[:, axis]) for axis in range(3)]
+    right = [(column == np.rint(column)) & (np.abs(column) < INDEX_LIMIT) for column in columns]
+    if all(part.all() for part in right) and np.isfinite(rows[:, 3]).all():
+        return
+    wrong = ~np.column_stack([*right, np.isfinite(rows[:, 3])])
+    row = int(np.argmax(wrong.any(axis=1)))
+    column = int(np.argmax(wrong[row]))
+    value = rows[row, column]
+    if not np.isfinite(value):
+        why = f"{COLUMNS[column]} is {value:g}, not a finite number"
+    elif abs(value) >= INDEX_LIMIT:
+        why = f"absurd Miller index {COLUMNS[column]} = {value:.10g}"
+    else:
+        why = f"Miller index {COLUMNS[column]} = {value:.10g} is not whole"
+    raise InputError(f"{name}, line {lines[row] + 1}: {why}")

@@ -1,32 +1,35 @@
-"""Orientation matrices in MOSFLM's form: the first nine numbers of a text file."""
+"""Orientation matrices in MOSFLM's form: the first nine numbers of a text file, three a line."""
 
-import re
+from itertools import groupby
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.maths.c_numbers import C_SPACE, FLOAT_PATTERN, shown, to_float
+from nanobragg_numba.maths.c_numbers import shown
 
 from .reading import read_bytes
+from .scanf import Scanner
 
-_NUMBER = re.compile(rf"[{C_SPACE}]*({FLOAT_PATTERN})")
 
-
-def read(path: str, flag: str) -> np.ndarray:
+def read(path: str, flag: str, as_c: bool = False) -> np.ndarray:
     """(3, 3) matrix whose columns are a*, b*, c*; what follows the ninth number is ignored.
 
-    Raises InputError naming the line if fewer than nine finite numbers can be read.
+    Raises InputError naming the line if fewer than nine finite numbers can be read, and, but ``as_c``, where they stand
+    otherwise than three a line, one a line or nine on one: a file with more columns would be taken for another matrix.
     """
-    text = read_bytes(path, flag).decode("latin-1")
-    at = 0
+    scanner = Scanner(read_bytes(path, flag).decode("latin-1"))
     numbers: list[float] = []
-    for _ in range(9):
-        match = _NUMBER.match(text, at)
-        if match is None or not np.isfinite(value := to_float(match.group(1))):
-            rest = text[at:].split()
-            line = text.count("\n", 0, text.index(rest[0], at) if rest else len(text)) + 1
-            found = shown(rest[0]) if rest else "the end of the file"
+    lines: list[int] = []
+    while len(numbers) < 9:
+        scanner.skip_space()
+        line, before = scanner.line, scanner.word()
+        number = scanner.real()
+        if number is None or not np.isfinite(number):
+            found = shown(before) if before else "the end of the file"
             raise InputError(f"{flag} {path}, line {line}: nine numbers make an orientation matrix, and after {len(numbers)} comes {found}")
-        numbers.append(value)
-        at = match.end()
+        numbers.append(number)
+        lines.append(line)
+    widths = {len(list(same)) for _, same in groupby(lines)}
+    if not as_c and (len(widths) > 1 or not widths <= {1, 3, 9}):
+        raise InputError(f"{flag} {path}, line {lines[0]}: an orientation matrix has three numbers a line, and these lines hold others")
     return np.array(numbers).reshape(3, 3)

@@ -16,3 +16,17 @@ def scan(content: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values, kinds, starts = np.empty(words), np.empty(words, np.uint8), np.empty(words, np.int64)
     scan_words(raw, _POWERS, values, kinds, starts)
     return values, kinds, starts
+
+
+def line_ends(content: bytes) -> np.ndarray:
+    """The offsets of the newlines."""
+    return np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
+
+
+def are_lines_of_four(starts: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether words that begin at ``starts`` stand four to a line, no line between left blank, where lines end at ``ends``."""
+    rows = len(starts) // 4
+    if len(starts) % 4 or rows > len(ends) + 1:
+        return False
+    inner = min(rows, len(ends))
+    return bool((starts[3::4][:inner] < ends[:inner]).all() and (starts[4::4] > ends[: max(rows - 1, 0)]).all())

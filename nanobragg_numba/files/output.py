@@ -1,7 +1,9 @@
 """Output files that appear whole or not at all: written beside their place, then renamed."""
 
+import errno
 import os
 import stat
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -10,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.maths.c_numbers import shown
 from nanobragg_numba.threads import Background
 
 BYTES_WITHOUT_THREAD = 1 << 18
 """A thread would not have started before these are written."""
+LONG_NAME = 200
+"""Bytes."""
 Chunk = bytes | np.ndarray[Any, Any]
 
 
@@ -25,7 +30,8 @@ class OutputFiles:
     """
 
     def __init__(self) -> None:
-        self._pending: list[tuple[str, str]] = []
+        self._pending: list[tuple[str, str, bool]] = []
+        """Temporary name, place, and whether it is to be put there last."""
         self._writing: list[Background[None]] = []
 
     def __enter__(self) -> "OutputFiles":
@@ -39,23 +45,25 @@ class OutputFiles:
                     writing.result()
         finally:
             # Also where a second signal ends the waiting: a thread that still writes then writes to a file without a name.
-            for temporary, _ in self._pending:
+            for temporary, _, _ in self._pending:
                 with suppress(OSError):
                     os.unlink(temporary)
             self._pending = []
 
-    def write(self, path: str, chunks: Iterable[Chunk]) -> Callable[[], None]:
+    def write(self, path: str, chunks: Iterable[Chunk], last: bool = False) -> Callable[[], None]:
         """Write the chunks, arrays in their memory order, to be renamed to ``path`` by ``commit``; an iterator's as they come.
 
-        Returns what waits until all is written.
+        ``last``: after all others, should two of them be of one name. Returns what waits until all is written.
         """
         if is_written_directly(path):
             _write(path, path, None, chunks)
             return _done
         target = os.path.realpath(path)
         folder, base = os.path.split(target)
-        name = os.path.join(folder, f".{base}.{os.getpid()}.{len(self._pending)}.part")
-        self._pending.append((name, target))
+        # A name that is long already would grow too long.
+        short = base if len(os.fsencode(base)) <= LONG_NAME else f"{zlib.crc32(os.fsencode(base)):08x}"
+        name = os.path.join(folder, f".{short}.{os.getpid()}.{len(self._pending)}.part")
+        self._pending.append((name, target, last))
         if not isinstance(chunks, Iterator):
             chunks = list(chunks)
             if sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks) < BYTES_WITHOUT_THREAD:
@@ -69,8 +77,9 @@ class OutputFiles:
         """Put every file in its place."""
         for writing in self._writing:
             writing.result()
+        self._pending.sort(key=lambda pending: pending[2])
         while self._pending:
-            temporary, target = self._pending[0]
+            temporary, target, _ = self._pending[0]
             try:
                 os.replace(temporary, target)
             except OSError as error:
@@ -108,10 +117,17 @@ def require_writable(path: str, flag: str) -> None:
     """Raise InputError, naming ``flag``, if ``path`` can plainly not be written; asked before a long computation."""
     if not path:
         raise InputError(f"{flag}: the file name is empty")
+    if "\0" in path:
+        raise InputError(f"{flag} {shown(path)}: holds a NUL byte")
     if path.startswith("/dev/"):
         return
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
+    try:
+        os.lstat(target)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{flag} {shown(path)}: {(error.strerror or str(error)).lower()}") from None
     if os.path.isdir(target):
         raise InputError(f"{flag} {path}: is a folder")
     if not os.path.isdir(folder):
@@ -119,3 +135,12 @@ def require_writable(path: str, flag: str) -> None:
     place = target if os.path.exists(target) and not os.path.isfile(target) else folder
     if not os.access(place, os.W_OK) or (os.path.exists(target) and not os.access(target, os.W_OK)):
         raise InputError(f"{flag} {path}: no permission to write there")
+
+
+def write_whole(path: str | os.PathLike[str], caller: str, content: Iterable[Chunk]) -> None:
+    """Write one file beside ``path``, then rename it. Raises InputError, naming ``caller`` and the file, where that cannot be done."""
+    name = os.fspath(path)
+    require_writable(name, caller)
+    with OutputFiles() as files:
+        files.write(name, list(content))
+        files.commit()

@@ -3,8 +3,8 @@
 Imports the compiler.
 """
 
+import gc
 import importlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +86,7 @@ def compile_into(name: str, declared_in: str, target: Path) -> None:
     with stored_code.locked(target):
         if stored_code.content_of(target) is None:
             kinds, code = object_code(ENTRIES[name][0].library)
-            stored_code.keep(target, json.dumps(kinds).encode() + b"\n" + code)
+            stored_code.keep(target, stored_code.packed(kinds, code))
 
 
 def main(words: Sequence[str]) -> None:
@@ -94,6 +94,8 @@ def main(words: Sequence[str]) -> None:
 
     Writes one line for each to standard output, as soon as it is finished: its name and, if it failed, why.
     """
+    # What the compiler makes, it keeps.
+    gc.disable()
     decorators.compile_ahead()
     for name, declared_in, target in zip(words[::3], words[1::3], words[2::3], strict=True):
         failure = ""

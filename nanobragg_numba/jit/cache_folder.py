@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +25,8 @@ def _writable(folder: Path) -> bool:
 
 def _own_folder() -> Path:
     """A folder below the system's temporary one in which nobody else can put code; a new one if need be."""
+    import tempfile
+
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     own = Path(tempfile.gettempdir()) / f"nanobragg_numba-{user}"
     try:

@@ -1,9 +1,7 @@
 """Compiles libraries ahead, in processes of their own, as many at once as there are processors."""
 
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -100,6 +98,10 @@ def in_own_process(
     libraries: Sequence["Library"], folder: Path, settings: dict[str, str], finished: Callable[["Library", Outcome], None]
 ) -> None:
     """Compile the libraries for the processor that ``settings`` names, or this one; ``finished`` is told of each."""
+    # Not needed where all is kept.
+    import subprocess
+    import tempfile
+
     cpu = settings.get("NUMBA_CPU_NAME")
     targets = {
         library.name: stored_code.places(library)[0] if cpu is None else folder / stored_code.file_name(library, cpu, "")

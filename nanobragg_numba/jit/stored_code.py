@@ -9,7 +9,6 @@ docs/compiled-code.md says it in full.
 import ctypes
 import hashlib
 import importlib.util
-import json
 import os
 import sys
 import threading
@@ -159,8 +158,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _linked(name: str, content: bytes) -> dict[str, Compiled]:
-    header, _, code = content.partition(b"\n")
-    kinds = json.loads(header)
+    kinds, code = unpacked(content)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     jit = _linker()
@@ -181,6 +179,19 @@ _kept_loaded: list[Any] = []
 @cache
 def _linker() -> Any:
     return llvm.create_lljit_compiler()
+
+
+def packed(kinds: dict[str, list[str]], code: bytes) -> bytes:
+    """A file's content: a line for each entry point with the kinds of the values it takes, an empty line, the object code."""
+    lines = [f"{name}: {', '.join(values)}\n" for name, values in kinds.items()]
+    return "".join(lines).encode() + b"\n" + code
+
+
+def unpacked(content: bytes) -> tuple[dict[str, list[str]], bytes]:
+    """What was packed."""
+    header, _, code = content.partition(b"\n\n")
+    lines = (line.partition(": ") for line in header.decode().splitlines())
+    return {name: kinds.split(", ") for name, _, kinds in lines}, code
 
 
 def _parsed(kind: str) -> Kind:

@@ -4,20 +4,26 @@ import math
 import re
 from typing import Any
 
+# Digits are spelt out: \d would take those of every script, which C does not.
 FLOAT_PATTERN = (
-    r"[+-]?(?:0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?\d+)?"
-    r"|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
+    r"[+-]?(?:0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?[0-9]+)?"
+    r"|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
 )
 C_SPACE = " \t\n\v\f\r"
 _FLOAT = re.compile(FLOAT_PATTERN)
-_INT = re.compile(r"[+-]?\d+")
+_INT = re.compile(r"([+-]?)0*([0-9]*)")
+_LONG_DIGITS = 19
+"""Of the largest 64-bit integer, where C's ``strtol`` stops."""
 
 
 def to_float(digits: str) -> float:
-    """The value of text that matches ``FLOAT_PATTERN``."""
-    if "x" in digits or "X" in digits:
+    """The value of text that matches ``FLOAT_PATTERN``; inf where it is beyond doubles."""
+    if "x" not in digits and "X" not in digits:
+        return float(digits)
+    try:
         return float.fromhex(digits)
-    return float(digits)
+    except OverflowError:
+        return -math.inf if digits.startswith("-") else math.inf
 
 
 def atof(text: str) -> float:
@@ -29,9 +35,10 @@ def atof(text: str) -> float:
 def atoi(text: str) -> int:
     """The integer that ``text`` begins with, wrapped to 32 bits as on x86-64; 0 if none."""
     match = _INT.match(text.lstrip(C_SPACE))
-    if not match:
-        return 0
-    value = max(-(2**63), min(2**63 - 1, int(match.group())))
+    sign, digits = match.groups() if match else ("", "")
+    # Longer ones would be clamped below anyhow, and Python refuses to read those of thousands of digits.
+    size = int(digits[: _LONG_DIGITS + 1] or "0")
+    value = max(-size, -(2**63)) if sign == "-" else min(size, 2**63 - 1)
     return (value + 2**31) % 2**32 - 2**31
 
 
@@ -57,6 +64,8 @@ def c_format(template: str, *values: Any) -> str:
     remaining = list(values)
 
     def one(match: re.Match[str]) -> str:
+        if match.group() == "%%":
+            return "%"
         value = remaining.pop(0)
         if isinstance(value, float) and math.isnan(value):
             width = int(match.group(2) or 0)
@@ -64,4 +73,4 @@ def c_format(template: str, *values: Any) -> str:
             return text.ljust(width) if "-" in match.group(1) else text.rjust(width)
         return match.group() % value
 
-    return re.sub(r"%([-+ 0#]*)(\d*)(?:\.\d+)?[a-zA-Z]", one, template).replace("%%", "%")
+    return re.sub(r"%%|%([-+ 0#]*)(\d*)(?:\.\d+)?[a-zA-Z]", one, template)

@@ -13,6 +13,15 @@ from nanobragg_numba.threads import FinishedRows, made_ahead
 from .photon_noise import PhotonDraw, Window, row_ends
 
 PIXELS_OF_BLOCK = 1 << 17
+BRIGHTEST = 55000.0
+"""Counts of the brightest pixel where no scale is given."""
+ADC_OFFSET = 40.0
+"""Counts of a pixel without photons where no offset is given."""
+
+
+def automatic_scale(maximum: float) -> float:
+    """Counts per photon that make an image's largest value ``BRIGHTEST``; 1 for an image without photons."""
+    return BRIGHTEST / maximum if maximum > 0.0 else 1.0
 
 
 def scaled_counts(image: np.ndarray, window: Window, scale: float, offset: float) -> Iterator[np.ndarray]:

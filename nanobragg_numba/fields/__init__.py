@@ -1,0 +1,1 @@
+"""The fields of the parameters: what may stand in them, what it must mean, and how they are shown."""

@@ -1,0 +1,127 @@
+"""Which values make sense: in every mode finite numbers, in "spec" those that mean what they say."""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+
+if TYPE_CHECKING:
+    from nanobragg_numba.experiment.parameters import Compat, Crystal, Parameters
+
+LARGEST_WHOLE = 2**62
+LONGEST_X_RAY = 100.0
+"""A; beyond lies the ultraviolet, and an energy that was given in keV."""
+
+
+class _Rule(NamedTuple):
+    """What a number must be in "spec"; each number where there are several."""
+
+    part: str
+    field: str
+    option: str
+    allowed: str
+    holds: Callable[[float], bool]
+
+
+def _not_negative(value: float) -> bool:
+    return value >= 0.0
+
+
+def _positive(value: float) -> bool:
+    return value > 0.0
+
+
+RULES = (
+    _Rule("crystal", "n_cells", "-N", "0 or more", _not_negative),
+    _Rule("crystal", "size_mm", "-xtalsize", "0 or more", _not_negative),
+    _Rule("crystal", "fudge", "-fudge", "0 or more", _not_negative),
+    _Rule("crystal", "mosaic_spread_deg", "-mosaic", "0 or more", _not_negative),
+    _Rule("crystal", "mosaic_domains", "-mosaic_domains", "1 or more", lambda value: value >= 1),
+    _Rule("crystal", "water_um", "-water", "0 or more", _not_negative),
+    _Rule("beam", "wavelength_A", "-lambda", "positive", _positive),
+    _Rule(
+        "beam", "wavelength_A", "-lambda, -energy", f"at most {LONGEST_X_RAY:g} A, for X-rays (an energy is in eV)",
+        lambda value: value <= LONGEST_X_RAY,
+    ),
+    _Rule("beam", "polarization", "-polar", "from -1 to 1", lambda value: -1.0 <= value <= 1.0),
+    _Rule("beam", "fluence", "-fluence", "0 or more", _not_negative),
+    _Rule("beam", "flux", "-flux", "0 or more", _not_negative),
+    _Rule("detector", "pixel_size_mm", "-pixel", "positive", _positive),
+    _Rule("detector", "distance_mm", "-distance", "positive", _positive),
+    _Rule("detector", "close_distance_mm", "-close_distance", "positive", _positive),
+    _Rule("detector", "thickness_um", "-detector_thick", "0 or more", _not_negative),
+    _Rule("detector", "attenuation_depth_um", "-detector_abs", "0 or more", _not_negative),
+    _Rule("sampling", "dmin_A", "-dmin", "0 or more", _not_negative),
+)  # fmt: skip
+
+
+def validate(parameters: "Parameters", compat: "Compat") -> None:
+    """Raise InputError, naming the field, for inf or nan, a tensor, and in "spec" for a value that has no meaning.
+
+    In "c" every finite number counts as it does in the reference.
+    """
+    if "torch" in sys.modules:
+        from nanobragg_numba.maths.torch_values import tensors_of
+
+        for name in tensors_of(parameters=parameters):
+            raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
+    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling, parameters.axes):
+        for f in fields(part):
+            _require_finite(f"{type(part).__name__}.{f.name}", getattr(part, f.name))
+    from nanobragg_numba.experiment.modes import mode_of
+
+    if mode_of(compat).spec:
+        _require_meaning(parameters)
+
+
+def _require_finite(name: str, value: Any) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"{name} must be finite, not {value}")
+        if isinstance(number, int) and abs(number) >= LARGEST_WHOLE:
+            raise InputError(f"{name} is a number too large")
+
+
+def _require_meaning(parameters: "Parameters") -> None:
+    for rule in RULES:
+        part = getattr(parameters, rule.part)
+        value = getattr(part, rule.field)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not rule.holds(number):
+                raise InputError(f"{type(part).__name__}.{rule.field} ({rule.option}) must be {rule.allowed}, not {number:g}")
+    beam = parameters.beam
+    if beam.flux != 0.0:
+        for name, value in (("exposure_s (-exposure)", beam.exposure_s), ("beamsize_mm (-beamsize)", beam.beamsize_mm)):
+            if not value > 0.0:
+                raise InputError(f"Beam.{name} must be positive where a flux is given, not {value:g}")
+    if beam.sources is not None and (beam.sources.intensities < 0.0).any():
+        raise InputError(f"SourceList.intensities (-sourcefile) must be 0 or more, not {np.nanmin(beam.sources.intensities):g}")
+    _require_lattice(parameters.crystal)
+
+
+def _require_lattice(crystal: "Crystal") -> None:
+    """Raise InputError for matrices of the wrong hand, and for one of real space in place of MOSFLM's."""
+    if crystal.mosflm_matrix is not None:
+        # Its columns are a*, b*, c* times the wavelength: lambda/d = 2 sin(theta) is the length of h times the matrix.
+        shortest = min(float(np.linalg.norm(crystal.mosflm_matrix @ hkl)) for hkl in product((-1, 0, 1), repeat=3) if any(hkl))
+        if shortest > 2.0:
+            raise InputError(
+                f"Crystal.mosflm_matrix (-mat) allows no reflection, since lambda/d is {shortest:g} or more, and never above 2: "
+                "is it a matrix of real space? In Python real_space_matrix takes one, with rows a, b, c in A"
+            )
+    for name, matrix in (
+        ("mosflm_matrix (-mat)", crystal.mosflm_matrix), ("real_space_matrix", crystal.real_space_matrix),
+        ("orientation", crystal.orientation), ("mosaic_rotations", crystal.mosaic_rotations),
+    ):  # fmt: skip
+        if matrix is None:
+            continue
+        if not np.isfinite(matrix).all():
+            raise InputError(f"Crystal.{name} must be finite")
+        if not (np.linalg.det(matrix) > 0.0).all():
+            raise InputError(f"Crystal.{name} is left-handed: has one axis the wrong sign, or have two changed places?")

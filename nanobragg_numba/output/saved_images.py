@@ -1,0 +1,68 @@
+"""Images of a finished run to files, in the format that the suffix names; each appears whole or not at all."""
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.files import preview, smv_header
+from nanobragg_numba.files.output import Chunk, write_whole
+
+from .integer_images import ADC_OFFSET, automatic_scale, scaled_counts
+
+Writer = Callable[[np.ndarray, Experiment], Iterable[Chunk]]
+
+
+def _scaled_smv(image: np.ndarray, x: Experiment) -> Iterable[Chunk]:
+    single = np.ascontiguousarray(image, dtype=np.float32)
+    # As the reference looks for it: zero where no pixel is above, and blind to nan.
+    maximum = float(np.fmax.reduce(single, axis=None, initial=0.0))
+    yield smv_header.header(x, -0.0)
+    for rows in scaled_counts(single, x.geometry.window, automatic_scale(maximum), ADC_OFFSET):
+        yield rows.astype("<u2", copy=False)
+
+
+def _bare_floats(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+    return [image.astype("<f4", copy=False)]
+
+
+def _npy(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+    buffer = io.BytesIO()
+    np.save(buffer, image)
+    return [buffer.getvalue()]
+
+
+def _edf(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+    # Heavy, and needed for nothing else.
+    from fabio.edfimage import EdfImage
+
+    with tempfile.TemporaryDirectory() as folder:
+        name = os.path.join(folder, "image.edf")
+        EdfImage(data=image).write(name)
+        return [Path(name).read_bytes()]
+
+
+def _cbf(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+    raise InputError("a CBF file holds whole numbers, and would cut fractions of photons off: save as .edf, .npy or .bin instead")
+
+
+def _png(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+    return [preview.png(image)]
+
+
+WRITERS: Mapping[str, Writer] = {".img": _scaled_smv, ".bin": _bare_floats, ".npy": _npy, ".edf": _edf, ".cbf": _cbf, ".png": _png}
+
+
+def save_image(path: str | os.PathLike[str], image: np.ndarray, x: Experiment) -> None:
+    """See ``Simulation.save``."""
+    name = os.fspath(path)
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix not in WRITERS:
+        known = ", ".join(known for known in WRITERS if known != ".cbf")
+        raise InputError(f"save {name}: the suffix {suffix or 'of none'} names no format; these do: {known}")
+    write_whole(name, "save", WRITERS[suffix](image, x))

@@ -7,6 +7,9 @@ from nanobragg_numba.command_line.reading import words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.reading import read_bytes
 
+from .remarks import BatchRemarks, tell_error
+
+NO_CRYSTAL = 9
 INTERRUPTED = (130, 141)
 
 
@@ -36,17 +39,19 @@ def read_lines(path: str) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def run_batch(path: str, common: Sequence[str], run: Callable[[Sequence[str]], int], tell: Callable[[str], None]) -> int:
+def run_batch(path: str, common: Sequence[str], run: Callable[[Sequence[str]], int]) -> int:
     """Run every line of the file, the ``common`` words before its own; returns the first status that is not 0.
 
     A line that fails is told with its number, and the next one runs all the same; an interrupt ends the batch.
     """
     first = 0
-    for number, words in read_lines(path):
-        status = run([*common, *words])
-        if status:
-            tell(f"-batch {path}, line {number}: exit status {status}")
+    with BatchRemarks() as remarks:
+        for number, words in read_lines(path):
+            remarks.begin_line(number)
+            status = run([*common, *words])
+            if status == NO_CRYSTAL:
+                tell_error(f"error: no crystal or no structure factors, usage on standard output (exit status {status})")
             first = first or status
-        if status in INTERRUPTED:
-            break
+            if status in INTERRUPTED:
+                break
     return first

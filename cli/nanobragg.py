@@ -3,18 +3,19 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from nanobragg_numba import __version__
-from nanobragg_numba.command_line.reading import CommandLine, nearest_option, read_command_line
+from nanobragg_numba.command_line.doubtful_values import doubtful_values
+from nanobragg_numba.command_line.reading import CommandLine, read_command_line
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
 
 from .file_clashes import clashes, input_files
-from .own_options import OwnOptions, take_own_options
+from .own_options import OWN_WORDS, OwnOptions, take_own_options
+from .remarks import quietly, tell, tell_error, tell_now
 
 BAD_INPUT, NO_CRYSTAL, INTERRUPTED, BROKEN_PIPE = 2, 9, 130, 141
 
@@ -35,13 +36,6 @@ def say(text: str) -> None:
         raise InputError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from None
 
 
-def tell(text: str) -> None:
-    """Our own remarks, on standard error; where that is closed or full, the run goes on without them."""
-    if sys.stderr is not None:
-        with suppress(OSError):
-            print(f"nanoBragg: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if words is None else words
@@ -55,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if own.action == "version":
             say(f"nanoBragg (nanobragg_numba) {__version__}\n")
             return 0
-        compilation.say = tell
+        compilation.say = tell_now
         if own.compile is not None:
             from .compile_code import compile_all
 
@@ -64,16 +58,17 @@ def main(words: Sequence[str] | None = None) -> int:
         if own.batch is not None:
             from .batch import run_batch
 
-            return run_batch(own.batch, own.words, main, tell)
-        return _run(own, rest)
+            return run_batch(own.batch, own.words, main)
+        with quietly(own.quiet):
+            return _run(own, rest)
     except InputError as error:
-        tell(f"error: {error}")
+        tell_error(f"error: {error}")
         return BAD_INPUT
     except MemoryError:
-        tell("error: not enough memory for this simulation")
+        tell_error("error: not enough memory for this simulation")
         return BAD_INPUT
     except KeyboardInterrupt:
-        tell("interrupted")
+        tell_error("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our standard output is gone: end as a program killed by SIGPIPE would, but without remains.
@@ -82,17 +77,15 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _check_words(own: OwnOptions, line: CommandLine) -> None:
-    for word in line.ignored:
-        text = f"unknown option {word} (the nearest is {nearest_option(word)})"
+    """Remark on words and values that mean nothing; InputError for them with -strict, and for such values in "spec"."""
+    for text in line.doubts(OWN_WORDS):
         if own.strict:
             raise InputError(text)
-        tell(f"warning: {text}; ignored, as the C program does")
-    if own.strict and line.stray:
-        raise InputError(f"the word {line.stray[0]!r} belongs to no option")
-    for text in line.warnings:
-        if own.strict:
+        tell(f"warning: {text}" + ("; ignored, as the C program does" if text not in line.warnings else ""))
+    for text in doubtful_values(line.parameters):
+        if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
-        tell(f"warning: {text}")
+        tell(f"warning: {text}; the C program goes on with it, and -compat spec refuses it")
     for remark in line.remarks:
         tell(str(remark))
 
@@ -192,13 +185,14 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         tell(f"-device {own.device}: computing on the CPU: {engine.cpu_reason}")
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
-    say(report.before_run(line, experiment, _write_dump(line)))
+    dump_written = _write_dump(line)
+    say(report.before_run(line, experiment, dump_written))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
     reseed(experiment.random_state, noise_seed)
     noise = NoiseFile(line, engine, files) if line.outputs.noise else None
     try:
-        _compute(line, engine, noise)
+        _compute(line, engine, noise, dump_written)
     except BaseException:
         if noise is not None:
             noise.finished.abandon()
@@ -225,7 +219,7 @@ def _tell_seeds(line: CommandLine, experiment: Any) -> None:
         tell(f"fresh seeds; {' '.join(words)} makes the same again")
 
 
-def _compute(line: CommandLine, engine: Any, noise: Any) -> None:
+def _compute(line: CommandLine, engine: Any, noise: Any, dump_written: bool | None) -> None:
     """Compute the image, with the reference's lines on standard output and a bar on standard error if it takes long."""
     import numpy as np
 
@@ -234,7 +228,7 @@ def _compute(line: CommandLine, engine: Any, noise: Any) -> None:
     from .progress_bar import ProgressBar
 
     outputs = line.outputs
-    printout = Printout(outputs.printout_fast, outputs.printout_slow) if outputs.printout else None
+    printout = Printout(line, dump_written) if outputs.printout else None
     progress = report.Progress(engine.experiment.geometry.roi)
     rows = max(engine.window[3] - engine.window[2], 0)
     with ProgressBar(rows) as bar:

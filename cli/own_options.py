@@ -20,13 +20,15 @@ ROWS = (
     Option(("-device",), GROUP, "cpu | cuda | cuda:i", "cpu", "cuda: compute on the first GPU, or on number i, counted from 0; the result, but for -precision mixed and single, does not depend on it, and what is not on the GPU runs on the CPU and says so", exact=True),
     Option(("-batch",), GROUP, "FILE | -", "none", "run the command lines in FILE (- is standard input), one a line, in this one process; other options here go before those of every line", exact=True),
     Option(("-compile",), GROUP, "host | PROCESSOR", "none", "compile all kernels ahead and stop: for this processor (host), or for one that LLVM knows by that name", exact=True),
-    Option(("-strict",), GROUP, "", "off", "an unknown option or a value that is no number is an error", exact=True),
+    Option(("-strict",), GROUP, "", "off", "unknown options, words that belong to none, values that C reads in part and values without a meaning are errors", exact=True),
+    Option(("-quiet",), GROUP, "", "off", "no remarks on standard error, but errors", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
     Option(("-version", "--version"), GROUP, "", "", "print the version and stop", exact=True),
     Option(("-h", "--help", "-help"), GROUP, "", "", "print this help and stop", exact=True),
 )  # fmt: skip
 
 OTHER_PICTURES = (".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ps", ".eps", ".pdf", ".svg", ".pgm", ".ppm")
+OWN_WORDS = tuple(word for row in ROWS for word in row.words)
 
 
 @dataclass
@@ -38,6 +40,7 @@ class OwnOptions:
     precision: Precision = "guarded"
     device: str = "cpu"
     strict: bool = False
+    quiet: bool = False
     png: str | None = None
     batch: str | None = None
     compile: str | None = None
@@ -89,6 +92,8 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             own.compile = value
         elif word == "-strict":
             own.strict = True
+        elif word == "-quiet":
+            own.quiet = True
         else:
             own.action = "version" if "-version" in row.words else "help"
     if own.batch is not None:

@@ -7,9 +7,10 @@ import numpy as np
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import AVOGADRO, Experiment
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.steps import phi_angles
 from nanobragg_numba.kernels.arguments import PixelRecord
-from nanobragg_numba.maths.c_numbers import c_format
+from nanobragg_numba.maths.c_numbers import c_format, c_int
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.vectors3 import cross
 from nanobragg_numba.output.statistics import Statistics
@@ -206,18 +207,20 @@ def out_of_table(event: OutOfTable) -> str:
 def pixel_lines(fast: int, slow: int, record: np.ndarray, value: float, x: Experiment) -> str:
     """The print-out of one pixel; ``record`` as PixelRecord lays it out."""
     at, values = PixelRecord, [float(v) for v in record]
-    (h, k, l), (h0, k0, l0), (px, py, pz) = values[at.HKL], values[at.NEAREST], values[at.POSITION]
+    (h, k, l), nearest, (px, py, pz) = values[at.HKL], values[at.NEAREST], values[at.POSITION]
     f_cell, f_latt, total = values[at.F_CELL], values[at.F_LATT], values[at.SUM]
     polar, omega, capture = values[at.POLAR], values[at.OMEGA], values[at.CAPTURE]
     scaled = [v * 1e10 for v in values[at.AXES]]
     axes = (tuple(scaled[:3]), tuple(scaled[3:6]), tuple(scaled[6:]))
     twotheta = math.atan2(math.sqrt(py * py + pz * pz), px)
-    stol = math.sin(twotheta / 2.0) / (x.wavelength * 1e10)
+    # A nan keeps its sign through C's functions, and loses it in Python's.
+    no_number = next((value for value in (px, py, pz) if math.isnan(value)), None)
+    stol = math.sin(twotheta / 2.0) / (x.wavelength * 1e10) if no_number is None else no_number
     return (
         c_format(f"{fast:4d} {slow:4d} : stol = %g or %g\n", values[at.STOL], stol)
         + c_format("at %g %g %g\n", px, py, pz)
         + c_format("hkl= %f %f %f  ", h, k, l)
-        + "hkl0= %d %d %d\n" % (h0, k0, l0)
+        + "hkl0= {} {} {}\n".format(*("nan" if mode_of(x.compat).spec and math.isnan(index) else c_int(index) for index in nearest))
         + c_format(" F_cell=%g  F_latt=%g   I = %g\n", f_cell, f_latt, total)
         + c_format("I/steps %15.10g\npolar   %15.10g\nomega   %15.10g\n", total / x.steps, polar, omega)
         + c_format("capfrac %15.10g\npixel   %15.10g\n", capture, value)

@@ -15,7 +15,7 @@ from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 
 from .file_clashes import clashes, input_files
-from .own_options import take_own_options
+from .own_options import OWN_WORDS, take_own_options
 
 MISMATCH, BAD_INPUT, INTERRUPTED = 1, 2, 130
 OURS = {"--pixel": 2, "--config": 1, "--dtype": 1, "--device": 1, "--compat": 1, "--out": 1, "--overwrite": 0, "--help": 0}
@@ -97,13 +97,14 @@ def _read_words(words: Sequence[str], compat: Compat | None) -> tuple[Any, Compa
         raise InputError("-batch, -version and -help have no meaning for a trace")
     mode = compat or own.compat
     line = read_command_line(rest, mode)
-    doubts = [f"unknown option {word}" for word in line.ignored] + list(line.warnings)
-    for text in doubts:
+    for text in line.doubts(OWN_WORDS):
         if own.strict:
             raise InputError(text)
-        _tell(f"warning: {text}")
+        if not own.quiet:
+            _tell(f"warning: {text}")
     for remark in line.remarks:
-        _tell(str(remark))
+        if not own.quiet:
+            _tell(str(remark))
     return line, mode
 
 

@@ -20,7 +20,7 @@ def test_each_line_is_a_run_of_its_own(tmp_path, capfdbinary):
     (folder / "lines.txt").write_text(LINES)
     run = nanobragg([*GOOD.split(), "-batch", "lines.txt", "-threads", "1"], folder, capfdbinary)
     assert run.status == 2
-    assert "error: -distance" in run.stderr and "-batch lines.txt, line 5: exit status 2" in run.stderr
+    assert "nanoBragg: line 5: error: -distance" in run.stderr
     stdout = b""
     for number, words in enumerate(
         (

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from nanobragg_numba import InputError, parameters_from_command_line
-from nanobragg_numba.command_line.reading import nearest_option, read_command_line
+from nanobragg_numba.command_line.doubtful_words import nearest_option
+from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.experiment.detector import derive_geometry
 from nanobragg_numba.maths.c_numbers import atof, atoi, c_format
 

@@ -3,11 +3,16 @@
 import configparser
 import importlib.util
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from running import nanobragg
 
 ROOT = Path(__file__).parent.parent
 NOT_PACKAGES = {"tests", "benchmarks", "docs", "examples", "golden", "build", "scripts"}
@@ -98,3 +103,25 @@ def test_the_citation_is_of_this_version_and_names_the_c_programs_author():
     assert re.search(r"^version: (.*)$", text, re.M)[1] == __version__
     this, _, references = text.partition("\nreferences:\n")
     assert "title: nanobragg_numba\n" in this and "family-names: Holton" in references
+
+
+@pytest.mark.parametrize("compat", ["c", "spec"])
+def test_the_first_command_makes_the_picture_in_the_readme(compat, tmp_path, capfdbinary):
+    text = (ROOT / "README.md").read_text()
+    first = re.findall(r"```bash\n(.*?)```", text, re.S)[0]
+    words = shlex.split(first.split("bin/nanoBragg ")[1].strip().removesuffix(")"))
+    for name in ("erl.mat", "erl.hkl"):
+        shutil.copy(ROOT / "examples" / name, tmp_path)
+    run = nanobragg([*words, "-compat", compat], tmp_path, capfdbinary)
+    assert run.status == 0
+    assert [line for line in run.stderr.splitlines() if not re.match("nanoBragg: (compiling the kernels|compiled in)", line)] == []
+
+    grey = np.asarray(Image.open(tmp_path / "preview.png")).astype(int)
+    shown = np.asarray(Image.open(ROOT / re.findall(r"!\[.*\]\((.*\.png)\)", text)[0])).astype(int)
+    assert np.abs(grey - shown).max() <= 1
+    # White paper, some hundred black spots with grey tails.
+    assert np.median(grey) == 255 and 0.001 < (grey < 64).mean() < 0.02 and 0.01 < (grey < 250).mean() < 0.1
+
+    # SMV: the header's 512 bytes, then counts of two bytes, 40 of them an offset; the beam itself is too bright.
+    counts = np.frombuffer((tmp_path / "noiseimage.img").read_bytes()[512:], "<u2")
+    assert np.median(counts) == 40 and (counts > 140).sum() > 300 and (counts == 65535).sum() < 50

@@ -144,7 +144,7 @@ TOLD = "-phi 0 -osc 1 -phisteps 2 -oversample 2 -water 20 -polar 0.5"
         (TOLD, {"c": "Q1 Q4 Q5 Q6 Q13", "c-fixed": "Q4 Q5 Q6 Q13"}),
         (f"{TOLD} -oversample_thick", {"c": "Q1 Q3 Q4 Q5 Q6 Q13", "c-fixed": "Q4 Q5 Q6 Q13"}),
         # What the switches compute for each sub-pixel is no longer the first one's.
-        (f"{TOLD} {' '.join(SWITCHES)}", {"c": "Q1 Q3 Q4 Q5 Q6 Q13", "c-fixed": "Q6 Q13"}),
+        (f"{TOLD} {' '.join(SWITCHES)}", {"c": "Q1 Q3 Q6 Q13", "c-fixed": "Q6 Q13"}),
         (f"{TOLD} -phi_carryover_mode c-parity", {"c-fixed": "Q1 Q4 Q5 Q6 Q13", "spec": ""}),
     ],
 )

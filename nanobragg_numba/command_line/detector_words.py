@@ -69,7 +69,8 @@ def _settle_pivot(settings: Settings, given: Collection[str], convention: str, h
 def _drop_headers(settings: Settings, given: Collection[str]) -> None:
     """A word about the detector's place has the last word over what a header says of it in another way.
 
-    Without such a word, of a header's two points the one counts that the detector turns about: both are one point, rounded.
+    Without such a word, of a header's two points the one counts that the detector turns about, and of its distances the one to
+    that point: both are one geometry, rounded.
     """
     convention = settings.get("detector.convention", Detector.convention)
     pivot = settings["detector.pivot"] if convention == "custom" else CONVENTIONS[convention].pivot
@@ -83,7 +84,8 @@ def _drop_headers(settings: Settings, given: Collection[str]) -> None:
     for i, axis in enumerate("XY"):
         if f"-{axis}close" in given and f"-ORG{axis}" not in given:
             settings.pop(f"detector.org_pixels.{i}", None)
-    if "-distance" in given and "-close_distance" not in given:
+    along_beam = "-distance" in given or ("-close_distance" not in given and pivot == "beam" and "detector.distance_mm" in settings)
+    if along_beam and "-close_distance" not in given:
         settings.pop("detector.close_distance_mm", None)
 
 

@@ -5,7 +5,7 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
@@ -14,8 +14,8 @@ from nanobragg_numba.files import mosflm_matrix
 from nanobragg_numba.maths.c_numbers import is_number
 
 from .detector_words import check_distances
+from .doubtful_words import stray_words, unknown_in_python, unknown_option
 from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_structure_factors
-from .option_table import OPTIONS
 from .word_readers import Reading, read_words
 
 
@@ -67,11 +67,12 @@ class CommandLine:
     ignored: tuple[str, ...] = ()
     """Words that look like options and match none."""
     stray: tuple[str, ...] = ()
-    """Words that are neither options nor values of any."""
+    """A sentence for each run of words that are neither options nor values of any."""
     warnings: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
     """What of the input files was not used, or not as it is meant."""
     words: tuple[str, ...] = ()
+    """What was read."""
     header_settings: Mapping[str, Any] = field(default_factory=dict)
     """What the headers of images set, beneath the words."""
 
@@ -82,6 +83,13 @@ class CommandLine:
         has_F = crystal.structure_factors is not None or crystal.default_F != 0.0
         has_cell = self.files.matrix is not None or (crystal.cell is not None and crystal.cell[0] != 0.0)
         return has_F and has_cell
+
+    def doubts(self, own_options: Sequence[str] = ()) -> list[str]:
+        """A sentence for each word that means nothing or is not read as it is written.
+
+        An unknown option may be one of ``own_options`` misspelt.
+        """
+        return [*(unknown_option(word, own_options) for word in self.ignored), *self.stray, *self.warnings]
 
 
 def _build(cls: type, name: str, settings: Settings) -> Any:
@@ -153,7 +161,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         tuple(donors.images),
         hkl_report,
         ignored,
-        tuple(word for at, word in enumerate(words) if at not in reading.used and not word.startswith("-")),
+        stray_words(words, reading.used, unknown),
         tuple(reading.warnings),
         tuple(remarks),
         tuple(words),
@@ -171,25 +179,26 @@ def words_of(command_line: str | Sequence[str], comments: bool = False) -> list[
     return words[1:] if words and not words[0].startswith("-") else words
 
 
-def parameters_from_command_line(command_line: str | Sequence[str], compat: Compat = "spec") -> Parameters:
+def parameters_from_command_line(
+    command_line: str | Sequence[str], compat: Compat = "spec", unknown: Literal["refuse", "ignore"] = "refuse"
+) -> Parameters:
     """The parameters that a ``nanoBragg`` command line means, for use in Python.
 
     ``command_line`` is the line as a string (split as a shell does) or a list of words; the program's name may lead.
-    No file is read that it does not name. Raises InputError for bad values or files, and if there is no lattice or no structure
-    factor; a UserWarning says what of a file was not used.
+    No file is read that it does not name.
+    ``unknown="ignore"`` passes over options that do not exist, words that belong to none, and, in "c", the part of a value that the C
+    program does not read. Raises InputError, a ValueError, for such words otherwise, for bad values or files, and if there is no lattice or
+    no structure factor; a UserWarning says what of a file was not used.
     """
+    if unknown not in ("refuse", "ignore"):
+        raise InputError(f"unknown must be refuse or ignore, not {unknown!r}")
     read = read_command_line(words_of(command_line), compat, only_named=True)
+    if unknown == "refuse":
+        for text in (*map(unknown_in_python, read.ignored), *read.stray, *read.warnings):
+            raise InputError(f'{text} (unknown="ignore" passes over it)')
     if not read.usable:
         left = f" (-dump {read.files.dump} reads the list of an earlier run)" if os.path.exists(read.files.dump) else ""
         raise InputError(f"the command line gives no crystal: it needs -mat or -cell, and -hkl or -default_F{left}")
     for remark in read.remarks:
         warnings.warn(remark.text, UserWarning, stacklevel=2)
     return read.parameters
-
-
-def nearest_option(word: str) -> str:
-    """The known option most like ``word``."""
-    import difflib
-
-    known = [own for option in OPTIONS for own in option.words]
-    return max(known, key=lambda own: difflib.SequenceMatcher(None, own, word).ratio())

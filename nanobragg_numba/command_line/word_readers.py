@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
-from nanobragg_numba.maths.c_numbers import atof, atoi, is_number
+from nanobragg_numba.maths.c_numbers import atof
 
 from .detector_words import Settings, settle
 from .input_files import beneath
 from .option_table import OPTIONS, Option
+from .word_values import read_number
 
 _T = TypeVar("_T")
 
@@ -47,10 +48,10 @@ class Reading:
         return found
 
     def number(self, at: int, text: str, whole: bool = False) -> float:
-        """``text`` by atof or atoi, with a warning if that drops part of it."""
-        if not is_number(text):
-            self.warnings.append(f"{self.words[at]}: {text!r} is not a number and is read as {atof(text):g}, as the C program does")
-        value = atoi(text) if whole else atof(text)
+        """The number that ``text`` is, with a warning if C's reading drops part of it."""
+        value, warning = read_number(self.words[at], text, whole, self.compat)
+        if warning and warning not in self.warnings:
+            self.warnings.append(warning)
         if not math.isfinite(value):
             raise _Unusable(f"{self.words[at]}: {text!r} is not a finite number")
         return value
@@ -102,6 +103,8 @@ def _read_pivot(reading: Reading, option: Option, at: int) -> bool:
         if pivot in text:
             reading.settings["detector.pivot"] = reading.settings["asked.pivot"] = pivot
     if "sample" not in text and "beam" not in text:
+        if mode_of(reading.compat).spec:
+            raise InputError(f"{reading.words[at]} must be beam or sample, not {text!r}")
         reading.warnings.append(f"{reading.words[at]}: {text!r} is neither beam nor sample and is ignored")
     return False
 

@@ -249,8 +249,8 @@ class PixelEngine:
         return float(result[0])
 
     def record(self, fast: int, slow: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
-        """The intermediates of one pixel (see PixelRecord); nan where it did not get so far."""
-        record = np.full(PixelRecord.SIZE, np.nan)
+        """The intermediates of one pixel (see PixelRecord); nan, by ``PixelRecord.is_unset``, where it did not get so far."""
+        record = np.full(PixelRecord.SIZE, PixelRecord.UNSET, np.int64).view(np.float64)
         tables = self.experiment.tables
         first = slow * tables.detector.fast_pixels + fast == self.first_pixel
         record_pixel(fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)

@@ -132,10 +132,10 @@ def derive_experiment(
 
     ``missing_seed`` makes the seeds that are not given, by default another for each image; ``Experiment.seeds`` has them.
     """
-    mode_of(compat)
+    mode = mode_of(compat)
     if not isinstance(parameters, Parameters):
         raise InputError(f"parameters must be Parameters (parameters_from_command_line makes them), not {type(parameters).__name__}")
-    validate(parameters, compat)
+    validate(parameters, spec=mode.spec)
     given = parameters.crystal.misset_seed
     seeds = Seeds(
         missing_seed() if given is None else given, parameters.crystal.mosaic_seed, missing_seed() if noise_seed is None else noise_seed

@@ -148,7 +148,8 @@ def geometry_settings(image: SmvImage) -> dict[str, Any]:
     """The fields of ``Parameters`` that a header's keys give, as "detector.distance_mm" or "detector.pixels.0"; for headers of other
     programs too.
 
-    Of what those give twice, the distance along the beam and the beam centre count, and not the nearest point and its distance.
+    Those may give two distances and two points: which of them count depends on what the detector turns about
+    (command_line/detector_words.py).
     Raises InputError naming the key whose text makes no sense.
     """
     got = _whole_fields(image)
@@ -169,14 +170,14 @@ def _whole_fields(image: SmvImage) -> dict[str, Any]:
         got["sampling.osc_deg"] = osc
     if MARK in image.keys:
         return got | {name: _parsed(image, key, name) for key, name in GEOMETRY_KEYS.items() if key in image.keys}
-    distance, close = image.number("DISTANCE"), image.number("CLOSE_DISTANCE")
-    if distance is not None or close is not None:
-        got["detector.distance_mm" if distance is not None else "detector.close_distance_mm"] = close if distance is None else distance
+    for key, name in (("DISTANCE", "detector.distance_mm"), ("CLOSE_DISTANCE", "detector.close_distance_mm")):
+        if (value := image.number(key)) is not None:
+            got[name] = value
     centre = image.number("BEAM_CENTER_X"), image.number("BEAM_CENTER_Y")
     org = tuple(next((v for key in (name, f"XDS_{name}") if (v := image.number(key)) is not None), None) for name in ("ORGX", "ORGY"))
     if centre != (None, None):
         got["detector.beam_center_mm"] = centre
-    elif org != (None, None):
+    if org != (None, None):
         got["detector.org_pixels"] = org
     return got
 

@@ -107,6 +107,13 @@ class PixelRecord:
     HKL, NEAREST, F_CELL, F_LATT, AXES, POSITION = slice(0, 3), slice(3, 6), 6, 7, slice(8, 17), slice(17, 20)
     SUM, POLAR, OMEGA, CAPTURE, LEFT_TABLE, STOL = 20, 21, 22, 23, slice(24, 30), 30
     SIZE = 31
+    UNSET = 0x7FF8_0000_0000_0BAD
+    """Bits of the nan that stands where a pixel did not get so far; no operation makes these."""
+
+    @staticmethod
+    def is_unset(record: np.ndarray) -> np.ndarray:
+        """(SIZE,) bool: where ``record`` holds nothing."""
+        return record.view(np.int64) == PixelRecord.UNSET
 
 
 def in_precision(tables: Tables, dtype: Any) -> Tables:

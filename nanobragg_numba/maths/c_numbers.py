@@ -47,6 +47,11 @@ def c_negative(value: int) -> int:
     return value if value == -(2**31) else -value
 
 
+def c_int(value: float) -> int:
+    """A double converted to a 32-bit integer as on x86-64: what is beyond, and nan, becomes the most negative one."""
+    return int(value) if -(2.0**31) - 1.0 < value < 2.0**31 else -(2**31)
+
+
 def shown(text: str) -> str:
     """``text`` quoted for a message, cut short if it is long."""
     return repr(text if len(text) <= 24 else text[:24] + "...")

@@ -14,6 +14,7 @@ from nanobragg_numba.experiment.beam import clip_to_beam, fluence, incident_rays
 from nanobragg_numba.experiment.crystal import crystal_size, derive_lattice
 from nanobragg_numba.experiment.derive import Experiment, photon_factors
 from nanobragg_numba.experiment.detector import derive_geometry
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.mosaic import mosaic_turns
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.experiment.seeds import generator_seed
@@ -46,7 +47,7 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     widths, _ = clip_to_beam(p.crystal.size_mm, p.beam)
     size = crystal_size(p.crystal, lattice, widths)
     angles, first_angles = _angles(p, experiment)
-    spec = experiment.compat == "spec"
+    spec = mode_of(experiment.compat).spec
     sweep_steps = len(experiment.tables.crystal.orientations)
     photon_scale, background = photon_factors(fluence(p.beam), p.crystal.water_um, sweep_steps, spec)
     values = variables_of(experiment)._asdict() | {

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 from nanobragg_numba.experiment.steps import phi_steps
 
@@ -21,9 +22,14 @@ class Given(NamedTuple):
     tensors: Mapping[str, Tensor]
 
     @property
+    def spec(self) -> bool:
+        """Whether the options mean what they promise, not what the reference makes of them."""
+        return mode_of(self.compat).spec
+
+    @property
     def fixed_origin(self) -> bool:
         """Whether the first pixel's place is given outright."""
-        return self.compat == "spec" and ("pix0_mm" in self.tensors or self.parameters.detector.pix0_mm is not None)
+        return self.spec and ("pix0_mm" in self.tensors or self.parameters.detector.pix0_mm is not None)
 
     @property
     def matrix_carries_wavelength(self) -> bool:
@@ -68,11 +74,11 @@ class _Rule(NamedTuple):
 
 
 RULES = (
-    _Rule("pix0_mm", lambda g: g.compat == "c", "pix0_mm has no effect in compat='c' (Q11); use compat='spec'"),
+    _Rule("pix0_mm", lambda g: not g.spec, "pix0_mm has no effect in compat={compat!r} (Q11); use compat='spec'"),
     _Rule(
         "source_weights",
-        lambda g: g.compat == "c",
-        "source_weights have no effect in compat='c', which weighs all sources alike; use compat='spec'",
+        lambda g: not g.spec,
+        "source_weights have no effect in compat={compat!r}, which weighs all sources alike; use compat='spec'",
     ),
     _Rule(
         "cell",
@@ -91,8 +97,8 @@ RULES = (
     ),
     _Rule(
         "beam_center_mm",
-        lambda g: g.compat == "c" and g.parameters.detector.convention in ("xds", "dials"),
-        "beam_center_mm has no effect in compat='c' under XDS and DIALS (Q34); use compat='spec'",
+        lambda g: not g.spec and g.parameters.detector.convention in ("xds", "dials"),
+        "beam_center_mm has no effect in compat={compat!r} under XDS and DIALS (Q34); use compat='spec'",
     ),
     _Rule(
         "mosaic_spread_deg",
@@ -150,7 +156,7 @@ def refuse_without_effect(given: Given) -> None:
     """Raise InputError for a replacement that changes nothing."""
     for rule in RULES:
         if rule.name in given.tensors and rule.has_none(given):
-            raise InputError(rule.says)
+            raise InputError(rule.says.format(compat=given.compat))
 
 
 class Degenerate(NamedTuple):

@@ -16,6 +16,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.beam import grid_steps
 from nanobragg_numba.experiment.conventions import starting_axes
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.experiment.placement import Frame
 from nanobragg_numba.experiment.steps import layer_steps, phi_steps
@@ -208,6 +209,6 @@ QUIRKS: tuple[tuple[str, Callable[[_Line], bool], str], ...] = (
 def geometry_notes(line: CommandLine, experiment: Experiment) -> list[str]:
     """One sentence for each of these quirks that touched the image; of those that "spec" shares, there too."""
     run = _Line(line, experiment)
-    if experiment.compat == "spec":
+    if mode_of(experiment.compat).spec:
         return [TILTED_CENTRE] if _tilted_centre(run) else []
     return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)]

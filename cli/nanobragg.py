@@ -9,6 +9,7 @@ from nanobragg_numba import __version__
 from nanobragg_numba.command_line.doubtful_values import doubtful_values
 from nanobragg_numba.command_line.reading import CommandLine, read_command_line
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
 
@@ -82,7 +83,7 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
             raise InputError(text)
         tell(f"warning: {text}" + ("; ignored, as the C program does" if text not in line.warnings else ""))
     for text in doubtful_values(line.parameters):
-        if own.strict or own.compat == "spec":
+        if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
         tell(f"warning: {text}; the C program goes on with it, and -compat spec refuses it")
     for remark in line.remarks:
@@ -99,7 +100,7 @@ def _check_targets(own: OwnOptions, line: CommandLine) -> None:
         require_writable(path, flag)
     dump = [("-dump", line.files.dump)] if line.files.hkl is not None else []
     for text in clashes(input_files(line), dump + targets):
-        if own.strict or own.compat != "c":
+        if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
         tell(f"Q21: {text}; -strict refuses that")
 
@@ -118,7 +119,7 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     _check_targets(own, line)
     threads = _threads(own.threads)
     noise_seed = line.outputs.noise_seed
-    missing = clock_seed if own.compat == "c" else fresh_seed
+    missing = clock_seed if not mode_of(own.compat).spec else fresh_seed
     experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
     with OutputFiles() as files:
         _simulate(own, line, experiment, threads, files)
@@ -198,7 +199,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         raise
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
-    if own.compat == "spec":
+    if mode_of(own.compat).spec:
         _tell_seeds(line, experiment)
     write_images(line, engine, files, noise, say)
     if own.png is not None:

@@ -8,12 +8,13 @@ from typing import Literal
 from nanobragg_numba.command_line.option_table import Option
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import COMMAND_DEFAULT, MODES
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Precision
 from nanobragg_numba.maths.c_numbers import shown
 
 GROUP = "this program"
 ROWS = (
-    Option(("-compat",), GROUP, "c | spec", "c", "c: the reference's output, quirks and all; spec: the physics that the options promise", exact=True),
+    Option(("-compat",), GROUP, " | ".join(MODES), COMMAND_DEFAULT, "c: the reference's output, quirks and all; c-fixed: the same with the reference's three open repairs; spec: the physics that the options promise", exact=True),
     Option(("-threads",), GROUP, "N", "all cores", "threads to compute with; the result does not depend on it", exact=True),
     Option(("-precision",), GROUP, "guarded | exact | double | mixed | single", "guarded", "guarded: vectorised, each pixel's rounding proven; exact: step by step as in C; double: not proven; mixed: for previews, sines in single precision; single: on a GPU h, k, l as well", exact=True),
     Option(("-device",), GROUP, "cpu | cuda | cuda:i", "cpu", "cuda: compute on the first GPU, or on number i, counted from 0; the result, but for -precision mixed and single, does not depend on it, and what is not on the GPU runs on the CPU and says so", exact=True),
@@ -34,7 +35,7 @@ OWN_WORDS = tuple(word for row in ROWS for word in row.words)
 class OwnOptions:
     """What the options of this program ask for."""
 
-    compat: Compat = "c"
+    compat: Compat = COMMAND_DEFAULT
     threads: int | None = None
     precision: Precision = "guarded"
     device: str = "cpu"
@@ -64,9 +65,10 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
                 raise InputError(f"{word} needs a value: {row.arguments}")
             value = remaining.pop(0)
         if word == "-compat":
-            if value not in ("c", "spec"):
-                raise InputError(f"-compat must be c or spec, not {value!r}")
-            own.compat = "c" if value == "c" else "spec"
+            modes = {str(mode): mode for mode in MODES}
+            if value not in modes:
+                raise InputError(f"-compat must be one of {', '.join(modes)}, not {value!r}")
+            own.compat = modes[value]
         elif word == "-threads":
             # More digits are beyond any machine, and Python refuses thousands of them.
             if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):

@@ -7,6 +7,7 @@ import numpy as np
 
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import Block
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.reading import read_bytes
 from nanobragg_numba.kernels.arguments import PixelRecord
 from nanobragg_numba.maths.c_numbers import C_SPACE, FLOAT_PATTERN, to_float
@@ -45,7 +46,7 @@ class Printout:
 
     def _pixel(self, engine: Any, fast: int, slow: int) -> str:
         record = _record(engine, fast, slow)
-        if engine.experiment.compat == "c":
+        if not mode_of(engine.experiment.compat).spec:
             for previous in self._previous(engine, fast, slow):
                 unset = PixelRecord.is_unset(record)
                 if not unset.any():

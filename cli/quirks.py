@@ -1,4 +1,4 @@
-"""Which of the reference's quirks changed an image made with -compat c, one line each."""
+"""Which of the reference's quirks changed an image made with -compat c or c-fixed, one line each."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.smv_header import outgrown_bytes
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.vectors3 import dot
@@ -29,8 +30,8 @@ def _carried(run: _Run) -> bool:
 
 
 def _running_products(run: _Run) -> bool:
-    sampling = run.x.parameters.sampling
-    return sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
+    rules = run.x.tables.rules
+    return rules.running_products and (rules.each_thick or rules.each_polar or rules.each_omega)
 
 
 def _first_subpixel(run: _Run) -> bool:
@@ -121,7 +122,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
 def notes(line: CommandLine, experiment: Experiment, out_of_table: OutOfTable | None) -> list[str]:
     """One sentence for each quirk that touched the image, and in either mode for each option on the line that does nothing."""
     lost = [f"Q22: {word} is read and changes nothing" for word in _lost_words(line)]
-    if experiment.compat != "c":
+    if mode_of(experiment.compat).spec:
         return geometry_notes(line, experiment) + lost
     run = _Run(line, experiment, out_of_table)
     return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)] + geometry_notes(line, experiment) + lost

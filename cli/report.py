@@ -7,6 +7,7 @@ import numpy as np
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import AVOGADRO, Experiment
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.steps import phi_angles
 from nanobragg_numba.kernels.arguments import PixelRecord
 from nanobragg_numba.maths.c_numbers import c_format, c_int
@@ -219,7 +220,7 @@ def pixel_lines(fast: int, slow: int, record: np.ndarray, value: float, x: Exper
         c_format(f"{fast:4d} {slow:4d} : stol = %g or %g\n", values[at.STOL], stol)
         + c_format("at %g %g %g\n", px, py, pz)
         + c_format("hkl= %f %f %f  ", h, k, l)
-        + "hkl0= {} {} {}\n".format(*("nan" if x.compat == "spec" and math.isnan(index) else c_int(index) for index in nearest))
+        + "hkl0= {} {} {}\n".format(*("nan" if mode_of(x.compat).spec and math.isnan(index) else c_int(index) for index in nearest))
         + c_format(" F_cell=%g  F_latt=%g   I = %g\n", f_cell, f_latt, total)
         + c_format("I/steps %15.10g\npolar   %15.10g\nomega   %15.10g\n", total / x.steps, polar, omega)
         + c_format("capfrac %15.10g\npixel   %15.10g\n", capture, value)

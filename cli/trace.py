@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 from nanobragg_numba.command_line.reading import read_command_line, words_of
 from nanobragg_numba.errors import InputError, TraceMismatch
+from nanobragg_numba.experiment.modes import COMMAND_DEFAULT, MODES
+from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="arithmetic of the pixel (default: float64)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
-    parser.add_argument("--compat", choices=("c", "spec"), help="default: what -compat among the options says, else c")
+    parser.add_argument("--compat", choices=tuple(MODES), help=f"default: what -compat among the options says, else {COMMAND_DEFAULT}")
     parser.add_argument("--out", default="trace.log", metavar="FILE", help="the trace (default: trace.log)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing trace")
     return parser
@@ -89,12 +91,12 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return ours, following
 
 
-def _read_words(words: Sequence[str], compat: str | None) -> tuple[Any, str]:
+def _read_words(words: Sequence[str], compat: Compat | None) -> tuple[Any, Compat]:
     own, rest = take_own_options(words)
     if own.batch is not None or own.action != "run":
         raise InputError("-batch, -version and -help have no meaning for a trace")
     mode = compat or own.compat
-    line = read_command_line(rest, "c" if mode == "c" else "spec")
+    line = read_command_line(rest, mode)
     for text in line.doubts(OWN_WORDS):
         if own.strict:
             raise InputError(text)
@@ -133,7 +135,7 @@ def _run(words: Sequence[str]) -> int:
 
     from .trace_text import per_phi_json, trace_text
 
-    experiment = derive_experiment(line.parameters, mode)  # type: ignore[arg-type]
+    experiment = derive_experiment(line.parameters, mode)
     slow, fast = options.pixel
     trace = trace_pixel(experiment, slow, fast, np.float32 if options.dtype == "float32" else np.float64)
     title = " ".join([*(["configuration " + options.config] if options.config is not None else []), *following])

@@ -24,7 +24,9 @@ def reason_for_cpu(tables: Tables, dtype: Any, precision: str) -> str | None:
         (precision == "guarded" and np.dtype(dtype) != np.float32, "doubles to the last bit come from the exact CPU engine"),
         (crystal.shape == SHAPES.index("round"), "the error of round crystals is not bounded on a GPU"),
         (
-            crystal.shape != SHAPES.index("square") and (rules.each_thick or rules.each_polar or rules.each_omega),
+            crystal.shape != SHAPES.index("square")
+            and rules.running_products
+            and (rules.each_thick or rules.each_polar or rules.each_omega),
             "with the oversampling switches a spot that is exactly zero counts, and a GPU's exponential need not agree on which is",
         ),
         (rules.interpolate, "the error of tricubic interpolation is not bounded on a GPU (-nointerpolate takes the nearest reflection)"),
@@ -47,7 +49,9 @@ def gpu_error_bound(tables: Tables) -> float:
     """Bound on the relative difference of a pixel's value on the GPU from the reference's."""
     detector, beam, crystal, rules = tables
     steps = len(crystal.orientations) * len(beam.wavelengths) * detector.oversample**2 * detector.layers
-    units = _capture_units(tables) * (steps if rules.each_thick else 1) + _polarization_units(tables) * (steps if rules.each_polar else 1)
+    captures = steps if rules.running_products and rules.each_thick else 1
+    polarizations = steps if rules.running_products and rules.each_polar else 1
+    units = _capture_units(tables) * captures + _polarization_units(tables) * polarizations
     return relative_error_bound(tables) + units * 2.0**-53
 
 

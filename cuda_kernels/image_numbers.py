@@ -52,6 +52,7 @@ class Common(NamedTuple):
     each_thick: bool
     each_polar: bool
     each_omega: bool
+    running_products: bool
     skip_zeros: bool
 
 
@@ -86,7 +87,8 @@ def common_of(tables: Tables) -> Common:
     detector, beam, crystal, rules = tables
     return Common(
         detector.oversample, detector.point_pixel, detector.layers, detector.fast_pixels, beam.polarized, crystal.shape, crystal.factors,
-        crystal.h_min, crystal.k_min, crystal.l_min, rules.each_thick, rules.each_polar, rules.each_omega, rules.skip_zeros,
+        crystal.h_min, crystal.k_min, crystal.l_min, rules.each_thick, rules.each_polar, rules.each_omega, rules.running_products,
+        rules.skip_zeros,
     )  # fmt: skip
 
 
@@ -128,8 +130,8 @@ def tables_for(traits: Traits) -> Callable[..., Tables]:
             SQUARE if square else common.shape, n[39], common.factors, common.h_min, common.k_min, common.l_min, n[40],
         )  # fmt: skip
         rules = Rules(
-            spec, False, switches and common.each_thick, switches and common.each_polar, switches and common.each_omega, n[41],
-            common.skip_zeros, n[42], n[43],
+            spec, False, switches and common.each_thick, switches and common.each_polar, switches and common.each_omega,
+            not switches or common.running_products, n[41], common.skip_zeros, n[42], n[43],
         )  # fmt: skip
         return Tables(detector, beam, crystal, rules)
 

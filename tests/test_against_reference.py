@@ -1,6 +1,7 @@
 """Random command lines, run by a reference binary and by us: the same files and standard output.
 
-The binary is named by NB_C_BIN (nanoBragg.c built without OpenMP); NB_C_LINES changes the number of lines.
+The binary is named by NB_C_BIN (nanoBragg.c built without OpenMP); NB_C_LINES changes the number of lines, and
+NB_C_COMPAT=c-fixed says that it is the repaired program.
 Without a binary only the generator is tested.
 """
 
@@ -13,6 +14,7 @@ from random_lines import INPUTS, random_line
 from running import GOLDEN, POINTER, describe_difference, nanobragg
 
 BINARY = os.environ.get("NB_C_BIN")
+COMPAT = os.environ.get("NB_C_COMPAT", "c")
 LINES = range(int(os.environ.get("NB_C_LINES", "200")) if BINARY else 0)
 # What the reference prints before it computes an image of nan, and what we name instead.
 EMPTY_SUMS = ((b"created a total of 0 sources", "-round_div"), (b"\n  0 phi steps from", "-phisteps"), (b"Unit Cell: -nan", "misset"))
@@ -26,7 +28,7 @@ def test_same_bytes_on_a_random_line(seed, tmp_path, capfdbinary):
     for name in INPUTS:
         shutil.copy(GOLDEN / "inputs" / name, theirs)
     c = subprocess.run([BINARY, *words], cwd=theirs, capture_output=True, timeout=300)
-    run = nanobragg(words, ours, capfdbinary, INPUTS)
+    run = nanobragg([*words, "-compat", COMPAT], ours, capfdbinary, INPUTS)
     line = " ".join(words)
     for nothing, flag in EMPTY_SUMS:
         if nothing in c.stdout:

@@ -337,7 +337,7 @@ def test_the_command_starts_without_heavy_imports(folder):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("compat", ["c", "spec"])
+@pytest.mark.parametrize("compat", ["c", "c-fixed", "spec"])
 def test_the_torch_bridge_is_identical_to_the_command(compat, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert (

@@ -49,7 +49,8 @@ def test_photons_of_each_shape_against_the_parallelepiped(cell, cells):
     """A rotation through some thirty reflections at steps finer than their spots, beside the beam."""
     turn, pixel = 24.0, 0.12 if max(cells) < 10 else 0.025
     steps = int(turn * max(cells) ** 0.5 * 8.0)
-    words = f"-cell {cell} {SPOTS} -detpixels 200 -pixel {pixel} -Xbeam -2.5 -Ybeam 6.5 -misset 20 40 60 -oversample 2 -osc {turn} -phisteps {steps}"
+    words = f"-cell {cell} {SPOTS} -oversample 2 -detpixels 200 -pixel {pixel} -Xbeam -2.5 -Ybeam 6.5"
+    words += f" -misset 20 40 60 -osc {turn} -phisteps {steps}"
     sums = {shape: simulate(crystal_of(words, shape, cells)).image.sum(dtype=float) for shape in ("square", "round", "gauss", "tophat")}
     for shape in ("round", "gauss", "tophat"):
         assert sums[shape] / sums["square"] == pytest.approx(integral(shape, cells), rel=0.03), shape
@@ -171,7 +172,7 @@ def test_guarded_is_exact_to_the_bit():
 
 
 def test_the_guard_takes_magnitudes_of_wavelengths():
-    """A dispersion above 200 %, which "spec" refuses, gives negative wavelengths: the sines' arguments are as large as those of positive ones."""
+    """A dispersion above 200 %, which "spec" refuses, gives negative wavelengths: the sines' arguments are as large as otherwise."""
     words = "-cell 100 100 100 90 90 90 -default_F 100 -detpixels 24 -pixel 1 -oversample 1 -distance 100 -N 30 -seed 1"
     words += " -lambda 1 -dispsteps 2 -dispersion"
     for dispersion, supported in (("200.00000000000003", False), ("250", True), ("20", True)):

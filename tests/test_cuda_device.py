@@ -16,7 +16,8 @@ from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.gpu.coverage import gpu_error_bound, reason_for_cpu
 from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
 
-CASES = json.loads((GOLDEN / "cases.json").read_text())
+CASES = [("c", case) for case in json.loads((GOLDEN / "cases.json").read_text())]
+CASES += [("c-fixed", case) for case in json.loads((GOLDEN / "fixed" / "cases.json").read_text())]
 LINE = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 7 -lambda 1 -distance 100 -detpixels 24 -oversample 1"
 on_gpu = pytest.mark.gpu
 
@@ -44,9 +45,9 @@ def image_of(experiment, **options):
 
 
 @on_gpu
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_same_bytes_as_the_reference(gpu, case, tmp_path, capfdbinary):
-    run = nanobragg([*case["args"], "-device", "cuda"], tmp_path, capfdbinary, case["inputs"])
+@pytest.mark.parametrize(("compat", "case"), CASES, ids=[f"{compat} {case['name']}" for compat, case in CASES])
+def test_same_bytes_as_the_reference(gpu, compat, case, tmp_path, capfdbinary):
+    run = nanobragg([*case["args"], "-compat", compat, "-device", "cuda"], tmp_path, capfdbinary, case["inputs"])
     assert run.status == case["exit"], run.stderr
     assert hashlib.sha256(run.stdout).hexdigest() == case["stdout_sha256"]
     files = run.files(case["inputs"])
@@ -59,7 +60,7 @@ def test_same_bytes_as_the_reference(gpu, case, tmp_path, capfdbinary):
 @pytest.mark.parametrize("compat", ["c", "spec"])
 def test_random_lines_and_the_error_against_the_bound(gpu, inputs, compat):
     shares, recomputed, pixels = [], 0, 0
-    for words in [*(case["args"] for case in CASES), *(random_line(seed) for seed in range(400, 600))]:
+    for words in [*(case["args"] for _, case in CASES), *(random_line(seed) for seed in range(400, 600))]:
         try:
             x = derive_experiment(read_command_line(words, compat).parameters, compat)
         except InputError:

@@ -43,6 +43,19 @@ def test_golden_cases(simulated):
 
 
 @needs_guard
+def test_the_repaired_reference(simulated):
+    for case in simulated["fixed"]:
+        check(case)
+        assert case["reason"] is None and case["bright"], case
+        assert case["recomputed"] <= 1 if case["absorbs"] else case["recomputed"] == case["pixels"], case
+    assert sum(case["absorbs"] for case in simulated["fixed"]) >= 8
+    # In "c" a Gaussian spot with the switches is the CPU's.
+    for case in simulated["switched spots"]:
+        check(case)
+        assert case["reason"] is None and case["bright"] and case["recomputed"] == 0, case
+
+
+@needs_guard
 def test_options_in_both_modes(simulated):
     for case in simulated["lines"]:
         check(case)

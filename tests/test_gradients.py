@@ -194,6 +194,17 @@ def test_gradcheck_with_the_references_quirks(name, thick):
     assert torch.autograd.gradcheck(function, [start], check_forward_ad=True)
 
 
+@pytest.mark.parametrize("name", ["osc_deg", "cell"])
+def test_gradcheck_of_the_repaired_reference(name):
+    """A sweep from phi = 0, whose steps turn by their own angles; in "c" the first would carry over the second's."""
+    sweep = replace(SMALL, sampling=replace(SMALL.sampling, phi_deg=0.0, phisteps=2))
+    function, start = scaled(sweep, name, "c-fixed")
+    assert torch.autograd.gradcheck(function, [start], check_forward_ad=True)
+    (slope,) = torch.autograd.grad(function(start).sum(), start)
+    (carried,) = torch.autograd.grad(scaled(sweep, name, "c")[0](start).sum(), start)
+    assert (slope - carried).abs().max() > 1e-3 * slope.abs().max() > 0.0
+
+
 def test_the_carried_step_keeps_its_gradient():
     """Steps at 0 and osc / 2: in "c" the first one shows the second one's lattice, and moves with it; but in the run's first sweep."""
     one = replace(SMALL, detector=replace(SMALL.detector, thickness_um=0.0, layers=None), sampling=Sampling(oversample=1))

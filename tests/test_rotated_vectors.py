@@ -73,6 +73,7 @@ def test_a_step_at_zero_carries_the_last_other_angle(tensors):
     c, spec = b(FROM_ZERO, "c"), b(FROM_ZERO, "spec")
     assert np.array_equal(c[1:], spec[1:]) and np.array_equal(c[0], c[3]) and not np.allclose(c[0], spec[0], rtol=1e-6)
     assert np.array_equal(b(FROM_ZERO, "c", "first"), spec)
+    assert np.array_equal(b(FROM_ZERO, "c-fixed"), spec) and np.array_equal(b(FROM_ZERO, "c-fixed", "first"), spec)
     c, spec = b(THROUGH_ZERO, "c"), b(THROUGH_ZERO, "spec")
     assert np.array_equal(c[2], spec[1]) and np.array_equal(np.delete(c, 2, 0), np.delete(spec, 2, 0))
     assert np.array_equal(b(THROUGH_ZERO, "c", "first"), c)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Detector, SourceList
 from nanobragg_numba.experiment.structure_factors import StructureFactors
 from nanobragg_numba.files import fdump, smv, text_columns
@@ -79,8 +80,8 @@ def read_donors(words: Sequence[str], compat: Compat) -> Donors:
         path = _donor(words, flag)
         if path is None:
             continue
-        settings, pixels = (_read_as_c if compat == "c" else _read)(path, flag, donors.remarks)
-        donors.settings = {**donors.settings, **settings} if compat == "c" else settings
+        settings, pixels = (_read_as_c if not mode_of(compat).spec else _read)(path, flag, donors.remarks)
+        donors.settings = {**donors.settings, **settings} if not mode_of(compat).spec else settings
         donors.images.append(HeaderImage(path, pixels))
         if flag == "-mask":
             donors.mask = pixels
@@ -148,7 +149,7 @@ def read_structure_factors(
         # Loads numba, which the help does not need.
         from nanobragg_numba.files import hkl, hkl_as_c
 
-        reader, quirk = (hkl_as_c, "Q18") if compat == "c" else (hkl, "")
+        reader, quirk = (hkl_as_c, "Q18") if not mode_of(compat).spec else (hkl, "")
         factors, report, remark = reader.read(hkl_file, default_F, flag="-hkl")
         return factors, report, [] if remark is None else [Remark(quirk, remark)]
     if dump_is_named and only_named and not os.path.exists(dump):
@@ -156,19 +157,19 @@ def read_structure_factors(
     if not os.path.exists(dump) or (only_named and not dump_is_named):
         return None, (), []
     remarks = []
-    if compat == "spec" and not dump_is_named:
+    if mode_of(compat).spec and not dump_is_named:
         remarks.append(Remark("", f"the structure factors come from {dump}, which an earlier run left; give -hkl, or remove the file"))
     factors = fdump.read(dump, flag="-dump")
-    if compat == "spec" and not np.isfinite(factors.table).all():
+    if mode_of(compat).spec and not np.isfinite(factors.table).all():
         raise InputError(f"-dump {dump}: it holds structure factors that are not finite")
     return factors, (f"reading Fs from {dump}",), remarks
 
 
 def read_columns(path: str, columns: int, flag: str, compat: Compat, remarks: list[Remark]) -> list[np.ndarray]:
     """The columns of a text file."""
-    arrays, remark = (text_columns.read_as_c if compat == "c" else text_columns.read)(path, columns, flag)
+    arrays, remark = (text_columns.read_as_c if not mode_of(compat).spec else text_columns.read)(path, columns, flag)
     if remark is not None:
-        remarks.append(Remark("Q20" if compat == "c" else "", remark))
+        remarks.append(Remark("Q20" if not mode_of(compat).spec else "", remark))
     return arrays
 
 

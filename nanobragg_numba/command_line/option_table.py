@@ -34,6 +34,8 @@ class Option:
     exact: bool = False
     length: int = 0
     stop: bool = False
+    sensor: bool = False
+    """About the sensor's thickness: what it is as the last word, without a value, is the mode's to say."""
     unless: str = ""
     """In "spec", a word that contains this is another option's alone."""
     quirk: str = ""
@@ -102,10 +104,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(("-pix0_vector",), "geometry", "x y z (m; mm for -pix0_vector_mm)", "from the beam centre", "position of the first pixel; -compat c ignores the numbers", kind="pix0", quirk="Q11"),
     _value("-distance", "geometry", "distance (mm)", "100", "sample to detector along the beam", "detector.distance_mm", also=BEAM_PIVOT),
     _value("-close_distance", "geometry", "distance (mm)", "from -distance", "sample to the nearest point of the detector plane", "detector.close_distance_mm", also=SAMPLE_PIVOT),
-    Option(("-detector_abs",), "detector", "depth (um) | inf", "inf", "attenuation depth of the sensor; inf or 0 drops thickness too", kind="attenuation"),
-    _value("-detector_thick", "detector", "thickness (um)", "0", "thickness of the sensor", "detector.thickness_um", length=15),
-    _value("-detector_thicksteps", "detector", "N", "1, or 2 with a thickness", "layers of the sensor", "detector.layers", kind="int", quirk="Q5"),
-    _value("-thicksteps", "detector", "N", "1, or 2 with a thickness", "layers of the sensor", "detector.layers", kind="int", quirk="Q5"),
+    Option(("-detector_abs",), "detector", "depth (um) | inf", "inf", "attenuation depth of the sensor; inf or 0 drops thickness too", kind="attenuation", sensor=True),
+    _value("-detector_thick", "detector", "thickness (um)", "0", "thickness of the sensor", "detector.thickness_um", length=15, sensor=True),
+    _value("-detector_thicksteps", "detector", "N", "1, or 2 with a thickness", "layers of the sensor", "detector.layers", kind="int", quirk="Q5", sensor=True),
+    _value("-thicksteps", "detector", "N", "1, or 2 with a thickness", "layers of the sensor", "detector.layers", kind="int", quirk="Q5", sensor=True),
     _value("-twotheta", "geometry", "angle (degrees)", "0", "swing of the detector", "detector.twotheta_deg", also=SAMPLE_PIVOT, unless="-twotheta_axis", quirk="Q30"),
     _value("-detector_rotx", "geometry", "angle (degrees)", "0", "detector rotation about laboratory x", "detector.rotations_deg.0"),
     _value("-detector_roty", "geometry", "angle (degrees)", "0", "detector rotation about laboratory y", "detector.rotations_deg.1"),
@@ -116,7 +118,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("-detpixels", "detector", "N", "from -detsize", "pixels along both axes", "detector.pixels.0 detector.pixels.1", kind="int", same=True, length=10),
     _value("-detpixels_f -detpixels_x", "detector", "N", "from -detsize_f", "pixels along the fast axis", "detector.pixels.0", kind="int"),
     _value("-detpixels_s -detpixels_y", "detector", "N", "from -detsize_s", "pixels along the slow axis", "detector.pixels.1", kind="int"),
-    Option(("-curved_det",), "detector", "", "off", "all pixels at the same distance (as the last word of a line it is ignored, as in the reference)", kind="flag_not_last", also={"detector.curved": True}),
+    Option(("-curved_det",), "detector", "", "off", "all pixels at the same distance (as the last word of a line it is ignored in -compat c, as in the reference)", kind="flag_not_last", also={"detector.curved": True}),
     _value("-pixel", "detector", "size (mm)", "0.1", "pixel size", "detector.pixel_size_mm"),
     _flag("-point_pixel", "detector", "inverse square law only, no pixel area or obliquity", {"detector.point_pixel": True}),
     _value("-polar", "beam", "fraction", "0", "Kahn polarization factor", "beam.polarization", length=6, also={"beam.polarized": True}, quirk="Q4"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Axes, Beam, Compat, Crystal, Detector, Parameters, Sampling
 from nanobragg_numba.files import mosflm_matrix
 from nanobragg_numba.maths.c_numbers import is_number
@@ -138,7 +139,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     detector = replace(_build(Detector, "detector", settings), mask=donors.mask)
     remarks = donors.remarks
     if files.matrix is not None:
-        matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=compat == "c")
+        matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=not mode_of(compat).spec)
         crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
     named = "files.dump" in settings
     table, hkl_report, said = read_structure_factors(files.hkl, files.dump, named, only_named, crystal.default_F, compat)
@@ -146,11 +147,11 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     crystal = replace(crystal, structure_factors=table)
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
-        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, [] if compat == "c" else remarks)
+        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, [] if not mode_of(compat).spec else remarks)
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
     parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
-    if compat == "spec":
+    if mode_of(compat).spec:
         check_distances(parameters, reading.given)
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.maths.c_numbers import atof
 
@@ -102,7 +103,7 @@ def _read_pivot(reading: Reading, option: Option, at: int) -> bool:
         if pivot in text:
             reading.settings["detector.pivot"] = reading.settings["asked.pivot"] = pivot
     if "sample" not in text and "beam" not in text:
-        if reading.compat == "spec":
+        if mode_of(reading.compat).spec:
             raise InputError(f"{reading.words[at]} must be beam or sample, not {text!r}")
         reading.warnings.append(f"{reading.words[at]}: {text!r} is neither beam nor sample and is ignored")
     return False
@@ -133,7 +134,7 @@ def _read_energy(reading: Reading, option: Option, at: int) -> bool:
 
 
 def _read_flag_not_last(reading: Reading, option: Option, at: int) -> bool:
-    if at + 1 < len(reading.words) or reading.compat == "spec":
+    if at + 1 < len(reading.words) or mode_of(reading.compat).last_flag_counts:
         reading.settings.update(option.also)
     else:
         reading.warnings.append(f"{reading.words[at]} as the last word is ignored, as the C program does; put it earlier")
@@ -160,6 +161,11 @@ READ_FOR = {"energy": "beam.wavelength_A"}
 
 def _apply(reading: Reading, option: Option, at: int) -> bool:
     """Let ``option`` take the word at ``at``; True if no further option may."""
+    if option.sensor and at + 1 == len(reading.words) and mode_of(reading.compat).last_thickness_is_none:
+        warning = f"{reading.words[at]} as the last word is ignored, as the repaired C program does; it needs {option.arguments}"
+        # Two rows match -detector_thicksteps.
+        reading.warnings += [warning] if warning not in reading.warnings else []
+        return False
     if option.kind in SPECIAL:
         return bool(reading.attempt(READ_FOR.get(option.kind, option.kind), lambda: SPECIAL[option.kind](reading, option, at)))
     if option.kind != "flag":
@@ -179,7 +185,7 @@ def _apply(reading: Reading, option: Option, at: int) -> bool:
 
 def read_words(reading: Reading) -> list[int]:
     """Let the options take their words, in the reference's order; the places of words that no option knows."""
-    unknown, spec = [], reading.compat == "spec"
+    unknown, spec = [], mode_of(reading.compat).spec
     if not spec:
         reading.settings.update(reading.headers)
     for at, word in enumerate(reading.words):

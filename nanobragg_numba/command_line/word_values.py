@@ -1,6 +1,7 @@
 """Numbers among the words: as ``atof`` and ``atoi`` read them in "c", as they are written in "spec"."""
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.maths.c_numbers import atof, atoi, is_number, shown
 
@@ -13,7 +14,7 @@ def read_number(option: str, text: str, whole: bool, compat: Compat) -> tuple[fl
     A ``whole`` number may be written as a decimal in "spec" (1e3). Raises InputError in "spec" for what is no number, or is not
     whole, or is beyond 32 bits.
     """
-    if compat == "spec":
+    if mode_of(compat).spec:
         return _as_written(option, text, whole), ""
     value = atoi(text) if whole else atof(text)
     if not is_number(text):

@@ -56,8 +56,9 @@ class Kernels(Protocol):
 def _check(run: Rendered) -> None:
     rules = run.experiment.tables.rules
     if rules.each_thick or rules.each_polar or rules.each_omega:
+        what = "the running sum" if rules.running_products else "each step alone"
         raise InputError(
-            "-oversample_thick, -oversample_polar and -oversample_omega multiply the running sum in compat='c' (Q3): "
+            f"-oversample_thick, -oversample_polar and -oversample_omega multiply {what} in compat={run.experiment.compat!r} (Q3): "
             "no derivatives for these; use compat='spec', which applies the factors at every sub-pixel"
         )
 

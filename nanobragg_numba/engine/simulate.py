@@ -75,7 +75,8 @@ def simulate(
     """The diffraction image of ``parameters``.
 
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
-    all. ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
+    all, "c-fixed" for those of its repaired form.
+    ``dtype``: np.float32 (the reference's image) or np.float64 (before its rounding). ``precision``: "guarded" and "exact" give
     the same bits, "double" does not prove its last one, "mixed" and "single" are for previews; see docs/performance.md. ``threads``:
     how many to compute with, by default as many as this process may use processors; the image does not depend on it. ``device``:
     "cpu", "cuda" or "cuda:i"; the guarded image does not depend on that either, and a warning says why where the CPU computes instead.

@@ -9,6 +9,7 @@ from nanobragg_numba.maths.c_numbers import c_format
 from nanobragg_numba.maths.vectors3 import Vector, rotate_about_axis, scale, unit
 
 from .detector import Geometry
+from .modes import mode_of
 from .parameters import Beam, Compat
 from .steps import Steps, centred_steps, even_steps
 
@@ -80,7 +81,7 @@ def _radians(value_mrad: float | None) -> float | None:
 
 def grid_steps(beam: Beam, compat: Compat) -> tuple[Steps, Steps, Steps]:
     """Steps of horizontal and vertical divergence and of dispersion."""
-    if compat == "spec":
+    if mode_of(compat).spec:
         if beam.dispersion_percent >= 200.0:
             raise InputError(f"-dispersion: a spectrum {beam.dispersion_percent:g} % wide reaches wavelengths that are not positive")
         return (

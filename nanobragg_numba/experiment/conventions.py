@@ -6,6 +6,7 @@ from typing import NamedTuple
 from nanobragg_numba.maths.dual_functions import value_of
 from nanobragg_numba.maths.vectors3 import Vector, cross, dot, magnitude, unit
 
+from .modes import mode_of
 from .parameters import Compat, Parameters
 
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -104,7 +105,7 @@ def starting_axes(parameters: Parameters, compat: Compat = "c") -> tuple[Convent
     v = v._replace(
         beam=beam, fast=fast, slow=slow, normal=normal, polarization_axis=unit(v.polarization_axis), spindle_axis=unit(v.spindle_axis)
     )
-    if compat == "spec":
+    if mode_of(compat).spec:
         v = v._replace(normal=_upright(v._replace(normal=given_normal)), twotheta_axis=unit(v.twotheta_axis))
     return v, warnings
 

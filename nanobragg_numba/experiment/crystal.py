@@ -13,6 +13,7 @@ from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.dual_functions import clipped, cos, sin, sqrt, value_of
 from nanobragg_numba.maths.vectors3 import Vector, cross, dot, magnitude, rescale, rotate_xyz, scale
 
+from .modes import mode_of
 from .mosaic import random_missetting
 from .parameters import Compat, Crystal
 
@@ -129,7 +130,7 @@ def _axes_from_cell(
         FIRST_RECIPROCAL_NAMES,
     )
     sin_g = angles.sines[2]
-    c_z = c_s * volume / (a * b * c * sin_g) if compat == "c" else v_star / (a_s * b_s * sin_g)
+    c_z = c_s * volume / (a * b * c * sin_g) if not mode_of(compat).spec else v_star / (a_s * b_s * sin_g)
     axes = axes_in_default_orientation((a_s, b_s, c_s), angles.cosines, sin_g, c_z)
     return axes, (a, b, c), volume, angles.report
 

@@ -17,6 +17,7 @@ from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, 
 from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .detector import Geometry, derive_geometry, mask_of
 from .memory import require_memory
+from .modes import mode_of
 from .mosaic import domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
 from .seeds import Seeds, fresh_seed, generator_seed
@@ -131,11 +132,10 @@ def derive_experiment(
 
     ``missing_seed`` makes the seeds that are not given, by default another for each image; ``Experiment.seeds`` has them.
     """
-    if compat not in ("c", "spec"):
-        raise InputError(f"compat must be c or spec, not {compat!r}")
+    mode = mode_of(compat)
     if not isinstance(parameters, Parameters):
         raise InputError(f"parameters must be Parameters (parameters_from_command_line makes them), not {type(parameters).__name__}")
-    validate(parameters, compat)
+    validate(parameters, spec=mode.spec)
     given = parameters.crystal.misset_seed
     seeds = Seeds(
         missing_seed() if given is None else given, parameters.crystal.mosaic_seed, missing_seed() if noise_seed is None else noise_seed
@@ -151,7 +151,7 @@ def _derive(parameters: Parameters, compat: Compat, seeds: Seeds) -> Experiment:
     state = new_state()
     size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
     geometry = derive_geometry(parameters, compat)
-    if compat == "spec":
+    if mode_of(compat).spec:
         _require_window(geometry)
     wavelength = beam.wavelength_A / 1.0e10
     phi = phi_steps(sampling, compat)
@@ -203,7 +203,7 @@ def _require_window(geometry: Geometry) -> None:
 def _oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
     """Sub-pixels along an axis: the number that the crystal size asks for, and the number taken."""
     # Pixels are widest in reciprocal space at the nearest point; the distance along the beam may be negative, or without end.
-    distance = geometry.distance if compat == "c" else abs(geometry.close_distance)
+    distance = geometry.distance if not mode_of(compat).spec else abs(geometry.close_distance)
     reciprocal_pixel = wavelength * distance / geometry.pixel_size
     with np.errstate(all="ignore"):
         wanted = np.ceil(np.float64(3.0 * max(cells.widths)) / reciprocal_pixel)
@@ -233,7 +233,8 @@ def _tables(
     steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
 ) -> Tables:  # fmt: skip
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
-    spec = compat == "spec"
+    mode = mode_of(compat)
+    spec = mode.spec
     detector = DetectorTable(
         geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
         geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.obliquity_distance,
@@ -261,6 +262,6 @@ def _tables(
     divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)
     rules = Rules(
         spec, interpolate, sampling.oversample_thick and not spec, sampling.oversample_polar and not spec,
-        sampling.oversample_omega and not spec, background, crystal.water_um == 0.0, photon_scale, divisor,
+        sampling.oversample_omega and not spec, mode.running_products, background, crystal.water_um == 0.0, photon_scale, divisor,
     )  # fmt: skip
     return Tables(detector, beam_table, crystal_table, rules)

@@ -12,6 +12,7 @@ from nanobragg_numba.maths.vectors3 import Vector, cross, dot, magnitude, unit
 
 from .conventions import Convention, starting_axes
 from .memory import require_memory
+from .modes import mode_of
 from .parameters import Compat, Parameters
 from .placement import LEAST_AREA, Frame, placed, placed_as_in_c
 from .steps import even_steps, layer_steps
@@ -151,14 +152,14 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     start, warnings = starting_axes(parameters, compat)
     _check_axes(parameters, start, compat)
     frame = Frame(detector, start, pixel, (size_f, size_s))
-    p = placed_as_in_c(frame) if compat == "c" else placed(frame)
+    p = placed_as_in_c(frame) if not mode_of(compat).spec else placed(frame)
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
     f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))
     thickness, layer, layers, mu, sensor_warnings = _sensor(parameters, compat)
-    if compat == "spec" and thickness > 0.0 and p.close_distance < 0.0:
+    if mode_of(compat).spec and thickness > 0.0 and p.close_distance < 0.0:
         raise InputError("-detector_thick: the back of the sensor faces the sample; turn the detector, or give -odet_vector the other sign")
-    if compat == "spec" and detector.curved and not 0.0 < p.distance < math.inf:
+    if mode_of(compat).spec and detector.curved and not 0.0 < p.distance < math.inf:
         raise InputError("-curved_det: the beam does not meet the detector, whose pixels would be as far from the sample as that point")
     return Geometry(
         fast_pixels, slow_pixels, pixel, (size_f, size_s), start.beam, p.fast, p.slow, p.normal, p.pix0,
@@ -174,7 +175,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
 def _check_axes(parameters: Parameters, start: Convention, compat: Compat) -> None:
     """Raise InputError for vectors of no direction."""
     vectors = [("-beam_vector", start.beam), ("-fdet_vector", start.fast), ("-sdet_vector", start.slow), ("-odet_vector", start.normal)]
-    if compat == "spec":
+    if mode_of(compat).spec:
         sampling, detector = parameters.sampling, parameters.detector
         if not magnitude(cross(start.fast, start.slow)) > LEAST_AREA:
             raise InputError("-fdet_vector and -sdet_vector lie along one line: no plane of a detector")
@@ -195,7 +196,7 @@ def _sensor(parameters: Parameters, compat: Compat) -> tuple[float, float, int, 
     detector = parameters.detector
     thickness = detector.thickness_um * 1e-6
     depth = detector.attenuation_depth_um
-    if compat == "spec":
+    if mode_of(compat).spec:
         if depth is not None and depth < 0.0:
             raise InputError(f"-detector_abs must be zero or more, not {depth:g} um")
         # A sensor that absorbs nothing is no sensor: its thickness has no say, on whichever side of it the depth is given.
@@ -224,6 +225,6 @@ def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.nd
         return None
     if mask.ndim != 2:
         raise InputError(f"a mask has shape (slow, fast), not {mask.shape}")
-    if mask.shape != shape and (compat == "spec" or mask.size < shape[0] * shape[1]):
+    if mask.shape != shape and (mode_of(compat).spec or mask.size < shape[0] * shape[1]):
         raise InputError(f"-mask: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {shape[1]}x{shape[0]}")
     return np.ascontiguousarray(mask.ravel()[: shape[0] * shape[1]].reshape(shape) != 0)

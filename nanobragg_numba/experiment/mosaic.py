@@ -10,6 +10,7 @@ from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
 from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
 
+from .modes import mode_of
 from .parameters import Compat, Crystal
 from .steps import mosaic_steps
 
@@ -48,10 +49,10 @@ def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, r
 
 def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
     """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
-    if compat == "spec" and crystal.mosaic_spread_deg is not None and crystal.mosaic_spread_deg < 0.0:
+    if mode_of(compat).spec and crystal.mosaic_spread_deg is not None and crystal.mosaic_spread_deg < 0.0:
         raise InputError(f"-mosaic must be zero or more, not {crystal.mosaic_spread_deg:g} degrees")
     spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
-    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=compat == "c")
+    rotations = seeded_rotations(spread, count, crystal.mosaic_seed, state, rounded=not mode_of(compat).spec)
     if crystal.mosaic_rotations is not None:
         rotations = np.array(crystal.mosaic_rotations, dtype=np.float64).reshape(-1, 9)
         count = len(rotations)
@@ -65,7 +66,7 @@ def random_missetting(state: RandomState, compat: Compat) -> Vector:
     1/32 twice as often as it should be, since the value that picks it from the shuffle table stands in the first place of that table.
     "c": the reference's rotation by up to 90, meant as degrees and used as radians, which is not uniform.
     """
-    if compat == "spec":
+    if mode_of(compat).spec:
         deviates = np.empty(4, np.float32)
         uniform_deviates(state, deviates)
         return missetting_angles(uniform_rotation(*deviates[1:].tolist()))

@@ -22,7 +22,7 @@ from nanobragg_numba.maths.dual_functions import value_of
 from .structure_factors import StructureFactors
 
 Vector = tuple[float, float, float]
-Compat = Literal["c", "spec"]
+Compat = Literal["c", "c-fixed", "spec"]
 Precision = Literal["guarded", "exact", "double", "mixed", "single"]
 PRECISIONS: tuple[Precision, ...] = ("guarded", "exact", "double", "mixed", "single")
 CONVENTIONS = ("custom", "adxv", "mosflm", "xds", "dials", "denzo")

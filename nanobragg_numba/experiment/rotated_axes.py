@@ -13,6 +13,7 @@ from nanobragg_numba.maths.vectors3 import scale, unit
 from .conventions import CONVENTIONS
 from .crystal import derive_lattice
 from .derive import lattice_orientations
+from .modes import mode_of
 from .mosaic import domains_of
 from .parameters import Compat, Crystal, RotatedVectors, Sampling
 from .seeds import generator_seed
@@ -40,8 +41,7 @@ def rotated_real_vectors(
     convention: str = "custom",
 ) -> RotatedVectors:
     """See ``Crystal.rotated_real_vectors``."""
-    if compat not in ("c", "spec"):
-        raise InputError(f"compat must be 'c' or 'spec', not {compat!r}")
+    mode_of(compat)
     if convention != "custom" and convention not in CONVENTIONS:
         raise InputError(f"convention must be one of custom, {', '.join(CONVENTIONS)}, not {convention!r}")
     if crystal.mosflm_matrix is not None and wavelength_A is None:

@@ -11,6 +11,7 @@ from typing import Any
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.maths.constants import RTD
 
+from .modes import mode_of
 from .parameters import Compat, Sampling
 
 MOST_STEPS = 10**8
@@ -131,7 +132,7 @@ def layer_steps(thickness: float, count: int | None) -> Steps:
 
 def phi_steps(sampling: Sampling, compat: Compat = "c") -> Steps:
     """The phi sweep in radians; its rules differ from the others': the last angle stops short of the range."""
-    return _phi_steps_as_asked(sampling) if compat == "spec" else _phi_steps_as_in_c(sampling)
+    return _phi_steps_as_asked(sampling) if mode_of(compat).spec else _phi_steps_as_in_c(sampling)
 
 
 def _phi_steps_as_asked(sampling: Sampling) -> Steps:
@@ -207,7 +208,7 @@ def phi_angles(steps: Steps, start: float) -> list[float]:
 
 def carries_over(sampling: Sampling, compat: Compat) -> bool:
     """Whether a step at phi = 0 takes the rotation of the step before it (Q1)."""
-    return sampling.carryover if sampling.carryover is not None else compat == "c"
+    return sampling.carryover if sampling.carryover is not None else mode_of(compat).carryover
 
 
 def effective_angles(angles: list[float]) -> tuple[list[float], list[float]]:

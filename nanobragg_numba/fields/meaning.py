@@ -12,7 +12,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 
 if TYPE_CHECKING:
-    from nanobragg_numba.experiment.parameters import Compat, Crystal, Parameters
+    from nanobragg_numba.experiment.parameters import Crystal, Parameters
 
 LARGEST_WHOLE = 2**62
 LONGEST_X_RAY = 100.0
@@ -61,7 +61,7 @@ RULES = (
 )  # fmt: skip
 
 
-def validate(parameters: "Parameters", compat: "Compat") -> None:
+def validate(parameters: "Parameters", spec: bool) -> None:
     """Raise InputError, naming the field, for inf or nan, a tensor, and in "spec" for a value that has no meaning.
 
     In "c" every finite number counts as it does in the reference.
@@ -74,7 +74,7 @@ def validate(parameters: "Parameters", compat: "Compat") -> None:
     for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling, parameters.axes):
         for f in fields(part):
             _require_finite(f"{type(part).__name__}.{f.name}", getattr(part, f.name))
-    if compat == "spec":
+    if spec:
         _require_meaning(parameters)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.detector import starting_axes
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import CONVENTIONS, Axes, Parameters
 from nanobragg_numba.maths.c_numbers import c_format, shown
 from nanobragg_numba.maths.constants import RTD
@@ -48,7 +49,7 @@ def header(x: Experiment, added_zero: float = 0.0) -> bytes:
 
     ``added_zero`` is -0.0 or +0.0: the reference's noiseless and its noisy image differ in the sign of a zero that it adds.
     """
-    if x.compat != "spec":
+    if not mode_of(x.compat).spec:
         lines = "".join(f"{line}\n" for line in _reference_lines(x, added_zero, lambda value: c_format("%g", value)))
         return _closed("HEADER_BYTES=512;\n" + lines, BLOCK)
     lines = "".join(f"{line}\n" for line in (*_geometry_lines(x.parameters), *_reference_lines(x, 0.0, _digits)))
@@ -60,7 +61,7 @@ def header(x: Experiment, added_zero: float = 0.0) -> bytes:
 
 def outgrown_bytes(x: Experiment) -> int:
     """By how many bytes the longest header of ``x`` exceeds the length that it states."""
-    return max(len(header(x, zero)) for zero in (-0.0, 0.0)) - BLOCK if x.compat != "spec" else 0
+    return max(len(header(x, zero)) for zero in (-0.0, 0.0)) - BLOCK if not mode_of(x.compat).spec else 0
 
 
 def _closed(lines: str, size: int) -> bytes:
@@ -75,7 +76,7 @@ def _digits(value: float) -> str:
 def _reference_lines(x: Experiment, added_zero: float, number: Callable[[float], str]) -> Iterator[str]:
     """The reference's keys but HEADER_BYTES, numbers printed by ``number``: lengths in mm, angles in degrees, wavelength in A."""
     g, parameters = x.geometry, x.parameters
-    spec = x.compat == "spec"
+    spec = mode_of(x.compat).spec
     own = parameters.detector
     yield from ("DIM=2;", "BYTE_ORDER=little_endian;", "TYPE=unsigned_short;", f"SIZE1={g.fast_pixels};", f"SIZE2={g.slow_pixels};")
     half = 0.5 * g.pixel_size

@@ -79,8 +79,10 @@ class Rules(NamedTuple):
     each_thick: bool
     each_polar: bool
     each_omega: bool
+    running_products: bool
+    """The ``each`` factors multiply the running sum (Q3); otherwise each step's contribution."""
     background: Number
-    """What the sum of a pixel starts with ("c"), or each source's sum ("spec"): the water, over r_e^2 fluence."""
+    """What the sum of a pixel starts with ("c", "c-fixed"), or each source's sum ("spec"): the water, over r_e^2 fluence."""
     skip_zeros: bool
     """Leave a step whose lattice factor is exactly zero, as the reference does without water."""
     scale: Number

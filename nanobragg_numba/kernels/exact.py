@@ -23,6 +23,18 @@ from .formulas import (
 
 
 @inlined
+def switched(intensity, rules, capture, polar, omega):
+    """``intensity`` times what the switches multiply by at every step, in the reference's order."""
+    if rules.each_thick:
+        intensity *= capture
+    if rules.each_polar:
+        intensity *= polar
+    if rules.each_omega:
+        intensity *= omega
+    return intensity
+
+
+@inlined
 def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega, interpolate, record):
     """Add the intensities of all phi steps and mosaic domains at one scattering vector to ``total``.
 
@@ -58,13 +70,11 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
             f_cell = nearest_structure_factor(table, h_min, k_min, l_min, h0, k0, l0, crystal.default_F)
         if record is not None:
             record[6] = f_cell
-        total += f_cell * f_cell * f_latt * f_latt
-        if rules.each_thick:
-            total *= capture
-        if rules.each_polar:
-            total *= polar
-        if rules.each_omega:
-            total *= omega
+        intensity = f_cell * f_cell * f_latt * f_latt
+        if rules.running_products:
+            total = switched(total + intensity, rules, capture, polar, omega)
+        else:
+            total += switched(intensity, rules, capture, polar, omega)
     return total, interpolate
 
 

@@ -67,6 +67,7 @@ def _largest_argument(tables: Tables) -> float:
 def relative_error_bound(tables: Tables) -> float:
     """Bound on the relative difference of a pixel's value from the reference's, the absolute part apart."""
     detector, rules = tables.detector, tables.rules
-    growth = PRODUCT_UNITS if rules.each_thick or rules.each_polar or rules.each_omega else GROWTH_UNITS
+    multiplied = rules.running_products and (rules.each_thick or rules.each_polar or rules.each_omega)
+    growth = PRODUCT_UNITS if multiplied else GROWTH_UNITS
     steps = len(tables.crystal.orientations) * len(tables.beam.wavelengths) * detector.oversample**2 * detector.layers
     return (STEP_UNITS + growth * steps) * 2.0**-53

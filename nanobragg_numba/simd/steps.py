@@ -202,7 +202,7 @@ def other_factors(n, work, axes, crystal, spec, zeros_matter):
 
 @inlined
 def switched_factors(w, i, rules):
-    """What the switches multiply the running sum of pixel i by at every step: capture, polarization, solid angle."""
+    """What the switches multiply pixel i's running sum, or its steps, by: capture, polarization, solid angle."""
     return (
         w.capture[i] if rules.each_thick else 1.0,
         w.polar[i] if rules.each_polar else 1.0,
@@ -223,10 +223,19 @@ def give_up_wild_factors(n, work, rules, largest_factor):
 
 @compiled
 def accumulate(n, work, rules, with_slack):
-    """Add one step's intensities to the running sums, and multiply these where a switch asks for it (Q3)."""
+    """Add one step's intensities to the running sums, and multiply these, or the step's, where a switch asks for it (Q3)."""
     w = rows_of(work)
-    if rules.each_thick or rules.each_polar or rules.each_omega:
-        polar_error = POLAR_ERROR if rules.each_polar else 0.0
+    polar_error = POLAR_ERROR if rules.each_polar else 0.0
+    is_switched = rules.each_thick or rules.each_polar or rules.each_omega
+    if is_switched and not rules.running_products:
+        for i in range(n):
+            thick, polar, omega = switched_factors(w, i, rules)
+            intensity = w.cell[i] * w.cell[i] * (thick * omega)
+            new = w.square[i] * intensity
+            kept = w.keep[i] != 0.0
+            w.part[i] += new * polar if kept else 0.0
+            w.part_error[i] += w.slack[i] * intensity * polar + new * polar_error if kept else 0.0
+    elif is_switched:
         for i in range(n):
             if w.keep[i] != 0.0 and w.present[i] != 0.0:
                 thick, polar, omega = switched_factors(w, i, rules)
@@ -251,8 +260,8 @@ def add_steps(n, work, crystal, rules, single):
     listed = crystal.factors.size > 1
     with_slack = crystal.shape == ROUND
     switched = rules.each_thick or rules.each_polar or rules.each_omega
-    # Adding a zero is the same as leaving it out, but for the switches' products, and for Q2.
-    zeros_matter = rules.skip_zeros and (switched or rules.interpolate)
+    # Adding a zero is the same as leaving it out, but for products of the running sum, and for Q2.
+    zeros_matter = rules.skip_zeros and ((switched and rules.running_products) or rules.interpolate)
     if switched:
         # What a Gaussian spot leaves out below the range of doubles must not grow.
         give_up_wild_factors(n, work, rules, 1.0 if crystal.shape == GAUSS else np.inf)

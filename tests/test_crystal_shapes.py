@@ -46,9 +46,9 @@ def integral(shape: str, cells: tuple[int, int, int]) -> float:
 @pytest.mark.parametrize("cell", [ORTHOGONAL, TRICLINIC])
 @pytest.mark.parametrize("cells", [(5, 5, 5), (20, 20, 20), (30, 30, 30), (8, 20, 35)])
 def test_photons_of_each_shape_against_the_parallelepiped(cell, cells):
-    """A rotation through some thirty reflections at steps finer than their spots, beside the beam."""
-    turn, pixel = 24.0, 0.12 if max(cells) < 10 else 0.025
-    steps = int(turn * max(cells) ** 0.5 * 8.0)
+    """A rotation through some hundred reflections at steps finer than their spots, beside the beam."""
+    turn, pixel = 90.0, 0.12 if max(cells) < 10 else 0.025
+    steps = int(turn * max(cells) ** 0.5 * 2.5)
     words = f"-cell {cell} {SPOTS} -detpixels 200 -pixel {pixel} -Xbeam -2.5 -Ybeam 6.5 -misset 20 40 60 -osc {turn} -phisteps {steps}"
     sums = {shape: simulate(crystal_of(words, shape, cells)).image.sum(dtype=float) for shape in ("square", "round", "gauss", "tophat")}
     for shape in ("round", "gauss", "tophat"):

@@ -77,8 +77,17 @@ def test_an_error_of_1e_9_in_the_spindle_axis_shows(traced):
 
 
 def test_spec_differs_at_phi_zero_alone(traced):
+    def magnitudes(lines):
+        # Gratings of h less the nearest whole number: the same up to the sign and to the rounding of pi N h.
+        gratings = ("F_latt_a", "F_latt_b", "F_latt_c", "F_latt")
+        return [
+            {**line, "values": np.abs(line["values"])} if line.get("name") in gratings
+            else {key: abs(value) if key in gratings else value for key, value in line.items()}
+            for line in lines
+        ]  # fmt: skip
+
     got = read_trace(traced(*SUPERVISOR, "--compat", "spec"))
-    wrong = differences(got, RECORDED["lines"], 13)
+    wrong = differences(magnitudes(got), magnitudes(RECORDED["lines"]), 10)
     assert set(wrong) == {
         "rot_a_angstroms", "rot_b_angstroms", "rot_c_angstroms", "hkl_frac", "F_latt_a", "F_latt_b", "F_latt_c", "F_latt", 0,
         "I_before_scaling", "I_pixel_final", "floatimage_accumulated",

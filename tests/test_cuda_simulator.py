@@ -145,6 +145,14 @@ def test_without_a_gpu_the_command_says_so_and_leaves_nothing(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_cuda_that_does_not_load_is_told_in_one_sentence(tmp_path):
+    code = "import sys; sys.modules['numba.cuda'] = None; from nanobragg_numba.cli.start import command; command()"
+    run = in_process(["-c", code, *LINE.split(), "-device", "cuda"], tmp_path)
+    assert run.returncode == 2 and run.stdout == "" and not any(tmp_path.iterdir())
+    (sentence,) = run.stderr.splitlines()
+    assert sentence.startswith("nanoBragg: error: -device cuda: numba's CUDA does not load (") and "pip install -U" in sentence
+
+
 def test_nothing_imports_cuda_unless_asked_for(tmp_path):
     code = (
         "import sys; from nanobragg_numba.cli.nanobragg import main\n"

@@ -41,6 +41,8 @@ LINES = {
     "beam centre": f"{BASE} -Xbeam 4 -Ybeam 5",
     "denzo": f"{BASE} -denzo -Xbeam 4",
     "adxv": f"{BASE} -adxv -Xbeam 4 -Ybeam 5",
+    "xds": f"{BASE} -xds",
+    "dials": f"{BASE} -dials -Xbeam 4 -Ybeam 6",
     "custom": f"{BASE} -fdet_vector 0 0 1 -twotheta 10 -pivot beam",
     "pix0": f"{BASE} -pix0_vector_mm 60 5 -6",
     "curved": f"{BASE} -curved_det",

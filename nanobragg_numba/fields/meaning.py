@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ LONGEST_X_RAY = 100.0
 """A; beyond lies the ultraviolet, and an energy that was given in keV."""
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
     """What a number must be in "spec"; each number where there are several."""
 
     part: str
@@ -27,6 +26,12 @@ class _Rule(NamedTuple):
     option: str
     allowed: str
     holds: Callable[[float], bool]
+
+    def broken_by(self, parameters: "Parameters") -> float | None:
+        """The first number of the field that is not what it must be."""
+        value = getattr(getattr(parameters, self.part), self.field)
+        numbers = value if isinstance(value, tuple) else (value,)
+        return next((number for number in numbers if number is not None and not self.holds(number)), None)
 
 
 def _not_negative(value: float) -> bool:
@@ -38,26 +43,28 @@ def _positive(value: float) -> bool:
 
 
 RULES = (
-    _Rule("crystal", "n_cells", "-N", "0 or more", _not_negative),
-    _Rule("crystal", "size_mm", "-xtalsize", "0 or more", _not_negative),
-    _Rule("crystal", "fudge", "-fudge", "0 or more", _not_negative),
-    _Rule("crystal", "mosaic_spread_deg", "-mosaic", "0 or more", _not_negative),
-    _Rule("crystal", "mosaic_domains", "-mosaic_domains", "1 or more", lambda value: value >= 1),
-    _Rule("crystal", "water_um", "-water", "0 or more", _not_negative),
-    _Rule("beam", "wavelength_A", "-lambda", "positive", _positive),
-    _Rule(
-        "beam", "wavelength_A", "-lambda, -energy", f"at most {LONGEST_X_RAY:g} A, for X-rays (an energy is in eV)",
+    Rule("crystal", "n_cells", "-N", "0 or more", _not_negative),
+    Rule("crystal", "size_mm", "-xtalsize", "0 or more", _not_negative),
+    Rule("crystal", "fudge", "-fudge", "0 or more", _not_negative),
+    Rule("crystal", "mosaic_spread_deg", "-mosaic", "0 or more", _not_negative),
+    Rule("crystal", "mosaic_domains", "-mosaic_domains", "1 or more", lambda value: value >= 1),
+    Rule("crystal", "water_um", "-water", "0 or more", _not_negative),
+    Rule("beam", "wavelength_A", "-lambda", "positive", _positive),
+    Rule(
+        "beam", "wavelength_A", "-lambda or -energy", f"at most {LONGEST_X_RAY:g} A, for X-rays (an energy is in eV)",
         lambda value: value <= LONGEST_X_RAY,
     ),
-    _Rule("beam", "polarization", "-polar", "from -1 to 1", lambda value: -1.0 <= value <= 1.0),
-    _Rule("beam", "fluence", "-fluence", "0 or more", _not_negative),
-    _Rule("beam", "flux", "-flux", "0 or more", _not_negative),
-    _Rule("detector", "pixel_size_mm", "-pixel", "positive", _positive),
-    _Rule("detector", "distance_mm", "-distance", "positive", _positive),
-    _Rule("detector", "close_distance_mm", "-close_distance", "positive", _positive),
-    _Rule("detector", "thickness_um", "-detector_thick", "0 or more", _not_negative),
-    _Rule("detector", "attenuation_depth_um", "-detector_abs", "0 or more", _not_negative),
-    _Rule("sampling", "dmin_A", "-dmin", "0 or more", _not_negative),
+    Rule("beam", "polarization", "-polar", "from -1 to 1", lambda value: -1.0 <= value <= 1.0),
+    Rule("beam", "fluence", "-fluence", "0 or more", _not_negative),
+    Rule("beam", "flux", "-flux", "0 or more", _not_negative),
+    Rule("beam", "exposure_s", "-exposure", "0 or more", _not_negative),
+    Rule("beam", "beamsize_mm", "-beamsize", "0 or more", _not_negative),
+    Rule("detector", "pixel_size_mm", "-pixel", "positive", _positive),
+    Rule("detector", "distance_mm", "-distance", "positive", _positive),
+    Rule("detector", "close_distance_mm", "-close_distance", "positive", _positive),
+    Rule("detector", "thickness_um", "-detector_thick", "0 or more", _not_negative),
+    Rule("detector", "attenuation_depth_um", "-detector_abs", "0 or more", _not_negative),
+    Rule("sampling", "dmin_A", "-dmin", "0 or more", _not_negative),
 )  # fmt: skip
 
 
@@ -88,11 +95,10 @@ def _require_finite(name: str, value: Any) -> None:
 
 def _require_meaning(parameters: "Parameters") -> None:
     for rule in RULES:
-        part = getattr(parameters, rule.part)
-        value = getattr(part, rule.field)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not rule.holds(number):
-                raise InputError(f"{type(part).__name__}.{rule.field} ({rule.option}) must be {rule.allowed}, not {number:g}")
+        number = rule.broken_by(parameters)
+        if number is not None:
+            part = type(getattr(parameters, rule.part)).__name__
+            raise InputError(f"{part}.{rule.field} ({rule.option}) must be {rule.allowed}, not {number:g}")
     beam = parameters.beam
     if beam.flux != 0.0:
         for name, value in (("exposure_s (-exposure)", beam.exposure_s), ("beamsize_mm (-beamsize)", beam.beamsize_mm)):
@@ -103,11 +109,16 @@ def _require_meaning(parameters: "Parameters") -> None:
     _require_lattice(parameters.crystal)
 
 
+def shortest_of_mosflm(matrix: Any) -> float:
+    """No more than lambda/d = 2 sin(theta) of any reflection: MOSFLM's columns are a*, b*, c* times the wavelength, and the length of
+    the matrix times whole h, k, l is at least its smallest singular value."""
+    return float(np.linalg.norm(matrix, -2))
+
+
 def _require_lattice(crystal: "Crystal") -> None:
     """Raise InputError for matrices of the wrong hand, and for one of real space in place of MOSFLM's."""
     if crystal.mosflm_matrix is not None:
-        # Its columns are a*, b*, c* times the wavelength: lambda/d = 2 sin(theta) is the length of h times the matrix.
-        shortest = min(float(np.linalg.norm(crystal.mosflm_matrix @ hkl)) for hkl in product((-1, 0, 1), repeat=3) if any(hkl))
+        shortest = shortest_of_mosflm(crystal.mosflm_matrix)
         if shortest > 2.0:
             raise InputError(
                 f"Crystal.mosflm_matrix (-mat) allows no reflection, since lambda/d is {shortest:g} or more, and never above 2: "

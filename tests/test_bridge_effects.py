@@ -36,13 +36,13 @@ LINES = {
     "dispersion": f"{BASE} -dispersion 2 -dispsteps 3",
     "unpolarized divergence": f"{BASE} -polar 0 -hdivrange 8 -hdivsteps 3",
     "source file": f"{BASE} -sourcefile sources.txt",
-    "close distance": f"{BASE} -close_distance 58",
+    "close distance": BASE.replace("-distance 60", "-close_distance 58"),
     "flux": f"{BASE} -flux 1e18",
     "beam centre": f"{BASE} -Xbeam 4 -Ybeam 5",
     "denzo": f"{BASE} -denzo -Xbeam 4",
     "adxv": f"{BASE} -adxv -Xbeam 4 -Ybeam 5",
     "xds": f"{BASE} -xds",
-    "dials": f"{BASE} -dials -Xbeam 4 -Ybeam 6",
+    "dials": f"{BASE} -dials",
     "custom": f"{BASE} -fdet_vector 0 0 1 -twotheta 10 -pivot beam",
     "pix0": f"{BASE} -pix0_vector_mm 60 5 -6",
     "curved": f"{BASE} -curved_det",
@@ -170,14 +170,16 @@ def test_what_is_refused_on_each_line(line, request):
     assert found == lacking | REFUSED.get(name, set())
 
 
-def test_the_beam_centre_of_a_mask_gives_way(monkeypatch):
-    """A mask's header gives the second coordinate in metres; the one that is asked for has the last word."""
+@pytest.mark.parametrize("compat", ["spec", "c"])
+def test_the_beam_centre_of_a_mask_gives_way(compat, monkeypatch):
+    """In "c" a mask's header gives the second coordinate in metres; in both modes the one that is asked for has the last word."""
     monkeypatch.chdir(GOLDEN / "inputs")
-    parameters = parameters_from_command_line(LINES["mask"])
-    assert parameters.detector.beam_center_y_m is not None
+    parameters = parameters_from_command_line(LINES["mask"], compat=compat)
+    assert (parameters.detector.beam_center_y_m is not None) == (compat == "c")
+    assert parameters.detector.beam_center_mm != (None, None)
     centre = torch.tensor((5.0, 6.0), dtype=torch.float64)
     plain = replace(parameters, detector=replace(parameters.detector, beam_center_mm=(5.0, 6.0), beam_center_y_m=None))
-    assert torch.equal(simulate(parameters, beam_center_mm=centre), simulate(plain))
+    assert torch.equal(simulate(parameters, compat=compat, beam_center_mm=centre), simulate(plain, compat=compat))
 
 
 def weights_by_hand(parameters, weights):

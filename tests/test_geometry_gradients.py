@@ -49,7 +49,7 @@ def compare(parameters: Parameters, name: str, value, least: float = 1e-3) -> np
     def at(point: np.ndarray) -> float:
         shaped = point.reshape(np.shape(value))
         number = shaped.item() if shaped.ndim == 0 else tuple(tuple(row) if np.ndim(row) else row for row in shaped.tolist())
-        return float((plain(replaced(parameters, {name: number}), dtype=np.float64, precision="exact").image * weights).sum())
+        return float((plain(replaced(parameters, {name: number}, "spec"), dtype=np.float64, precision="exact").image * weights).sum())
 
     step = 1e-5 * max(np.abs(flat).max(), 1.0)
     wanted = np.array([(at(flat + step * e) - at(flat - step * e)) / (2 * step) for e in np.eye(flat.size)])
@@ -82,7 +82,7 @@ def test_gradients_of_axes_that_are_not_at_right_angles(place):
     rows = compare(parameters, "detector_vectors", vectors, least=-1.0).reshape(3, 3)
     # The normal is that of the plane; what is given says which side it is on.
     assert (rows[:2] != 0).all() and not rows[2].any()
-    skewed = replaced(parameters, {"detector_vectors": vectors})
+    skewed = replaced(parameters, {"detector_vectors": vectors}, "spec")
     for name in ("close_distance_mm", "twotheta_deg", "beam_center_mm"):
         compare(skewed, name, WANTED[name])
 

@@ -250,9 +250,11 @@ def layout() -> dict:
         tables.beam.weights,
     )
     wrong = []
+    # running_products says how the oversampling switches count, and none is on.
+    assert not (tables.rules.each_thick or tables.rules.each_polar or tables.rules.each_omega)
     for part, one in zip(tables, again, strict=True):
         for field in part._fields:
-            if field not in ("axes_repeat_from",) and not np.array_equal(getattr(part, field), getattr(one, field)):
+            if field not in ("axes_repeat_from", "running_products") and not np.array_equal(getattr(part, field), getattr(one, field)):
                 wrong.append(field)
     boxes = np.array([(0, 0, 5, 0, 2), (0, 1, 1, 0, 9), (1, 0, 4, 0, 4)])
     threads = {}

@@ -103,7 +103,7 @@ def test_a_table_of_single_precision(simulated):
         ("mixed devices", "device must be cpu, or one or more GPUs"),
         ("twice", "each once"),
         ("no device", "there is no such GPU"),
-        ("image", "image 1 of the batch: -lambda must be positive"),
+        ("image", "image 1 of the batch: Beam.wavelength_A (-lambda) must be positive, not -1"),
     ],
 )
 def test_refusals(simulated, name, words):

@@ -117,7 +117,7 @@ def test_same_bytes_as_the_reference(content, folder, capfdbinary):
 @pytest.mark.parametrize("option", ["-img", "-mask"])
 def test_same_bytes_with_a_spec_header(option, folder, capfdbinary):
     # Our own keys stand where the reference does not look.
-    line = [*GOOD, "-compat", "spec", "-detector_rotx", "3", "-pivot", "sample", "-detpixels", "20", "-scale", "1000"]
+    line = [*GOOD, "-compat", "spec", "-detector_rotx", "3", "-twotheta", "4", "-detpixels", "20", "-scale", "1000"]
     assert nanobragg(line, folder / "spec", capfdbinary).status == 0
     words = [*GOOD[:10], *GOOD[-4:], option, str(folder / "spec" / "intimage.img"), "-nopgm"]
     (folder / "c").mkdir()

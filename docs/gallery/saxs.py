@@ -4,8 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from picture import show, two_theta
 
-from nanobragg_numba import Beam, Crystal, Detector, Parameters, simulate
-from nanobragg_numba.experiment.structure_factors import from_arrays
+from nanobragg_numba import Beam, Crystal, Detector, Parameters, from_arrays, simulate
 
 radius, edge, contrast = 50.0, 400.0, 0.1  # A, A, electrons per cubic A above the solvent
 

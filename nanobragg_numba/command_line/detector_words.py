@@ -33,11 +33,11 @@ TILT = math.cos(math.radians(1.0))
 """Cosine of the angle by which -odet_vector may miss the direction at right angles to fast and slow."""
 
 
-def settle(settings: Settings, given: Mapping[str, int], header_pivot: str | None) -> None:
+def settle(settings: Settings, given: Mapping[str, int], header: Settings) -> None:
     """Make ``settings`` what the words of the line, ``given``, mean together. Raises InputError where they contradict one another.
 
     ``given`` has the place of the last word for each row of the option table, by the row's first word; the settings of image
-    headers are in ``settings`` beneath those words; ``header_pivot`` is what they say of the pivot.
+    headers, ``header``, are in ``settings`` beneath those words.
     """
     named = max((word for word in CONVENTION_WORDS if word in given), key=given.__getitem__, default=None)
     vectors = [word for word in (*AXES, "-pix0_vector") if word in given]
@@ -47,8 +47,8 @@ def settle(settings: Settings, given: Mapping[str, int], header_pivot: str | Non
             if word in AXES:
                 own, axis = AXES[word]
                 settings[axis] = tuple(settings.pop(f"{own}.{i}") for i in range(3))
-    _settle_pivot(settings, given, settings.get("detector.convention", Detector.convention), header_pivot)
-    _drop_headers(settings, given)
+    _settle_pivot(settings, given, settings.get("detector.convention", Detector.convention), header.get("detector.pivot"))
+    _drop_headers(settings, given, rounded="detector.convention" not in header)
     _check_sizes(settings, given)
     if "-odet_vector" in given:
         _check_normal(settings)
@@ -66,17 +66,17 @@ def _settle_pivot(settings: Settings, given: Collection[str], convention: str, h
         raise InputError(f"-pivot {pivot}: the convention {convention} turns the detector about the {own}")
 
 
-def _drop_headers(settings: Settings, given: Collection[str]) -> None:
+def _drop_headers(settings: Settings, given: Collection[str], rounded: bool) -> None:
     """A word about the detector's place has the last word over what a header says of it in another way.
 
     Without such a word, of a header's two points the one counts that the detector turns about, and of its distances the one to
-    that point: both are one geometry, rounded.
+    that point, where both are one geometry, ``rounded``; our own headers give only what was asked for, exactly.
     """
     convention = settings.get("detector.convention", Detector.convention)
     pivot = settings["detector.pivot"] if convention == "custom" else CONVENTIONS[convention].pivot
     beam, nearest = ("-Xbeam" in given or "-Ybeam" in given), any(word in given for word in NEAREST)
     points = {kind: [name for name in settings if name.startswith(f"detector.{kind}")] for kind in ("org_pixels", "beam_center")}
-    if not beam and not nearest and all(points.values()):
+    if rounded and not beam and not nearest and all(points.values()):
         beam, nearest = pivot == "beam", pivot != "beam"
     if beam != nearest:
         for name in points["org_pixels" if beam else "beam_center"]:
@@ -84,7 +84,7 @@ def _drop_headers(settings: Settings, given: Collection[str]) -> None:
     for i, axis in enumerate("XY"):
         if f"-{axis}close" in given and f"-ORG{axis}" not in given:
             settings.pop(f"detector.org_pixels.{i}", None)
-    along_beam = "-distance" in given or ("-close_distance" not in given and pivot == "beam" and "detector.distance_mm" in settings)
+    along_beam = "-distance" in given or (rounded and pivot == "beam" and "detector.distance_mm" in settings)
     if along_beam and "-close_distance" not in given:
         settings.pop("detector.close_distance_mm", None)
 

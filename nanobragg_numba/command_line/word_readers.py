@@ -206,5 +206,5 @@ def read_words(reading: Reading) -> list[int]:
             raise InputError(sentence)
     if spec:
         reading.settings = beneath(reading.headers, reading.settings)
-        settle(reading.settings, reading.given, reading.headers.get("detector.pivot"))
+        settle(reading.settings, reading.given, reading.headers)
     return unknown

@@ -20,7 +20,7 @@ INDEX_LIMIT = 10**6
 class StructureFactors:
     """Structure factor amplitudes on a grid; ``from_arrays`` makes it from lists, ``read_hkl`` from a file.
 
-    Only |F| enters an image, so of complex numbers the modulus is taken. Friedel mates and symmetry mates are not added: the table
+    Only ``|F|`` enters an image, so of complex numbers the modulus is taken. Friedel mates and symmetry mates are not added: the table
     is that of P1.
     """
 
@@ -82,7 +82,7 @@ def empty_table(ranges: tuple[int, int, int], default_F: float, name: str) -> np
 def from_arrays(hkl: ArrayLike, amplitudes: ArrayLike, default_F: float = 0.0) -> StructureFactors:
     """A table from indices (n, 3) and amplitudes (n,) in electrons, arrays or lists; of duplicates the last one counts.
 
-    Indices are whole numbers of any type. Of complex amplitudes the modulus is taken, for only |F| enters an image; real ones keep their
+    Indices are whole numbers of any type. Of complex amplitudes the modulus is taken, as only ``|F|`` enters; real ones keep their
     sign. ``default_F`` fills what the box of the indices holds and the list does not; beyond the box ``Crystal.default_F`` counts.
     Friedel mates and symmetry mates are not added. Raises InputError if the shapes do not fit, an index is not whole or absurd, or an
     amplitude is not finite.

@@ -9,8 +9,7 @@ import numpy as np
 
 from nanobragg_numba import __version__
 from nanobragg_numba.engine.trace import PixelTrace, Step, Sweep, cos_two_theta
-from nanobragg_numba.experiment.beam import THOMSON_CROSS_SECTION
-from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.constants import RTD, THOMSON_CROSS_SECTION
 
 SINGLE = (
     "# single precision: the tables (geometry, sources, rotated lattice, constants) are worked out in double and rounded;",

@@ -10,6 +10,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.maths.c_numbers import atof
+from nanobragg_numba.maths.constants import ELECTRONVOLT_ANGSTROM
 
 from .detector_words import Settings, settle
 from .input_files import beneath
@@ -129,7 +130,7 @@ def _read_energy(reading: Reading, option: Option, at: int) -> bool:
     energy = reading.number(at, reading.values(option, at, 1)[0])
     if energy <= 0.0:
         raise _Unusable(f"{reading.words[at]} must be positive, in eV, not {energy:g}")
-    reading.settings["beam.wavelength_A"] = 12398.42 / energy
+    reading.settings["beam.wavelength_A"] = ELECTRONVOLT_ANGSTROM / energy
     return False
 
 

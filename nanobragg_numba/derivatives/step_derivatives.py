@@ -6,7 +6,6 @@ from nanobragg_numba.jit.decorators import derivative
 from nanobragg_numba.kernels.formulas import (
     GAUSS,
     ROUND,
-    SPHERE_HEIGHT,
     SQUARE,
     can_interpolate,
     is_listed,
@@ -14,6 +13,7 @@ from nanobragg_numba.kernels.formulas import (
     scaled_radius_squared,
     spot_radius_squared,
 )
+from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 
 from .formula_derivatives import cubic_slopes, cubic_weights, reduced_index, squared_grating, squared_sphere
 from .gradient_sums import add_at
@@ -81,8 +81,8 @@ def fill_gauss(n, p, na, nb, nc, fudge):
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
         radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
-        value = volume * volume * math.exp(-2.0 * fudge / 0.63 * radius_squared)
-        slope = -2.0 / 0.63 * value
+        value = volume * volume * math.exp(-2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
+        slope = -2.0 / GAUSSIAN_WIDTH * value
         by_radius = 2.0 * slope * fudge
         p[VALUE, i] = value
         p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
@@ -105,8 +105,8 @@ def fill_scaled_gauss(n, p, na, nb, nc, star, fudge):
         y = dh * star[1] + dk * star[4] + dl * star[7]
         z = dh * star[2] + dk * star[5] + dl * star[8]
         radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
-        value = volume_squared * math.exp(-2.0 * fudge / 0.63 * radius_squared)
-        slope = -2.0 / 0.63 * value
+        value = volume_squared * math.exp(-2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
+        slope = -2.0 / GAUSSIAN_WIDTH * value
         by_vector = 2.0 * volume_squared * slope * fudge
         by_cells = 2.0 * value + 2.0 * slope * fudge * radius_squared
         p[VALUE, i] = value
@@ -127,7 +127,7 @@ def fill_tophat(n, p, na, nb, nc, star, fudge, spec):
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
         radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
-        inside = (radius_squared * fudge).real < 0.3969
+        inside = (radius_squared * fudge).real < TOPHAT_EDGE
         value = volume * volume if inside else 0.0 * volume
         p[VALUE, i] = value
         p[BY_NA, i], p[BY_NB, i], p[BY_NC, i] = 2.0 * value / na, 2.0 * value / nb, 2.0 * value / nc

@@ -14,8 +14,6 @@ from .parameters import Beam, Compat
 from .steps import Steps, centred_steps, even_steps
 
 SOURCE_DISTANCE = 10.0
-THOMSON_CROSS_SECTION = 7.94079248018965e-30
-"""Squared classical electron radius, m^2, with the reference's digits."""
 
 H_FLAGS = ("-hdivrange", "-hdivstep", "-hdivsteps")
 V_FLAGS = ("-vdivrange", "-vdivstep", "-vdivsteps")

@@ -10,10 +10,10 @@ from nanobragg_numba.fields import summaries
 from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from nanobragg_numba.kernels.entries import turned_lattices
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
-from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.constants import AVOGADRO, RTD, THOMSON_CROSS_SECTION, WATER_F, WATER_WEIGHT
 from nanobragg_numba.maths.vectors3 import Vector, scale, unit
 
-from .beam import THOMSON_CROSS_SECTION, Sources, clip_to_beam, derive_sources, fluence
+from .beam import Sources, clip_to_beam, derive_sources, fluence
 from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .detector import Geometry, derive_geometry, mask_of
 from .memory import require_memory
@@ -23,9 +23,6 @@ from .parameters import SHAPES, Compat, Parameters, validate
 from .seeds import Seeds, fresh_seed, generator_seed
 from .steps import Steps, carries_over, effective_angles, phi_angles, phi_steps
 
-AVOGADRO = 6.02214179e23
-WATER_F = 2.57
-WATER_WEIGHT = 18.0
 MOST_UNITISINGS = 4096
 
 

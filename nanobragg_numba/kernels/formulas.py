@@ -7,11 +7,10 @@ metres, scattering vectors in 1/m, Miller indices h, k, l fractional.
 import math
 
 from nanobragg_numba.jit.decorators import inlined
+from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 from nanobragg_numba.maths.vectors3 import cross, dot, magnitude, rotate_about_axis, scale, unit
 
 SQUARE, ROUND, GAUSS, TOPHAT = 0, 1, 2, 3
-SPHERE_HEIGHT = 0.723601254558268
-"""The square root of the volume ratio of the ellipsoid to the parallelepiped around it."""
 
 
 @inlined
@@ -71,13 +70,13 @@ def scaled_radius_squared(dh, dk, dl, star, na, nb, nc):
 @inlined
 def gaussian_exponent(radius_squared, fudge):
     """Minus the exponent of a Gaussian spot as high and wide as a parallelepiped's."""
-    return radius_squared / 0.63 * fudge
+    return radius_squared / GAUSSIAN_WIDTH * fudge
 
 
 @inlined
 def tophat(radius_squared, fudge):
     """1 inside the half-height radius of that spot, 0 outside."""
-    return 1.0 if radius_squared * fudge < 0.3969 else 0.0
+    return 1.0 if radius_squared * fudge < TOPHAT_EDGE else 0.0
 
 
 @inlined

@@ -18,7 +18,6 @@ from nanobragg_numba.kernels.accurate_maths import (
 from nanobragg_numba.kernels.formulas import (
     GAUSS,
     ROUND,
-    SPHERE_HEIGHT,
     SQUARE,
     gaussian_exponent,
     miller_indices,
@@ -27,6 +26,7 @@ from nanobragg_numba.kernels.formulas import (
     spot_radius_squared,
     tophat,
 )
+from nanobragg_numba.maths.constants import SPHERE_HEIGHT
 
 from .error_bound import POLAR_ERROR, SMALLEST_POLAR
 from .structure_factors import nearest_factors, tricubic_factors

@@ -67,7 +67,8 @@ def _matrix_lines(names: tuple[str, str, str], axes: tuple[tuple[float, ...], ..
 
 def _lattice_lines(line: CommandLine, x: Experiment) -> str:
     lattice = x.lattice
-    text = f"reading {line.files.matrix}\n" if line.files.matrix is not None else ""
+    text = _lines(*lattice.cell_report) if lattice.cell_report else ""
+    text += f"reading {line.files.matrix}\n" if line.files.matrix is not None else ""
     cell, reciprocal = ([*c[:3], *(angle * RTD for angle in c[3:])] for c in (lattice.cell, lattice.reciprocal_cell))
     text += _lines(
         *lattice.report,

@@ -42,6 +42,8 @@ class Lattice:
     """a, b, c (A), alpha, beta, gamma (radians)."""
     reciprocal_cell: tuple[float, float, float, float, float, float]
     """a*, b*, c* (1/A), alpha*, beta*, gamma* (radians)."""
+    cell_report: tuple[str, ...]
+    """The reference's lines about odd angles of the cell that was given, which come before it reads a matrix."""
     report: tuple[str, ...]
     """The reference's lines about missetting and odd angles."""
 
@@ -94,12 +96,13 @@ def axes_in_default_orientation(lengths: Any, cosines: Any, sin_g: Any, c_z: Any
 
 
 def _axes_from_cell(
-    cell: tuple[float, ...], compat: Compat
+    cell: tuple[float, ...], compat: Compat, beside_matrix: bool
 ) -> tuple[tuple[Vector, Vector, Vector], tuple[float, float, float], float, list[str]]:
     """Reciprocal axes in the default orientation (a* along x, b* in the xy plane), edges, volume, report.
 
     The reference's c* has a wrong z component unless sin(gamma) = sin(gamma*), so that the angles of a triclinic
-    cell come out a little off (Q13); "spec" takes V* / (a* b* sin(gamma*)), which is 1/c.
+    cell come out a little off (Q13); "spec" takes V* / (a* b* sin(gamma*)), which is 1/c. Of an impossible cell
+    ``beside_matrix`` "c" uses edges and volume, as the reference does.
     """
     a, b, c = cell[:3]
     if not (a > 0.0 and math.isfinite(value_of(a))):
@@ -113,11 +116,17 @@ def _axes_from_cell(
     v_star = 1.0 / volume if volume else math.inf
     sines = sin(alpha), sin(beta), sin(gamma)
     # Angles that cannot meet in a corner leave a skew that is zero or negative, up to rounding.
-    if not (skew > 1e-12 and math.isfinite(value_of(volume)) and math.isfinite(value_of(v_star)) and min(sines) > 0.0):
+    closes = (skew > 1e-12 and min(sines) > 0.0) or (beside_matrix and not mode_of(compat).spec)
+    if not (closes and math.isfinite(value_of(volume)) and math.isfinite(value_of(v_star))):
         raise InputError(
             f"Crystal.cell (-cell): {' '.join(f'{value_of(value):g}' for value in cell)} is no unit cell: it encloses no volume"
         )
     a_s, b_s, c_s = b * c * sines[0] * v_star, c * a * sines[1] * v_star, a * b * sines[2] * v_star
+    report: list[str] = []
+    if min(sines) <= 0.0:
+        lengths = (value_of(a_s), value_of(b_s), value_of(c_s))
+        report.append(c_format("WARNING: impossible reciprocal cell lengths: %g %g %g", *lengths))
+        a_s, b_s, c_s = abs(a_s), abs(b_s), abs(c_s)
     cosines = cos(alpha), cos(beta), cos(gamma)
     angles = _Angles(
         (a * v_star / b_s / c_s, b * v_star / a_s / c_s, c * v_star / a_s / b_s),
@@ -132,7 +141,7 @@ def _axes_from_cell(
     sin_g = angles.sines[2]
     c_z = c_s * volume / (a * b * c * sin_g) if not mode_of(compat).spec else v_star / (a_s * b_s * sin_g)
     axes = axes_in_default_orientation((a_s, b_s, c_s), angles.cosines, sin_g, c_z)
-    return axes, (a, b, c), volume, angles.report
+    return axes, (a, b, c), volume, [*report, *angles.report]
 
 
 def axes_from_matrix(matrix: Any, wavelength: Any) -> tuple[Vector, Vector, Vector]:
@@ -171,13 +180,14 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
     """
     if crystal.cell is None and crystal.mosflm_matrix is None and crystal.real_space_matrix is None:
         raise InputError("the crystal has neither a cell nor a matrix (-cell or -mat)")
+    cell_report: list[str] = []
     report: list[str] = []
     edges: tuple[float, float, float] | None = None
     volume = 0.0
     if crystal.real_space_matrix is not None:
         stars = reciprocal_axes(*_rows(crystal.real_space_matrix))
-    elif crystal.cell is not None and (crystal.mosflm_matrix is None or crystal.cell[0] > 0.0):
-        stars, edges, volume, report = _axes_from_cell(crystal.cell, compat)
+    elif crystal.cell is not None:
+        stars, edges, volume, cell_report = _axes_from_cell(crystal.cell, compat, crystal.mosflm_matrix is not None)
     if crystal.mosflm_matrix is not None and crystal.real_space_matrix is None:
         stars = axes_from_matrix(_rows(crystal.mosflm_matrix), wavelength)
     if crystal.misset_deg is not None:
@@ -217,7 +227,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
     return Lattice(
         a, b, c, a_star, b_star, c_star, volume,
         (la, lb, lc, *angles.triple), (las, lbs, lcs, *star_angles.triple),
-        (*report, *angles.report, *star_angles.report),
+        tuple(cell_report), (*report, *angles.report, *star_angles.report),
     )  # fmt: skip
 
 

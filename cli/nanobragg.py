@@ -1,5 +1,6 @@
 """The nanoBragg command: the reference program's command line, standard output and files."""
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -99,6 +100,9 @@ def _check_targets(own: OwnOptions, line: CommandLine) -> None:
     for flag, path in targets:
         require_writable(path, flag)
     dump = [("-dump", line.files.dump)] if line.files.hkl is not None else []
+    if mode_of(own.compat).spec:
+        for flag, path in dump:
+            require_writable(path, flag)
     for text in clashes(input_files(line), dump + targets):
         if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
@@ -199,6 +203,8 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         raise
     for text in notes(line, experiment, engine.out_of_table):
         tell(text)
+    if math.isinf(engine.image.max(initial=0.0)):
+        tell("warning: pixels have more photons than a 4-byte float can hold (3.4e38), and are inf in the image")
     if mode_of(own.compat).spec:
         _tell_seeds(line, experiment)
     write_images(line, engine, files, noise, say)

@@ -382,3 +382,31 @@ def test_tensors_stay_tensors():
     assert Beam(wavelength_A=number).wavelength_A is number
     rows = ((number, 0.0, 0.0), [0.0, number, 0.0], (0.0, 0.0, number))
     assert Crystal(real_space_matrix=rows).real_space_matrix[1] == (0.0, number, 0.0)
+
+
+def test_a_source_at_the_sample_has_no_direction(tmp_path, capfdbinary):
+    for name, status in (("c", 0), ("spec", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "s.txt").write_text("-10 0 0 1 1e-10\n0 0 0 1 1e-10\n")
+        run = nanobragg([*GOOD, "-compat", name, "-sourcefile", "s.txt"], tmp_path / name, capfdbinary)
+        assert run.status == status and "-sourcefile: source 2 is where the sample is" in run.stderr
+    sources = SourceList(np.zeros((1, 3)), np.ones(1), np.array([1e-10]))
+    with pytest.raises(InputError, match=r"SourceList\.positions .* source 1 is where the sample is"):
+        simulate(Parameters(Crystal(cell=(70, 80, 90, 90, 90, 90), default_F=1), Beam(sources=sources)))
+
+
+@pytest.mark.parametrize("compat", ["c", "spec"])
+def test_more_photons_than_a_float_holds_are_told(compat, tmp_path, capfdbinary):
+    """The largest 4-byte float is 3.4e38, and the image is in proportion to the fluence."""
+    for fluence, told in (("1e300", 1), ("1e20", 0)):
+        folder = tmp_path / fluence
+        folder.mkdir()
+        run = nanobragg([*GOOD, "-compat", compat, "-fluence", fluence], folder, capfdbinary)
+        assert run.status == 0 and run.stderr.count("more photons than a 4-byte float can hold") == told
+        assert np.isinf(np.fromfile(folder / "floatimage.bin", "f4")).any() == bool(told)
+
+
+def test_what_c_refuses_is_not_also_gone_on_with(tmp_path, capfdbinary):
+    for words in ("-lambda 0", "-distance -50", "-pixel -0.1"):
+        run = nanobragg([*GOOD, *words.split()], tmp_path, capfdbinary)
+        assert run.status == 2 and "goes on with it" not in run.stderr and run.stderr.count("\n") == 1

@@ -230,3 +230,14 @@ def test_extreme_words_are_sentences(folder, capfdbinary):
 
 def test_a_percent_sign_beside_a_nan():
     assert c_format("%g steradian ( %g%% sphere)", np.nan, 2.0) == "nan steradian ( 2% sphere)"
+
+
+@pytest.mark.parametrize(("compat", "status"), [("c", 0), ("spec", 2)])
+def test_a_dump_that_cannot_be_written(compat, status, tmp_path, capfdbinary):
+    """An error in "spec"; in "c" a line of standard output, as in the reference."""
+    (tmp_path / "a.hkl").write_text("1 2 3 4\n2 2 2 5\n")
+    words = "-cell 70 80 90 90 90 90 -N 5 -lambda 1 -distance 100 -detpixels 16 -oversample 1 -seed 1 -hkl a.hkl -dump none/F.bin"
+    run = nanobragg([*words.split(), "-compat", compat], tmp_path, capfdbinary)
+    assert run.status == status and (status == 0 or "-dump" in run.stderr)
+    assert (b"unable to open dump file" in run.stdout) == (status == 0)
+    assert bool(run.files(["a.hkl"])) == (status == 0)

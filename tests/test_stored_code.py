@@ -89,7 +89,7 @@ def _flipped(content: bytes, at: int) -> bytes:
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "checksum", "header", "code", "folder"])
-def test_a_damaged_file_is_compiled_anew(other_folder, damage):
+def test_a_damaged_file_is_compiled_anew(other_folder, damage, capfd):
     path, good, compiled = other_folder
     contents = {
         "empty": b"", "truncated": good[: len(good) // 2], "checksum": _flipped(good, 3), "header": _flipped(good, 40),
@@ -103,6 +103,9 @@ def test_a_damaged_file_is_compiled_anew(other_folder, damage):
     noisy_counts((0, 1), (), (0, 2), np.array([[7.0, 1e9]], np.float32), 10.0, counts, overloads)
     assert counts.tolist() == [[17, 65535]] and overloads.tolist() == [1]
     assert compiled == ["images"]
+    said = capfd.readouterr().err
+    assert "compiling the kernels" in said and "compiled in" in said
+    assert ("the file that was kept is damaged" in said) == (damage not in ("missing", "folder"))
 
 
 def test_an_intact_file_is_used(other_folder):

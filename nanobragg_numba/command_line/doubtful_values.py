@@ -5,16 +5,18 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.experiment.parameters import Detector, Parameters
-from nanobragg_numba.fields.meaning import RULES, shortest_of_mosflm
+from nanobragg_numba.fields.meaning import RULES, shortest_of_mosflm, undirected_source
 
 
 def doubtful_values(parameters: Parameters) -> list[str]:
-    """A sentence for each value that makes no sense, and for a window of no pixels and a matrix that is no crystal's."""
+    """A sentence for each value that makes no sense, with which "c" goes on; for a window of no pixels; for a matrix of no crystal."""
     said = []
     for rule in RULES:
         number = rule.broken_by(parameters)
-        if number is not None:
+        if number is not None and not rule.everywhere:
             said.append(f"{rule.option} must be {rule.allowed}, not {number:g}")
+    if (source := undirected_source(parameters.beam)) is not None:
+        said.append(f"-sourcefile: source {source} is where the sample is, and has no direction")
     return said + _window(parameters.detector) + _matrix(parameters.crystal.mosflm_matrix)
 
 

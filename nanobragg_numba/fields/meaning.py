@@ -11,7 +11,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 
 if TYPE_CHECKING:
-    from nanobragg_numba.experiment.parameters import Crystal, Parameters
+    from nanobragg_numba.experiment.parameters import Beam, Crystal, Parameters
 
 LARGEST_WHOLE = 2**62
 LONGEST_X_RAY = 100.0
@@ -26,6 +26,8 @@ class Rule(NamedTuple):
     option: str
     allowed: str
     holds: Callable[[float], bool]
+    everywhere: bool = False
+    """Whether "c" refuses it too."""
 
     def broken_by(self, parameters: "Parameters") -> float | None:
         """The first number of the field that is not what it must be."""
@@ -49,7 +51,7 @@ RULES = (
     Rule("crystal", "mosaic_spread_deg", "-mosaic", "0 or more", _not_negative),
     Rule("crystal", "mosaic_domains", "-mosaic_domains", "1 or more", lambda value: value >= 1),
     Rule("crystal", "water_um", "-water", "0 or more", _not_negative),
-    Rule("beam", "wavelength_A", "-lambda", "positive", _positive),
+    Rule("beam", "wavelength_A", "-lambda", "positive", _positive, True),
     Rule(
         "beam", "wavelength_A", "-lambda or -energy", f"at most {LONGEST_X_RAY:g} A, for X-rays (an energy is in eV)",
         lambda value: value <= LONGEST_X_RAY,
@@ -59,11 +61,12 @@ RULES = (
     Rule("beam", "flux", "-flux", "0 or more", _not_negative),
     Rule("beam", "exposure_s", "-exposure", "0 or more", _not_negative),
     Rule("beam", "beamsize_mm", "-beamsize", "0 or more", _not_negative),
-    Rule("detector", "pixel_size_mm", "-pixel", "positive", _positive),
-    Rule("detector", "distance_mm", "-distance", "positive", _positive),
-    Rule("detector", "close_distance_mm", "-close_distance", "positive", _positive),
+    Rule("detector", "pixel_size_mm", "-pixel", "positive", _positive, True),
+    Rule("detector", "distance_mm", "-distance", "positive", _positive, True),
+    Rule("detector", "close_distance_mm", "-close_distance", "positive", _positive, True),
     Rule("detector", "thickness_um", "-detector_thick", "0 or more", _not_negative),
     Rule("detector", "attenuation_depth_um", "-detector_abs", "0 or more", _not_negative),
+    Rule("sampling", "oversample", "-oversample", "0 or more", _not_negative),
     Rule("sampling", "dmin_A", "-dmin", "0 or more", _not_negative),
 )  # fmt: skip
 
@@ -104,9 +107,19 @@ def _require_meaning(parameters: "Parameters") -> None:
         for name, value in (("exposure_s (-exposure)", beam.exposure_s), ("beamsize_mm (-beamsize)", beam.beamsize_mm)):
             if not value > 0.0:
                 raise InputError(f"Beam.{name} must be positive where a flux is given, not {value:g}")
+    if (source := undirected_source(beam)) is not None:
+        raise InputError(f"SourceList.positions (-sourcefile): source {source} is where the sample is, and has no direction")
     if beam.sources is not None and (beam.sources.intensities < 0.0).any():
         raise InputError(f"SourceList.intensities (-sourcefile) must be 0 or more, not {np.nanmin(beam.sources.intensities):g}")
     _require_lattice(parameters.crystal)
+
+
+def undirected_source(beam: "Beam") -> int | None:
+    """Which of the sources, counted from 1, is at the sample, so that no ray comes from it."""
+    if beam.sources is None:
+        return None
+    at_sample = (np.asarray(beam.sources.positions) == 0.0).all(axis=1)
+    return int(at_sample.argmax()) + 1 if at_sample.any() else None
 
 
 def shortest_of_mosflm(matrix: Any) -> float:

@@ -66,9 +66,11 @@ def result(entry: "Entry") -> Outcome:
         _state.wait_for(lambda: name not in _begun)
         if name in _outcomes:
             return _outcomes.pop(name)
-    # There was a file, but a damaged one.
     found: list[Outcome] = []
+    started = perf_counter()
+    say(f"compiling the kernels for {entry.library.what} again: the file that was kept is damaged")
     in_own_process([entry.library], CACHE_FOLDER, {}, lambda library, outcome: found.append(outcome))
+    say(f"compiled in {perf_counter() - started:.1f} s")
     return found[0]
 
 

@@ -112,8 +112,10 @@ def test_expansion_to_p1_adds_no_friedel_mates(structure):
 
 def test_a_special_position_counts_once_an_operation():
     hkl = gemmi.make_miller_array(gemmi.UnitCell(*CELL), gemmi.SpaceGroup("C 1 2 1"), D_MIN)
-    wanted = by_definition(model(), hkl)
-    calculator = gemmi.StructureFactorCalculatorX(model().cell)
+    whole = model()
+    wanted = by_definition(whole, hkl)
+    # The calculator refers to the cell, and does not keep it alive.
+    calculator = gemmi.StructureFactorCalculatorX(whole.cell)
 
     def calculated(zinc_occupancy):
         structure = model(zinc_occupancy=zinc_occupancy)

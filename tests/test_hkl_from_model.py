@@ -164,7 +164,8 @@ def test_density_needs_its_blur(b, least):
 
 
 def test_calculators_take_no_imaginary_part():
-    calculator = gemmi.StructureFactorCalculatorX(gemmi.UnitCell(*CELL))
+    cell = gemmi.UnitCell(*CELL)
+    calculator = gemmi.StructureFactorCalculatorX(cell)
     calculator.addends.set(gemmi.Element("Zn"), -3.0)
     with pytest.raises(TypeError):
         calculator.addends.set(gemmi.Element("Zn"), 2.0j)

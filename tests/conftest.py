@@ -15,7 +15,9 @@ import checkout
 import marks
 
 checkout.look_past_the_working_folder()
-_WITHOUT_TORCH = importlib.util.find_spec("torch") is None
+EXTRAS = ("torch", "matplotlib", "gemmi", "hypothesis", "fabio")
+"""What the quick tests of a combination of versions may lack: modules of tests that import it are skipped."""
+_MISSING = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
 
 
 def pytest_configure():
@@ -35,16 +37,19 @@ def _version(name):
         return "none"
 
 
-class _NeedsTorch(pytest.Module):
-    """A module of tests that imports torch, which is an extra."""
+class _Lacking(pytest.Module):
+    """A module of tests that imports what is not installed."""
 
     def collect(self):
-        pytest.skip("torch is not installed", allow_module_level=True)
+        pytest.skip(f"one of {', '.join(_MISSING)} is not installed", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path, parent):
-    if _WITHOUT_TORCH and re.search(r"^(import|from) torch\b", module_path.read_text(), re.M):
-        return _NeedsTorch.from_parent(parent, path=module_path)
+    imported = set(re.findall(r"^(?:import|from) (\w+)", module_path.read_text(), re.M))
+    imported |= {name for other in imported if (own := module_path.with_name(f"{other}.py")).exists() for name in _MISSING
+                 if re.search(rf"^(import|from) {name}\b", own.read_text(), re.M)}  # fmt: skip
+    if imported & set(_MISSING):
+        return _Lacking.from_parent(parent, path=module_path)
 
 
 def pytest_itemcollected(item):

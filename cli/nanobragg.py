@@ -97,12 +97,10 @@ def _check_targets(own: OwnOptions, line: CommandLine) -> None:
     targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
     targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
     targets += [("-png", own.png)] if own.png is not None else []
-    for flag, path in targets:
-        require_writable(path, flag)
     dump = [("-dump", line.files.dump)] if line.files.hkl is not None else []
-    if mode_of(own.compat).spec:
-        for flag, path in dump:
-            require_writable(path, flag)
+    # In "c" a dump that cannot be written is no error, as in the reference.
+    for flag, path in targets + (dump if mode_of(own.compat).spec else []):
+        require_writable(path, flag)
     for text in clashes(input_files(line), dump + targets):
         if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
@@ -123,7 +121,7 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     _check_targets(own, line)
     threads = _threads(own.threads)
     noise_seed = line.outputs.noise_seed
-    missing = clock_seed if not mode_of(own.compat).spec else fresh_seed
+    missing = fresh_seed if mode_of(own.compat).spec else clock_seed
     experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
     with OutputFiles() as files:
         _simulate(own, line, experiment, threads, files)

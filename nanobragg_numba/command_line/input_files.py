@@ -80,8 +80,8 @@ def read_donors(words: Sequence[str], compat: Compat) -> Donors:
         path = _donor(words, flag)
         if path is None:
             continue
-        settings, pixels = (_read_as_c if not mode_of(compat).spec else _read)(path, flag, donors.remarks)
-        donors.settings = {**donors.settings, **settings} if not mode_of(compat).spec else settings
+        settings, pixels = (_read if mode_of(compat).spec else _read_as_c)(path, flag, donors.remarks)
+        donors.settings = settings if mode_of(compat).spec else {**donors.settings, **settings}
         donors.images.append(HeaderImage(path, pixels))
         if flag == "-mask":
             donors.mask = pixels
@@ -149,7 +149,7 @@ def read_structure_factors(
         # Loads numba, which the help does not need.
         from nanobragg_numba.files import hkl, hkl_as_c
 
-        reader, quirk = (hkl_as_c, "Q18") if not mode_of(compat).spec else (hkl, "")
+        reader, quirk = (hkl, "") if mode_of(compat).spec else (hkl_as_c, "Q18")
         factors, report, remark = reader.read(hkl_file, default_F, flag="-hkl")
         return factors, report, [] if remark is None else [Remark(quirk, remark)]
     if dump_is_named and only_named and not os.path.exists(dump):
@@ -167,9 +167,9 @@ def read_structure_factors(
 
 def read_columns(path: str, columns: int, flag: str, compat: Compat, remarks: list[Remark]) -> list[np.ndarray]:
     """The columns of a text file."""
-    arrays, remark = (text_columns.read_as_c if not mode_of(compat).spec else text_columns.read)(path, columns, flag)
+    arrays, remark = (text_columns.read if mode_of(compat).spec else text_columns.read_as_c)(path, columns, flag)
     if remark is not None:
-        remarks.append(Remark("Q20" if not mode_of(compat).spec else "", remark))
+        remarks.append(Remark("" if mode_of(compat).spec else "Q20", remark))
     return arrays
 
 

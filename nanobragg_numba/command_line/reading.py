@@ -147,7 +147,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     crystal = replace(crystal, structure_factors=table)
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
-        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, [] if not mode_of(compat).spec else remarks)
+        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
     parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))

@@ -139,7 +139,7 @@ def _axes_from_cell(
         FIRST_RECIPROCAL_NAMES,
     )
     sin_g = angles.sines[2]
-    c_z = c_s * volume / (a * b * c * sin_g) if not mode_of(compat).spec else v_star / (a_s * b_s * sin_g)
+    c_z = v_star / (a_s * b_s * sin_g) if mode_of(compat).spec else c_s * volume / (a * b * c * sin_g)
     axes = axes_in_default_orientation((a_s, b_s, c_s), angles.cosines, sin_g, c_z)
     return axes, (a, b, c), volume, [*report, *angles.report]
 

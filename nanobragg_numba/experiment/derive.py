@@ -200,7 +200,7 @@ def _require_window(geometry: Geometry) -> None:
 def _oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
     """Sub-pixels along an axis: the number that the crystal size asks for, and the number taken."""
     # Pixels are widest in reciprocal space at the nearest point; the distance along the beam may be negative, or without end.
-    distance = geometry.distance if not mode_of(compat).spec else abs(geometry.close_distance)
+    distance = abs(geometry.close_distance) if mode_of(compat).spec else geometry.distance
     reciprocal_pixel = wavelength * distance / geometry.pixel_size
     with np.errstate(all="ignore"):
         wanted = np.ceil(np.float64(3.0 * max(cells.widths)) / reciprocal_pixel)

@@ -152,7 +152,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     start, warnings = starting_axes(parameters, compat)
     _check_axes(parameters, start, compat)
     frame = Frame(detector, start, pixel, (size_f, size_s))
-    p = placed_as_in_c(frame) if not mode_of(compat).spec else placed(frame)
+    p = placed(frame) if mode_of(compat).spec else placed_as_in_c(frame)
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
     f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))

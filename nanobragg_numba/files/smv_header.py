@@ -61,7 +61,7 @@ def header(x: Experiment, added_zero: float = 0.0) -> bytes:
 
 def outgrown_bytes(x: Experiment) -> int:
     """By how many bytes the longest header of ``x`` exceeds the length that it states."""
-    return max(len(header(x, zero)) for zero in (-0.0, 0.0)) - BLOCK if not mode_of(x.compat).spec else 0
+    return 0 if mode_of(x.compat).spec else max(len(header(x, zero)) for zero in (-0.0, 0.0)) - BLOCK
 
 
 def _closed(lines: str, size: int) -> bytes:

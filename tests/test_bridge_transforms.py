@@ -194,6 +194,7 @@ def test_where_the_system_lacks_calls_of_linux(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT],
         env=environment | {"TMPDIR": str(tmp_path), "USERNAME": "somebody"},
+        cwd=tmp_path,  # In the checkout's own folder, its half package would come before the installed one.
         capture_output=True,
         text=True,
     )

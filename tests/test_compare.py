@@ -334,7 +334,7 @@ def test_the_command_starts_without_heavy_imports(folder):
         "assert main(['--a', 'x']) == 2\n"
         "print([name for name in ('torch', 'fabio', 'scipy', 'PIL', 'numba') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True).stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("compat", ["c", "c-fixed", "spec"])

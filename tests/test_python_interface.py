@@ -47,9 +47,9 @@ def test_type_checkers_and_the_run_time_know_the_same_names():
     assert imported == nanobragg_numba._HOME
 
 
-def test_importing_the_package_loads_neither_numpy_nor_numba():
+def test_importing_the_package_loads_neither_numpy_nor_numba(tmp_path):
     code = "import sys, nanobragg_numba; dir(nanobragg_numba); print([m for m in ('numpy', 'numba', 'torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_the_marker_of_typed_packages_is_installed():

@@ -271,7 +271,7 @@ def cache_folders(tmp_path, usual):
     code = "from nanobragg_numba.jit.cache_folder import CACHE_FOLDER, USUAL_FOLDER; print(USUAL_FOLDER); print(CACHE_FOLDER)"
     environment = {**os.environ, "XDG_CACHE_HOME": str(usual), "TMPDIR": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
-    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     return [Path(line) for line in out.splitlines()]
 
 

@@ -83,7 +83,7 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
         if own.strict:
             raise InputError(text)
         tell(f"warning: {text}" + ("; ignored, as the C program does" if text not in line.warnings else ""))
-    for text in doubtful_values(line.parameters):
+    for text in doubtful_values(line):
         if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
         tell(f"warning: {text}; the C program goes on with it, and -compat spec refuses it")

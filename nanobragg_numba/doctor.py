@@ -71,4 +71,7 @@ def report() -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        print(f"doctor: error: takes no words, and {sys.argv[1]} is one", file=sys.stderr)
+        sys.exit(2)
     print(report(), end="")

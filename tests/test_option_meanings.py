@@ -271,7 +271,7 @@ REFUSED = [
     ("-xds -close_distance 90 -twotheta 100 -curved_det", "-curved_det: the beam does not meet the detector"),
     ("-mosflm -close_distance 90 -twotheta 95", "is not met by the beam"),
     ("-xds -distance 90 -detector_rotx 90 -Xclose 3", "runs along the detector's plane"),
-    ("-pix0_vector 0 0.1 0.1 -distance 100", "goes through the sample"),
+    ("-pix0_vector 0 0.1 0.1 -distance 100", "goes through the sample (-distance, -pix0_vector"),
     ("-mosflm -detector_rotz 120 -detector_thick 100 -distance 90", "the back of the sensor faces the sample"),
     ("-osc 1 -phistep -0.1", "opposite signs"),
     ("-osc 1 -phistep 0.1 -phisteps 7", "contradict"),

@@ -319,3 +319,8 @@ def test_compiling_for_an_unknown_processor_is_refused(tmp_path):
     done = run_python(code, tmp_path, NUMBA_CACHE_DIR=tmp_path / "cache")
     assert done.returncode == 2 and "LLVM knows no processor 'quantum9000'" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*.code"))
+
+
+def test_the_doctor_takes_no_words(tmp_path):
+    run = subprocess.run([sys.executable, "-m", "nanobragg_numba.doctor", "cuda"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 2 and run.stderr == "doctor: error: takes no words, and cuda is one\n" and not run.stdout

@@ -4,19 +4,25 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_numba.experiment.parameters import Detector, Parameters
+from nanobragg_numba.experiment.parameters import Detector
 from nanobragg_numba.fields.meaning import RULES, shortest_of_mosflm, undirected_source
 
+from .reading import CommandLine
 
-def doubtful_values(parameters: Parameters) -> list[str]:
+LARGEST_COUNT = 65535
+
+
+def doubtful_values(line: CommandLine) -> list[str]:
     """A sentence for each value that makes no sense, with which "c" goes on; for a window of no pixels; for a matrix of no crystal."""
-    said = []
+    said, parameters = [], line.parameters
     for rule in RULES:
         number = rule.broken_by(parameters)
         if number is not None and not rule.everywhere:
             said.append(f"{rule.option} must be {rule.allowed}, not {number:g}")
     if (source := undirected_source(parameters.beam)) is not None:
         said.append(f"-sourcefile: source {source} is where the sample is, and has no direction")
+    if not 0.0 <= line.outputs.adc_offset <= LARGEST_COUNT:
+        said.append(f"-adc must be from 0 to {LARGEST_COUNT}, what two bytes hold, not {line.outputs.adc_offset:g}")
     return said + _window(parameters.detector) + _matrix(parameters.crystal.mosflm_matrix)
 
 

@@ -278,7 +278,7 @@ def placed(frame: Frame) -> Placement:
         pix0 = _pix0_about_sample(frame) if frame.pivot == "sample" else _pix0_about_beam(frame)
     plane = dot(pix0, normal)
     if value_of(plane) == 0.0:
-        raise InputError("the detector's plane goes through the sample")
+        raise InputError("the detector's plane goes through the sample (-distance, -pix0_vector, -twotheta, -detector_rotx, -roty, -rotz)")
     coordinates = _in_plane(fast, slow, normal)
     near = coordinates(scale(pix0, -1.0))
     cosine = dot(beam, normal)

@@ -46,7 +46,7 @@ def _positive(value: float) -> bool:
 
 RULES = (
     Rule("crystal", "n_cells", "-N", "0 or more", _not_negative),
-    Rule("crystal", "size_mm", "-xtalsize", "0 or more", _not_negative),
+    Rule("crystal", "size_mm", "-xtalsize or -samplesize", "0 or more", _not_negative),
     Rule("crystal", "fudge", "-fudge", "0 or more", _not_negative),
     Rule("crystal", "mosaic_spread_deg", "-mosaic", "0 or more", _not_negative),
     Rule("crystal", "mosaic_domains", "-mosaic_domains", "1 or more", lambda value: value >= 1),

@@ -63,7 +63,8 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     sections |= _source_sections(p, experiment, geometry, wavelength, given, like) | _mosaic_sections(experiment, given)
     factors = None
     if "structure_factors" in given and parameters.crystal.structure_factors is not None:
-        factors = padded_table(given["structure_factors"], parameters.crystal.structure_factors)
+        table = padded_table(given["structure_factors"], parameters.crystal.structure_factors)
+        factors = table.reshape(-1, *table.shape[-2:])
     return torch.cat(list(sections.values())), factors
 
 

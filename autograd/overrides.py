@@ -55,7 +55,12 @@ OVERRIDES: dict[str, Override] = {
     "fluence": Override("beam", "fluence", SCALAR, "photons per square metre"),
     "polarization": Override("beam", "polarization", SCALAR, "Kahn factor"),
     "polarization_axis": Override("axes", "polarization_axis", THREE, "direction"),
-    "structure_factors": Override("crystal", "structure_factors", ((None, None, None),), "electrons; (h, k, l), padded or not"),
+    "structure_factors": Override(
+        "crystal",
+        "structure_factors",
+        ((None, None, None), (None, None, None, None)),
+        "electrons; (h, k, l), padded or not; with tables per channel (channel, h, k, l)",
+    ),
     "default_F": Override("crystal", "default_F", SCALAR, "electrons"),
     "water_um": Override("crystal", "water_um", SCALAR, "micrometres"),
     "fudge": Override("crystal", "fudge", SCALAR, "1"),
@@ -113,8 +118,9 @@ def _check_table(parameters: Parameters, tensors: Mapping[str, Tensor]) -> None:
         if factors is None:
             raise InputError("structure_factors replaces the values of a table: the parameters must have one")
         shape = tuple(tensors["structure_factors"].shape)
-        if shape not in (factors.table.shape, factors.ranges):
-            raise InputError(f"structure_factors has shape {factors.ranges} (or {factors.table.shape}, padded), not {shape}")
+        without = (*factors.table.shape[:-3], *factors.ranges)
+        if shape not in (factors.table.shape, without):
+            raise InputError(f"structure_factors has shape {without} (or {factors.table.shape}, padded), not {shape}")
 
 
 def padded_table(tensor: Tensor, factors: StructureFactors) -> Tensor:
@@ -141,7 +147,8 @@ def _sources(parameters: Parameters, values: Mapping[str, np.ndarray], compat: C
     if n == 1 and "source_weights" in values:
         raise InputError("source_weights has no effect on one source: weights are relative")
     wavelengths = values["source_wavelengths_A"] / 1e10 if "source_wavelengths_A" in values else old.wavelengths_m
-    return SourceList(values.get("source_directions", old.positions), values.get("source_weights", old.intensities), wavelengths)
+    weights = values.get("source_weights", old.intensities)
+    return SourceList(values.get("source_directions", old.positions), weights, wavelengths, old.channels)
 
 
 def replaced(parameters: Parameters, values: Mapping[str, Any], compat: Compat) -> Parameters:

@@ -30,6 +30,7 @@ def reason_for_cpu(tables: Tables, dtype: Any, precision: str) -> str | None:
             "with the oversampling switches a spot that is exactly zero counts, and a GPU's exponential need not agree on which is",
         ),
         (rules.interpolate, "the error of tricubic interpolation is not bounded on a GPU (-nointerpolate takes the nearest reflection)"),
+        (crystal.tables > 1, "structure factors per wavelength channel are left to the CPU"),
         (detector.curved, "curved detectors need the C library's sine and cosine (-curved_det)"),
         (len(beam.axes) > 1 and beam.kahn != 0.0 and not rules.spec, "rounding does not settle the polarization axis (-polar_vector)"),
         (bool(rules.spec and (beam.weights < 0.0).any()), "sources of negative intensity cancel others (-sourcefile)"),

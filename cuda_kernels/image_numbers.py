@@ -124,10 +124,13 @@ def tables_for(traits: Traits) -> Callable[..., Tables]:
             n[15], n[16], common.oversample, n[17], n[18], False, common.point_pixel,
             n[19] if absorbs else 0.0, n[20] if absorbs else 0.0, common.layers, n[21] if absorbs else 0.0, common.fast_pixels,
         )  # fmt: skip
-        beam = BeamTable(incident, wavelengths, weights, n[22] if polarized else 0.0, common.polarized, axes, 0, n[23] if cut else 0.0)
+        # No launch has several tables of structure factors: nothing reads the sources' numbers of theirs.
+        beam = BeamTable(
+            incident, wavelengths, weights, n[22] if polarized else 0.0, common.polarized, axes, 0, n[23] if cut else 0.0, wavelengths
+        )
         crystal = CrystalTable(
             orientations, orientations, (n[27], n[28], n[29], n[30], n[31], n[32], n[33], n[34], n[35]), n[36], n[37], n[38],
-            SQUARE if square else common.shape, n[39], common.factors, common.h_min, common.k_min, common.l_min, n[40],
+            SQUARE if square else common.shape, n[39], common.factors, 1, common.h_min, common.k_min, common.l_min, n[40],
         )  # fmt: skip
         rules = Rules(
             spec, False, switches and common.each_thick, switches and common.each_polar, switches and common.each_omega,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .experiment.parameters import SourceList as SourceList
     from .experiment.structure_factors import StructureFactors as StructureFactors
     from .experiment.structure_factors import from_arrays as from_arrays
+    from .experiment.structure_factors import per_channel as per_channel
     from .file_formats import read_hkl as read_hkl
     from .file_formats import read_mosflm_matrix as read_mosflm_matrix
     from .file_formats import read_smv as read_smv
@@ -46,6 +47,7 @@ _HOME = {
     "SourceList": "experiment.parameters",
     "StructureFactors": "experiment.structure_factors",
     "from_arrays": "experiment.structure_factors",
+    "per_channel": "experiment.structure_factors",
     "parameters_from_command_line": "command_line.reading",
     "simulate": "engine.simulate",
     "simulate_batch": "engine.batch",

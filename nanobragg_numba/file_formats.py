@@ -29,13 +29,13 @@ def read_hkl(path: Path, default_F: float = 0.0) -> StructureFactors:
 def write_hkl(path: Path, factors: StructureFactors) -> None:
     """Write every reflection of the table as a line of h k l F, zeros too, with all digits, so that ``read_hkl`` gives the same table.
 
-    Raises InputError where the file cannot be written.
+    Raises InputError where the file cannot be written, and for tables per channel, which such a list has no place for.
     """
     write_whole(path, "write_hkl", [b"".join(_reflections(factors))])
 
 
 def _reflections(factors: StructureFactors) -> Iterator[bytes]:
-    inside = factors.table[:-1, :-1, :-1]
+    inside = factors.only_table[:-1, :-1, :-1]
     low = factors.h_min, factors.k_min, factors.l_min
     h, k, l = (np.arange(first, first + count).tolist() for first, count in zip(low, inside.shape, strict=True))
     for index, value in zip(product(h, k, l), inside.ravel().tolist(), strict=True):

@@ -8,7 +8,7 @@ axes of each step are handed on to angles, spindle, mosaic rotations and cell ax
 from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles2, Numbers2, Numbers3, Singles2
 from nanobragg_numba.kernels.arguments import Tables
-from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
+from nanobragg_numba.kernels.formulas import GAUSS, SQUARE, with_table
 
 from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
 from .bundles import AdjointWork, Chunk, Gradients, Pixels
@@ -155,6 +155,14 @@ def add_steps(n, orientations, lattice_bar, crystal, spec, interpolate, gradient
 
 
 @derivative
+def sums_of_table(gradients, crystal, table):
+    """The gradients with those of one table of structure factors alone."""
+    size = crystal.factors.size // crystal.tables
+    own = gradients.factors[table * size : (table + 1) * size]
+    return Gradients(gradients.lattice, gradients.first_lattice, gradients.variables, own)
+
+
+@derivative
 def pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars):
     """Hand the gradients of the rays on to the detector."""
     n, start, slow = chunk.pixels, chunk.fast, chunk.slow
@@ -255,7 +263,9 @@ def spec_chunk(chunk, tables, interpolate, gradients, work):
                         w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[POLAR, i] * w[OWN, i])
                         background += w[WEIGHT, i]
                     add_at(bars.background, 0, background)
-                    add_steps(n, crystal.orientations, gradients.lattice, crystal, True, interpolate, gradients, work)
+                    channel = beam.channels[source]
+                    listed, sums = with_table(crystal, channel), sums_of_table(gradients, crystal, channel)
+                    add_steps(n, crystal.orientations, gradients.lattice, listed, True, interpolate, sums, work)
                     pull_scattering(n, source, wavelength, w, bars)
                     pull_factors(n, g, keep, source, per_step, tables, w, bars)
                 pull_own_factors(n, layer, detector, w, bars)
@@ -294,7 +304,9 @@ def c_chunk(chunk, tables, first, interpolate, gradients, work):
                     else:
                         orientations, lattice = crystal.orientations, gradients.lattice
                     first = False
-                    interpolate = add_steps(n, orientations, lattice, crystal, False, interpolate, gradients, work)
+                    channel = beam.channels[source]
+                    listed, sums = with_table(crystal, channel), sums_of_table(gradients, crystal, channel)
+                    interpolate = add_steps(n, orientations, lattice, listed, False, interpolate, sums, work)
                     pull_scattering(n, source, wavelength, w, bars)
                     for i in range(n):
                         total[i] += keep[i] * w[SUM, i]

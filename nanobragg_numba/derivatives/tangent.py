@@ -6,7 +6,7 @@
 from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles3
 from nanobragg_numba.kernels.arguments import Tables
-from nanobragg_numba.kernels.formulas import GAUSS, SQUARE
+from nanobragg_numba.kernels.formulas import GAUSS, SQUARE, with_table
 from nanobragg_numba.maths.vectors3 import dot
 
 from .bundles import Changes, Chunk, Pixels, TangentWork
@@ -106,10 +106,12 @@ def structure_factor_tangent(n, p, c, places, crystal, default_dot, factors_dot)
 
 
 @derivative(inline=False)
-def tangent_steps(n, orientations, lattice_dot, crystal, spec, interpolate, changes, work, sums):
+def tangent_steps(n, orientations, lattice_dot, all_tables, channel, spec, interpolate, changes, work, sums):
     """All steps at the scattering vectors in ``work.rays``: adds their intensities to ``sums`` and their changes to SUM_DOT."""
     p, w, c, places = work.partials, work.rays, work.changes, work.places
     dots, factors_dot = changes.variables, changes.factors
+    crystal = with_table(all_tables, channel)
+    rows = crystal.factors.shape[0]
     listed = crystal.factors.size > 1
     f_squared = 1.0 if listed else crystal.default_F * crystal.default_F
     inner = w[WEIGHT]
@@ -131,7 +133,9 @@ def tangent_steps(n, orientations, lattice_dot, crystal, spec, interpolate, chan
             if crystal.shape != SQUARE:
                 shape_tangent(n, p, c[k], crystal.shape, dots.fudge[k, 0], dots.star[k])
             if listed:
-                structure_factor_tangent(n, p, c[k], places, crystal, dots.default_F[k, 0], factors_dot[k])
+                structure_factor_tangent(
+                    n, p, c[k], places, crystal, dots.default_F[k, 0], factors_dot[k, channel * rows : (channel + 1) * rows]
+                )
     for i in range(n):
         sums[i] += f_squared * inner[i]
     if not listed:
@@ -206,7 +210,9 @@ def spec_tangent_chunk(chunk, tables, interpolate, changes, work, out):
                             polarization_tangents(n, form_tangent(source, beam, dots, k), w, c[k])
                         c[k, SUM_DOT, :n] = 0.0
                     sums[:n] = 0.0
-                    tangent_steps(n, crystal.orientations, changes.lattice, crystal, True, interpolate, changes, work, sums)
+                    tangent_steps(
+                        n, crystal.orientations, changes.lattice, crystal, beam.channels[source], True, interpolate, changes, work, sums
+                    )
                     for k in range(directions):
                         weight_dot = dots.weights[k, source]
                         scale_dot = dots.scale[k, 0] / rules.scale
@@ -252,7 +258,9 @@ def c_tangent_chunk(chunk, tables, first, interpolate, changes, work, out):
                     else:
                         orientations, lattice_dot = crystal.orientations, changes.lattice
                     first = False
-                    interpolate = tangent_steps(n, orientations, lattice_dot, crystal, False, interpolate, changes, work, sums)
+                    interpolate = tangent_steps(
+                        n, orientations, lattice_dot, crystal, beam.channels[source], False, interpolate, changes, work, sums
+                    )
                     for i in range(n):
                         totals[i] += keep[i] * sums[i]
                     for k in range(directions):

@@ -225,6 +225,20 @@ def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool
     return photon_scale, scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
 
 
+def _channels(parameters: Parameters, sources: int) -> np.ndarray:
+    """(sources,) int64: which table of structure factors each source takes. Raises InputError where there are several, and nothing says."""
+    factors, listed = parameters.crystal.structure_factors, parameters.beam.sources
+    tables = 1 if factors is None else factors.tables
+    channels = None if listed is None else listed.channels
+    if channels is None:
+        if tables > 1:
+            raise InputError(f"Crystal.structure_factors has {tables} tables: SourceList.channels must say which of them each source takes")
+        return np.zeros(sources, np.int64)
+    if channels.max() >= tables:
+        raise InputError(f"SourceList.channels names table {channels.max()}, and Crystal.structure_factors has {tables}, counted from 0")
+    return channels
+
+
 def _tables(
     parameters: Parameters, compat: Compat, geometry: Geometry, lattice: Lattice, cells: CrystalSize, sources: Sources, oversample: int,
     steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
@@ -245,15 +259,15 @@ def _tables(
     weights = sources.intensities / weight_sum if spec else np.ones(len(sources.intensities))
     beam_table = BeamTable(
         np.ascontiguousarray(-sources.directions), sources.wavelengths.astype(np.float64), weights, float(beam.polarization),
-        beam.polarized, axes, repeat_from, float(sampling.dmin_A * 1e-10),
+        beam.polarized, axes, repeat_from, float(sampling.dmin_A * 1e-10), _channels(parameters, len(sources.wavelengths)),
     )  # fmt: skip
     factors = crystal.structure_factors
     # Without a list every index is outside this table of no reflections, and takes default_F.
-    table = factors.table if factors is not None else np.zeros((1, 1, 1))
+    table, tables = (factors.stacked, factors.tables) if factors is not None else (np.zeros((1, 1, 1)), 1)
     h_min, k_min, l_min = (factors.h_min, factors.k_min, factors.l_min) if factors is not None else (0, 0, 0)
     crystal_table = CrystalTable(
         orientations, first, (*lattice.a_star, *lattice.b_star, *lattice.c_star), *cells.cells, SHAPES.index(crystal.shape),
-        float(crystal.fudge), table, h_min, k_min, l_min, float(crystal.default_F),
+        float(crystal.fudge), table, tables, h_min, k_min, l_min, float(crystal.default_F),
     )  # fmt: skip
     photon_scale, background = photon_factors(photons, crystal.water_um, orientations.shape[0], spec)
     divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)

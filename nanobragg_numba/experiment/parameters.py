@@ -42,7 +42,12 @@ _CRYSTAL_ARRAYS = {
     "mosflm_matrix": ArrayOf((3, 3)), "real_space_matrix": ArrayOf((3, 3)), "orientation": ArrayOf((3, 3)),
     "mosaic_rotations": ArrayOf((None, 3, 3)),
 }  # fmt: skip
-_SOURCE_ARRAYS = {"positions": ArrayOf((None, 3)), "intensities": ArrayOf((None,)), "wavelengths_m": ArrayOf((None,))}
+_SOURCE_ARRAYS = {
+    "positions": ArrayOf((None, 3)),
+    "intensities": ArrayOf((None,)),
+    "wavelengths_m": ArrayOf((None,)),
+    "channels": ArrayOf((None,)),
+}
 
 
 @dataclass(frozen=True)
@@ -156,12 +161,19 @@ class SourceList:
     """(sources,): relative weight."""
     wavelengths_m: np.ndarray
     """(sources,): wavelength in metres."""
+    channels: np.ndarray | None = None
+    """(sources,) whole numbers: which table of ``Crystal.structure_factors`` each source takes, counted from 0; None: there is one."""
 
     def __post_init__(self) -> None:
         make_plain(self, _SOURCE_ARRAYS)
         n = len(self.wavelengths_m)
         if n == 0 or self.positions.shape != (n, 3) or self.intensities.shape != (n,):
             raise InputError(f"sources need positions (n, 3), intensities (n,) and n > 0 wavelengths, not {n}")
+        if self.channels is not None:
+            channels = self.channels
+            if channels.shape != (n,) or (channels < 0).any() or (channels != np.rint(channels)).any():
+                raise InputError(f"SourceList.channels must be {n} whole numbers, 0 or more, not {channels.tolist()}")
+            object.__setattr__(self, "channels", channels.astype(np.int64))
         bad = self.wavelengths_m <= 0.0
         if bad.any():
             raise InputError(

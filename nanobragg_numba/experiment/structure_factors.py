@@ -1,5 +1,6 @@
 """The table of structure factors: a dense block over h, k, l."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,8 @@ class StructureFactors:
 
     table: np.ndarray
     """(h range + 1, k range + 1, l range + 1), electrons: the last plane of each axis is the reference's padding and is never
-    looked up. ``table[0, 0, 0]`` is the reflection (h_min, k_min, l_min). Made float64 and C-contiguous."""
+    looked up. ``table[0, 0, 0]`` is the reflection (h_min, k_min, l_min). Made float64 and C-contiguous. With one more axis before
+    these, there are several tables, as ``per_channel`` makes them."""
     h_min: int
     """The least h of the table."""
     k_min: int
@@ -39,22 +41,41 @@ class StructureFactors:
     def __post_init__(self) -> None:
         if not is_tensor(self.table):
             object.__setattr__(self, "table", _real(self.table))
-        make_plain(self, {"table": ArrayOf((None, None, None))})
+        axes = 4 if np.ndim(self.table) == 4 else 3
+        make_plain(self, {"table": ArrayOf((None,) * axes)})
         if not is_tensor(self.table):
             object.__setattr__(self, "table", np.ascontiguousarray(self.table))
-        if min(self.table.shape) < 2:
+        if min(self.table.shape[-3:]) < 2 or 0 in self.table.shape:
             raise InputError(
                 f"StructureFactors.table of shape {self.table.shape} holds no reflection: the last plane of each axis is padding"
             )
 
     def __repr__(self) -> str:
         h, h_end, k, k_end, l, l_end = self.limits
-        return f"<StructureFactors: {self.count} reflections, h {h} to {h_end}, k {k} to {k_end}, l {l} to {l_end}>"
+        tables = f"{self.tables} tables, " if self.tables > 1 else ""
+        return f"<StructureFactors: {tables}{self.count} reflections, h {h} to {h_end}, k {k} to {k_end}, l {l} to {l_end}>"
+
+    @property
+    def tables(self) -> int:
+        """How many tables there are: one, or one for each wavelength channel."""
+        return len(self.table) if self.table.ndim == 4 else 1
+
+    @property
+    def only_table(self) -> np.ndarray:
+        """(h range + 1, k range + 1, l range + 1): the table. Raises InputError where there are several."""
+        if self.tables > 1:
+            raise InputError(f"these are {self.tables} tables of structure factors, and a file of them holds one")
+        return self.stacked
+
+    @property
+    def stacked(self) -> np.ndarray:
+        """(tables x (h range + 1), k range + 1, l range + 1): one table behind the other, as the kernels take them."""
+        return self.table.reshape(-1, *self.table.shape[-2:])
 
     @property
     def ranges(self) -> tuple[int, int, int]:
         """Number of h, k, l values that the table spans."""
-        h, k, l = self.table.shape
+        h, k, l = self.table.shape[-3:]
         return h - 1, k - 1, l - 1
 
     @property
@@ -64,6 +85,27 @@ class StructureFactors:
         return (
             self.h_min, self.h_min + h - 1, self.k_min, self.k_min + k - 1, self.l_min, self.l_min + l - 1,
         )  # fmt: skip
+
+
+def per_channel(tables: Sequence[StructureFactors], default_F: float = 0.0) -> StructureFactors:
+    """One table for each wavelength channel, of which ``SourceList.channels`` says which one a source takes: anomalous scattering.
+
+    All get the box of indices that holds each one's; ``default_F`` fills what a table does not list. Raises InputError where there are
+    none, or one of them has several already.
+    """
+    if not tables or any(one.tables > 1 for one in tables):
+        raise InputError("structure factors per channel are made from single tables, at least one")
+    limits = np.array([one.limits for one in tables])
+    low, high = limits[:, ::2].min(axis=0), limits[:, 1::2].max(axis=0)
+    h, k, l = (int(n) for n in high - low + 1)
+    require_memory(8 * len(tables) * (h + 1) * (k + 1) * (l + 1), f"{len(tables)} structure-factor tables of {h}x{k}x{l}")
+    table = np.zeros((len(tables), h + 1, k + 1, l + 1))
+    table[:, :-1, :-1, :-1] = default_F
+    for own, one in zip(table, tables, strict=True):
+        start = np.array(one.limits[::2]) - low
+        place = tuple(slice(first, first + n) for first, n in zip(start, one.ranges, strict=True))
+        own[place] = one.table[:-1, :-1, :-1]
+    return StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), sum(one.count for one in tables))
 
 
 def empty_table(ranges: tuple[int, int, int], default_F: float, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ _HEADER = re.compile(rb"\s*" + rb"\s+".join([rb"(-?[0-9]{1,10})"] * 6) + rb" *\n
 
 def write(factors: StructureFactors) -> bytes:
     """The file's content: the limits as text, then the padded table as little-endian doubles."""
-    return b"%d %d %d %d %d %d\n\f" % factors.limits + factors.table.astype("<f8").tobytes()
+    return b"%d %d %d %d %d %d\n\f" % factors.limits + factors.only_table.astype("<f8").tobytes()
 
 
 def read(path: str, flag: str) -> StructureFactors:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nanobragg_numba.jit.entry_types import NineNumbers, Number, Numbers1, Numbers2, Numbers3, Vector
+from nanobragg_numba.jit.entry_types import NineNumbers, Number, Numbers1, Numbers2, Numbers3, Vector, Whole1
 
 
 class DetectorTable(NamedTuple):
@@ -47,6 +47,8 @@ class BeamTable(NamedTuple):
     """The evaluations after the last row go back to this one, and on from there."""
     dmin: float
     """Metres; 0: no limit."""
+    channels: Whole1
+    """(sources,): which of the crystal's tables of structure factors each source takes."""
 
 
 class CrystalTable(NamedTuple):
@@ -64,7 +66,8 @@ class CrystalTable(NamedTuple):
     shape: int
     fudge: Number
     factors: Numbers3
-    """(h, k, l) structure factors, padded by one; see StructureFactors."""
+    """(tables x h, k, l) structure factors, padded by one, one table behind the other; see StructureFactors."""
+    tables: int
     h_min: int
     k_min: int
     l_min: int

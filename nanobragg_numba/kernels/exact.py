@@ -19,6 +19,7 @@ from .formulas import (
     solid_angle,
     subpixel_position,
     tricubic_structure_factor,
+    with_table,
 )
 
 
@@ -135,15 +136,16 @@ def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
                         axis = polarization_axis(beam, evaluation)
                         polar = polarization_factor(beam.kahn, unit(incident), diffracted, axis)
                         evaluation += 1
+                    listed = with_table(crystal, beam.channels[source])
                     if spec:
                         part, _ = sweep(
-                            rules.background, scattering, crystal.orientations, crystal, rules, capture, polar, omega, interpolate, record
+                            rules.background, scattering, crystal.orientations, listed, rules, capture, polar, omega, interpolate, record
                         )
                         spec_total += beam.weights[source] * (part * (capture * polar * omega))
                     else:
                         orientations = crystal.first_orientations if first and sweeps == 0 else crystal.orientations
                         total, interpolate = sweep(
-                            total, scattering, orientations, crystal, rules, capture, polar, omega, interpolate, record
+                            total, scattering, orientations, listed, rules, capture, polar, omega, interpolate, record
                         )
                     sweeps += 1
     if spec:

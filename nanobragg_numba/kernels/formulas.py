@@ -10,6 +10,8 @@ from nanobragg_numba.jit.decorators import inlined
 from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 from nanobragg_numba.maths.vectors3 import cross, dot, magnitude, rotate_about_axis, scale, unit
 
+from .arguments import CrystalTable
+
 SQUARE, ROUND, GAUSS, TOPHAT = 0, 1, 2, 3
 
 
@@ -175,6 +177,16 @@ def nearest_structure_factor(table, h_min, k_min, l_min, h0, k0, l0, default_F):
     if is_listed(table.shape, i, j, m):
         return table[i, j, m]
     return default_F
+
+
+@inlined
+def with_table(crystal, table):
+    """The crystal with one of its tables of structure factors alone."""
+    c, rows = crystal, crystal.factors.shape[0] // crystal.tables
+    return CrystalTable(
+        c.orientations, c.first_orientations, c.star, c.na, c.nb, c.nc, c.shape, c.fudge, c.factors[table * rows : (table + 1) * rows], 1,
+        c.h_min, c.k_min, c.l_min, c.default_F,
+    )  # fmt: skip
 
 
 @inlined

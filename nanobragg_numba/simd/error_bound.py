@@ -40,7 +40,7 @@ def is_supported(tables: Tables) -> bool:
         has_fused_multiply_add()
         and has_known_libm()
         and (len(beam.axes) == 1 or beam.kahn == 0.0 or rules.spec)
-        and not (rules.interpolate and min(crystal.factors.shape) < 6)
+        and not (rules.interpolate and min(crystal.factors.shape[0] // crystal.tables, *crystal.factors.shape[1:]) < 6)
         and abs(beam.kahn) <= 1.0
         and rules.background >= 0.0
         and crystal.fudge >= 0.0

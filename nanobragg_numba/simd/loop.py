@@ -18,6 +18,7 @@ from nanobragg_numba.kernels.formulas import (
     scattering_vector,
     solid_angle,
     subpixel_position,
+    with_table,
 )
 from nanobragg_numba.maths.vectors3 import dot, magnitude, unit
 
@@ -195,7 +196,7 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
                         unpolarized = each_polar or beam.dmin > 0.0
                     if rules.spec:
                         begin_part(n, work, rules.background)
-                    if add_steps(n, work, crystal, rules, single):
+                    if add_steps(n, work, with_table(crystal, beam.channels[source]), rules, single):
                         return True
                     if rules.spec:
                         add_weighted(n, work, beam.weights[source])

@@ -233,11 +233,16 @@ def test_read_only_folder(tmp_path, monkeypatch, capfdbinary):
     refused(nanobragg(GOOD, tmp_path, capfdbinary), "-floatfile floatimage.bin", "no permission")
 
 
+def heed_interrupts():
+    """In a process about to start: where the tests run in a shell's background, it would inherit that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_run_keeps_earlier_outputs(earlier, number, status):
     before = snapshot(earlier)
     line = [*GOOD, "-default_F", "7", "-detpixels", "2000", "-mosaic", "1", "-mosaic_domains", "2000"]
-    process = subprocess.Popen([*COMMAND, *line], cwd=earlier, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, *line], cwd=earlier, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     assert process.stdout is not None
     for text in process.stdout:
         if b"0% done" in text:
@@ -346,7 +351,7 @@ def test_image_on_standard_output(tmp_path):
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.3])
 def test_interrupt_while_it_starts(delay, tmp_path):
     line = [COMMAND[0], "-X", "importtime", *COMMAND[1:], *GOOD, "-detpixels", "3000"]
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     assert process.stderr is not None
     for text in process.stderr:
         if "nanobragg_numba.cli.start" in text:

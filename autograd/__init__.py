@@ -14,7 +14,8 @@ if __name__ != "nanobragg_numba.autograd":
     raise ImportError("install the project first (pip install .): this folder is imported as nanobragg_numba.autograd")
 
 from .overrides import OVERRIDES
+from .shots import Shoeboxes
 from .simulation import simulate
 from .simulator import Simulator
 
-__all__ = ["OVERRIDES", "Simulator", "simulate"]
+__all__ = ["OVERRIDES", "Shoeboxes", "Simulator", "simulate"]

@@ -7,7 +7,7 @@ symmetric, so that torch's double backward, which differentiates by v, goes thro
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,7 @@ import torch
 
 from nanobragg_numba.derivatives import differentiate
 from nanobragg_numba.derivatives.differentiate import Rendered
-from nanobragg_numba.engine.pixel_engine import PixelEngine
-from nanobragg_numba.engine.rendered import rendered
+from nanobragg_numba.engine.regions import computed_pixels
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import Compat, Parameters
@@ -41,12 +40,24 @@ class Scene:
     compat: Compat
     dtype: torch.dtype
     place: Place
+    pixels: np.ndarray | None = None
+    """(slow, fast) bool: the only ones that are asked for; None: all."""
+    last: list[Any] = field(default_factory=list, compare=False, repr=False)
+    """The values and the experiment last asked for."""
 
     def experiment(self, tensors: Sequence[Tensor]) -> Any:
         """The experiment at the tensors' values. Raises InputError while torch traces."""
         refuse_tracing(tensors)
+        arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
+        # Derivatives ask for that of the image again.
+        if self.last and all(map(np.array_equal, self.last[0], arrays)):
+            return self.last[1]
         values = plain_values(dict(zip(self.names, tensors, strict=True)))
-        return derive_experiment(replaced(self.parameters, values, self.compat), self.compat)
+        experiment = derive_experiment(replaced(self.parameters, values, self.compat), self.compat)
+        if self.pixels is not None:
+            experiment = replace(experiment, mask=self.pixels if experiment.mask is None else self.pixels & experiment.mask)
+        self.last[:] = [[array.copy() for array in arrays], experiment]
+        return experiment
 
     def image(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
@@ -62,7 +73,7 @@ class Scene:
         """What the derivative kernels need."""
         first, leaving = places.tolist()
         experiment = self.experiment(tensors)
-        return rendered(PixelEngine(experiment), first, leaving)
+        return Rendered(experiment, computed_pixels(experiment), first, leaving)
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,24 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(w is None or n == w for n, w in zip(shape, wanted, strict=True))
 
 
+def is_for_shots(name: str, tensor: Tensor, parameters: Parameters) -> bool:
+    """Whether the tensor has one more axis, of shots, before those of ``name``."""
+    if name not in OVERRIDES or tensor.ndim == 0:
+        return False
+    shapes = OVERRIDES[name].shapes
+    if name == "structure_factors" and parameters.crystal.structure_factors is not None:
+        # With an axis of channels there is one shape only.
+        shapes = (shapes[parameters.crystal.structure_factors.table.ndim - 3],)
+    return any(_fits(tuple(tensor.shape[1:]), wanted) for wanted in shapes)
+
+
+def as_tensor(name: str, value: Any) -> Tensor:
+    """``value`` in its graph, floating point: a tensor, a number, or nested sequences of both. Raises InputError."""
+    tensor = _as_tensor(name, value)
+    return tensor if tensor.is_floating_point() else tensor.double()
+
+
 def _as_tensor(name: str, value: Any) -> Tensor:
-    """``value`` in its graph: a tensor, a number, or nested sequences of both."""
     if isinstance(value, (list, tuple)):
         return torch.stack([_as_tensor(name, part) for part in value])
     try:
@@ -93,9 +109,7 @@ def check_overrides(parameters: Parameters, compat: Compat, given: Mapping[str, 
     for name, value in given.items():
         if name not in OVERRIDES:
             raise InputError(f"{name} is no parameter that a tensor can replace; these are: {', '.join(OVERRIDES)}")
-        tensor = _as_tensor(name, value)
-        if not tensor.is_floating_point():
-            tensor = tensor.double()
+        tensor = as_tensor(name, value)
         if not any(_fits(tuple(tensor.shape), wanted) for wanted in OVERRIDES[name].shapes):
             wanted_shapes = " or ".join(str(shape).replace("None", "n") for shape in OVERRIDES[name].shapes)
             raise InputError(f"{name} has shape {wanted_shapes}, not {tuple(tensor.shape)}")

@@ -1,6 +1,6 @@
 """A torch module around ``simulate``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,15 +8,17 @@ import torch
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 
-from .overrides import OVERRIDES, check_overrides
+from .overrides import OVERRIDES
+from .shots import shots_of
 from .simulation import simulate, with_misset_seed
 
 
 class Simulator(torch.nn.Module):
     """An image as a function of parameters to refine.
 
-    ``refine``: name -> start value; each becomes a ``torch.nn.Parameter`` of that name, in
-    its own precision, numbers in float64. ``fixed``: name -> tensor that
+    ``parameters``: one, or a list, one a shot.
+    ``refine``: name -> start value, shared by all shots or with an axis of shots before; each becomes a ``torch.nn.Parameter`` of that
+    name, in its own precision, numbers in float64. ``fixed``: name -> tensor that
     replaces a field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
     moves all; ``dtype`` in the constructor is the image's. Each is looked for as an attribute of its name, so that
     ``torch.nn.utils.parametrize`` and tensors put in its place have their effect.
@@ -25,7 +27,7 @@ class Simulator(torch.nn.Module):
 
     def __init__(
         self,
-        parameters: Parameters,
+        parameters: Parameters | Sequence[Parameters],
         refine: Mapping[str, Any],
         *,
         fixed: Mapping[str, Any] | None = None,
@@ -37,20 +39,22 @@ class Simulator(torch.nn.Module):
         if twice:
             raise InputError(f"{', '.join(sorted(twice))} cannot be both refined and fixed")
         # One orientation for all calls, or nothing could be refined.
-        self.model, self.compat, self.image_dtype = with_misset_seed(parameters), compat, dtype
-        for name, tensor in check_overrides(parameters, compat, {**refine, **(fixed or {})}).items():
+        single = isinstance(parameters, Parameters)
+        self.model: Any = with_misset_seed(parameters) if single else [with_misset_seed(one) for one in parameters]  # type: ignore[arg-type, union-attr]
+        self.compat, self.image_dtype = compat, dtype
+        for name, tensor in shots_of(parameters, compat, {**refine, **(fixed or {})}).tensors.items():
             if name in refine:
                 self.register_parameter(name, torch.nn.Parameter(tensor.detach().clone()))
             else:
                 self.register_buffer(name, tensor.detach().clone())
 
-    def forward(self, **overrides: Any) -> torch.Tensor:
-        """The image (slow, fast)."""
+    def forward(self, *, regions: Any = None, **overrides: Any) -> Any:
+        """The image (slow, fast), or what ``simulate`` returns for shots and ``regions``."""
         # By attribute, as torch's modules find theirs: a parameter may be computed from another one, or have been replaced by a tensor.
         found = ((name, getattr(self, name, None)) for name in OVERRIDES)
         own = {name: value for name, value in found if isinstance(value, torch.Tensor)}
         device = next((value.device for value in own.values()), None)
-        return simulate(self.model, dtype=self.image_dtype, device=device, compat=self.compat, **{**own, **overrides})
+        return simulate(self.model, dtype=self.image_dtype, device=device, compat=self.compat, regions=regions, **{**own, **overrides})
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         before = self._kinds()

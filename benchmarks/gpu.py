@@ -27,9 +27,10 @@ import numpy as np
 
 from nanobragg_numba import Parameters, parameters_from_command_line, simulate_batch
 from nanobragg_numba.command_line.reading import read_command_line
+from nanobragg_numba.derivatives.differentiate import Rendered
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.engine.pixel_engine import PixelEngine
-from nanobragg_numba.engine.rendered import rendered
+from nanobragg_numba.engine.regions import computed_pixels
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import derive_experiment
 
@@ -223,7 +224,7 @@ def derivative_rows(setting: Setting) -> Rows:
     for steps in [count for count in setting.steps if count <= 100]:
         words = f"{CRYSTALS['default_F']} -detpixels {setting.pixels} {STEPS[steps]}".split()
         experiment = derive_experiment(read_command_line(words, "spec").parameters, "spec")
-        run = rendered(PixelEngine(experiment), -1, -1)
+        run = Rendered(experiment, computed_pixels(experiment), -1, -1)
         flat = np.concatenate(run.variables)
         directions = np.random.default_rng(1).normal(size=(DIRECTIONS, len(flat))) * np.abs(flat)
         with cuda.gpus[index]:

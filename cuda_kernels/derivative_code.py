@@ -22,14 +22,25 @@ from nanobragg_numba.derivatives import (
     tangent,
 )
 from nanobragg_numba.jit.rebuild_source import add_plain, mathematics
-from nanobragg_numba.kernels import formulas
+from nanobragg_numba.kernels import formulas, live_pixels
 from nanobragg_numba.maths import vectors3
 
 from .compilation import device_function
 from .device_code import module_of
 from .intrinsics import SIMULATED, nearest_whole, whole_ceiling
 
-MODULES = (vectors3, formulas, gradient_sums, formula_derivatives, step_derivatives, kept_corrections, chunk_geometry, adjoint, tangent)
+MODULES = (
+    vectors3,
+    formulas,
+    live_pixels,
+    gradient_sums,
+    formula_derivatives,
+    step_derivatives,
+    kept_corrections,
+    chunk_geometry,
+    adjoint,
+    tangent,
+)
 FROM_MATH = ("sin", "cos", "sqrt", "exp", "atan2", "floor", "pi")
 PIXELS = 4
 """Pixels of a row that a thread of the adjoint computes together: so many times fewer additions to shared gradients."""

@@ -9,6 +9,7 @@ from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles2, Numbers2, Numbers3, Singles2
 from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.formulas import GAUSS, SQUARE, with_table
+from nanobragg_numba.kernels.live_pixels import GAP
 
 from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
 from .bundles import AdjointWork, Chunk, Gradients, Pixels
@@ -325,6 +326,23 @@ def gradient_at(singles, doubles, slow, fast):
     return float(singles[slow, fast]) if singles.shape[0] > 0 else doubles[slow, fast]
 
 
+@derivative
+def active_run(mask, singles, doubles, slow, start, end, g):
+    """As ``live_run``, of pixels whose gradient is not zero; ``g`` gets the gradient."""
+    first = start
+    while first < end and not (mask[slow, first] and gradient_at(singles, doubles, slow, first) != 0.0):
+        first += 1
+    n = 0
+    for i in range(end - first):
+        value = gradient_at(singles, doubles, slow, first + i) if mask[slow, first + i] else 0.0
+        g[i] = value
+        if value != 0.0:
+            n = i + 1
+        elif i - n >= GAP:
+            break
+    return first, n
+
+
 @derivative(inline=False)
 def adjoint_rows(rows, step, pixels, singles, doubles, tables, gradients, work):
     """Add up the gradients of every ``step``-th row of ``rows``.
@@ -337,22 +355,16 @@ def adjoint_rows(rows, step, pixels, singles, doubles, tables, gradients, work):
         start = pixels.columns[0]
         while start < pixels.columns[1]:
             end = chunk_end(start, pixels.columns[1], slow * width, (pixels.first, pixels.leaving))
-            n = end - start
-            g = work.totals[1]
-            some = False
-            for i in range(n):
-                value = gradient_at(singles, doubles, slow, start + i)
-                g[i] = value if pixels.mask[slow, start + i] else 0.0
-                some |= pixels.mask[slow, start + i] and value != 0.0
-            if some:
-                chunk = Chunk(start, slow, n)
-                index = slow * width + start
+            first, n = active_run(pixels.mask, singles, doubles, slow, start, end, work.totals[1])
+            start = first + n
+            if n > 0:
+                chunk = Chunk(first, slow, n)
+                index = slow * width + first
                 if rules.spec:
                     spec_chunk(chunk, tables, rules.interpolate, gradients, work)
                 else:
                     interpolate = rules.interpolate and (pixels.leaving < 0 or index <= pixels.leaving)
                     c_chunk(chunk, tables, index == pixels.first, interpolate, gradients, work)
-            start = end
 
 
 @derivative

@@ -7,6 +7,7 @@ from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles3
 from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.formulas import GAUSS, SQUARE, with_table
+from nanobragg_numba.kernels.live_pixels import live_run
 from nanobragg_numba.maths.vectors3 import dot
 
 from .bundles import Changes, Chunk, Pixels, TangentWork
@@ -285,23 +286,20 @@ def tangent_rows(rows, step, pixels, tables, changes, work, out):
         start = pixels.columns[0]
         while start < pixels.columns[1]:
             end = chunk_end(start, pixels.columns[1], slow * width, (pixels.first, pixels.leaving))
-            n = end - start
-            some = False
-            for i in range(n):
-                some |= pixels.mask[slow, start + i]
-            if some:
-                chunk = Chunk(start, slow, n)
-                index = slow * width + start
-                images = out[:, slow, start:end]
+            first, n = live_run(pixels.mask, slow, start, end)
+            start = first + n
+            if n > 0:
+                chunk = Chunk(first, slow, n)
+                index = slow * width + first
+                images = out[:, slow, first:start]
                 if rules.spec:
                     spec_tangent_chunk(chunk, tables, rules.interpolate, changes, work, images)
                 else:
                     interpolate = rules.interpolate and (pixels.leaving < 0 or index <= pixels.leaving)
                     c_tangent_chunk(chunk, tables, index == pixels.first, interpolate, changes, work, images)
                 for i in range(n):
-                    if not pixels.mask[slow, start + i]:
-                        out[:, slow, start + i] = 0.0
-            start = end
+                    if not pixels.mask[slow, first + i]:
+                        out[:, slow, first + i] = 0.0
 
 
 @entry

@@ -17,10 +17,7 @@ from nanobragg_numba.threads import number_of_threads
 from .devices import gpu_index
 from .needed_code import begin_for_image
 from .pixel_engine import PixelEngine
-
-Box = tuple[int, int, int, int]
-LARGEST_END = 2**31
-"""Of a box; no image is larger."""
+from .regions import Box, boxes_inside
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def simulate_batch(
     for at, one in enumerate(parameters):
         try:
             experiment = derive_experiment(one, compat)
-            boxes = None if regions is None else _inside(regions[at], experiment.geometry.window)
+            boxes = None if regions is None else boxes_inside(regions[at], experiment.geometry.window)
         except InputError as error:
             raise InputError(f"image {at} of the batch: {error}") from None
         images.append(_Image(experiment, boxes, _reason(experiment, dtype, precision, indices)))
@@ -132,21 +129,6 @@ def _gpu_indices(names: Sequence[str]) -> list[int]:
     if not names or (None in indices and len(indices) > 1) or len(set(indices)) != len(indices):
         raise InputError(f"device must be cpu, or one or more GPUs, each once, not {', '.join(names) or 'none'}")
     return [index for index in indices if index is not None]
-
-
-def _inside(boxes: Sequence[Box], window: Box) -> np.ndarray:
-    """The boxes (n, 4) as far as they are inside the window, the empty ones left out. Raises InputError."""
-    try:
-        given = np.array([[float(end) for end in box] for box in boxes]).reshape(len(boxes), 4)
-    except (TypeError, ValueError, OverflowError):
-        given = np.full((1, 4), np.nan)
-    if not (np.abs(given) <= LARGEST_END).all() or not (given == np.rint(given)).all():
-        raise InputError("a box of regions must hold four whole numbers: fast start, fast end, slow start, slow end")
-    if (given[:, 0] > given[:, 1]).any() or (given[:, 2] > given[:, 3]).any():
-        raise InputError("a box of regions must not end before it starts: fast start, fast end, slow start, slow end")
-    low, high = np.array(window)[[0, 0, 2, 2]], np.array(window)[[1, 1, 3, 3]]
-    clipped = np.clip(given.astype(np.int64), low, np.maximum(low, high))
-    return clipped[(clipped[:, 0] < clipped[:, 1]) & (clipped[:, 2] < clipped[:, 3])]
 
 
 def _reason(experiment: Experiment, dtype: Any, precision: Precision, indices: Sequence[int]) -> str | None:

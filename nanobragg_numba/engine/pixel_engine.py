@@ -18,6 +18,7 @@ from nanobragg_numba.threads import number_of_threads
 
 from .devices import gpu_index
 from .exact_pixels import ExactPixels
+from .regions import computed_pixels, mask_of_boxes
 
 SECONDS_PER_BLOCK = 0.2
 SECONDS_OF_EARLY_BLOCK, SHARE_OF_BLOCK = 0.008, 0.15
@@ -81,17 +82,10 @@ class PixelEngine:
         shape = (geometry.slow_pixels, geometry.fast_pixels)
         self.image = np.zeros(shape, dtype)
         self.window = geometry.window
-        fast_start, fast_end, slow_start, slow_end = self.window
-        self.computed = np.zeros(shape, np.bool_)
-        if fast_end > fast_start and slow_end > slow_start:
-            inside = slice(slow_start, slow_end), slice(fast_start, fast_end)
-            self.computed[inside] = True if experiment.mask is None else experiment.mask[inside]
+        self.computed = computed_pixels(experiment)
         self._masked = experiment.mask is not None or regions is not None
         if regions is not None:
-            wanted = np.zeros(shape, np.bool_)
-            for fast, fast_last, slow, slow_last in regions:
-                wanted[slow:slow_last, fast:fast_last] = True
-            self.computed &= wanted
+            self.computed &= mask_of_boxes(regions, shape)
         tables = experiment.tables
         nothing = np.zeros((0, 0), np.float32), np.zeros((0, 0))
         self._images = (self.image, nothing[1]) if self.image.dtype == np.float32 else (nothing[0], self.image)

@@ -5,10 +5,8 @@ from nanobragg_numba.derivatives.differentiate import Rendered
 from .pixel_engine import PixelEngine
 
 
-def rendered(engine: PixelEngine, first_pixel: int | None = None, leaving_pixel: int | None = None) -> Rendered:
-    """What the derivatives need of ``engine``, which has computed its image, unless the two pixels are given."""
-    if first_pixel is None:
-        first_pixel = engine.first_pixel if engine.seeks_first else -1
-    if leaving_pixel is None:
-        leaving_pixel = -1 if engine.out_of_table is None else engine.out_of_table.pixel
-    return Rendered(engine.experiment, engine.computed, first_pixel, leaving_pixel)
+def rendered(engine: PixelEngine) -> Rendered:
+    """What the derivatives need of ``engine``, which has computed its image."""
+    first = engine.first_pixel if engine.seeks_first else -1
+    leaving = -1 if engine.out_of_table is None else engine.out_of_table.pixel
+    return Rendered(engine.experiment, engine.computed, first, leaving)

@@ -20,6 +20,7 @@ from nanobragg_numba.kernels.formulas import (
     subpixel_position,
     with_table,
 )
+from nanobragg_numba.kernels.live_pixels import live_run
 from nanobragg_numba.maths.vectors3 import dot, magnitude, unit
 
 from .error_bound import CHUNK, POLAR_ERROR, SMALLEST_POLAR
@@ -205,13 +206,10 @@ def chunk_sums(start, n, slow, detector, beam, crystal, rules, single, work):
 
 @compiled
 def live_pixels(n, work, wanted):
-    """Set ``live``: which of n pixels to compute; returns how many."""
+    """Set ``live``: which of n pixels to compute."""
     w = rows_of(work)
-    count = 0
     for i in range(n):
         w.live[i] = 1.0 if wanted[i] else 0.0
-        count += 1 if wanted[i] else 0
-    return count
 
 
 @compiled
@@ -246,11 +244,14 @@ def guarded_row(slow, columns, mask, tables, first_pixel, bound, single, out, do
     w = rows_of(work)
     w.row_omega[:] = 0.0
     count = 0
-    for start in range(columns[0], columns[1], CHUNK):
-        n = min(CHUNK, columns[1] - start)
-        wanted = mask[slow, start : start + n]
-        if live_pixels(n, work, wanted) == 0:
+    end = columns[0]
+    while end < columns[1]:
+        start, n = live_run(mask, slow, end, min(end + CHUNK, columns[1]))
+        end = start + n
+        if n == 0:
             continue
+        wanted = mask[slow, start:end]
+        live_pixels(n, work, wanted)
         if chunk_values(start, n, slow, tables, bound, single, work):
             return 0.0, count, True
         if out.size > 0:

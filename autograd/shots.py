@@ -1,0 +1,112 @@
+"""Many shots in one call: which replacements are each shot's own, and which pixels of it are asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanobragg_numba.engine.regions import boxes_inside, mask_of_boxes
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.detector import Geometry, derive_geometry, mask_of
+from nanobragg_numba.experiment.parameters import Compat, Parameters
+
+from .overrides import as_tensor, check_overrides, is_for_shots
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Shoeboxes:
+    """The pixels of ``regions``, shot after shot, each shot's row after row."""
+
+    values: Tensor
+    """(pixels,): photons."""
+    index: Tensor
+    """(pixels, 3) int64: shot, slow, fast."""
+
+
+@dataclass(frozen=True)
+class Shots:
+    """What is asked for: parameters and replacements, shared by all shots or with one more axis before."""
+
+    parameters: tuple[Parameters, ...]
+    """One, or one a shot."""
+    tensors: Mapping[str, Tensor]
+    each: frozenset[str]
+    """Names of those with an axis of shots."""
+    count: int | None
+    """None where the image is asked for without an axis of shots."""
+
+    def of(self, shot: int) -> tuple[Parameters, tuple[Tensor, ...]]:
+        """Parameters and replacements of one shot."""
+        own = self.parameters[shot if len(self.parameters) > 1 else 0]
+        return own, tuple(tensor[shot] if name in self.each else tensor for name, tensor in self.tensors.items())
+
+
+def shots_of(parameters: Parameters | Sequence[Parameters], compat: Compat, given: Mapping[str, Any]) -> Shots:
+    """See ``Shots``. Raises InputError for what ``check_overrides`` refuses, and where the numbers of shots differ."""
+    listed = not isinstance(parameters, Parameters)
+    each_parameters = (parameters,) if isinstance(parameters, Parameters) else tuple(parameters)
+    if not each_parameters or not all(isinstance(one, Parameters) for one in each_parameters):
+        raise InputError("parameters must be Parameters, or a list of them, one a shot")
+    tensors = {name: as_tensor(name, value) for name, value in given.items()}
+    each = frozenset(name for name, tensor in tensors.items() if is_for_shots(name, tensor, each_parameters[0]))
+    counts = {name: len(tensors[name]) for name in tensors if name in each} | ({"parameters": len(each_parameters)} if listed else {})
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        raise InputError(f"the shots differ in number: {', '.join(f'{name} has {count}' for name, count in counts.items())}")
+    count = next(iter(counts.values())) if counts else None
+    for own in {id(one): one for one in each_parameters}.values():
+        check_overrides(own, compat, {name: tensor[0] if name in each else tensor for name, tensor in tensors.items()})
+    return Shots(each_parameters, tensors, each, count)
+
+
+def region_masks(regions: Any, shots: Shots, compat: Compat) -> list[np.ndarray]:
+    """(slow, fast) bool for each shot: the pixels of ``regions``.
+
+    ``regions``: boxes (fast start, fast end, slow start, slow end) or a mask (slow, fast); with an axis of shots, a list of either, one a
+    shot, or one for all. Raises InputError for other shapes.
+    """
+    count = 1 if shots.count is None else shots.count
+    if isinstance(regions, torch.Tensor):
+        regions = regions.detach().cpu().numpy()
+    own = shots.count is not None and _depth(regions) == 3
+    if own and len(regions) != count:
+        raise InputError(f"regions must hold boxes or a mask for each of the {count} shots, not for {len(regions)}")
+    masks: list[np.ndarray] = []
+    for shot in range(count if own or len(shots.parameters) > 1 else 1):
+        masks.append(_mask(regions[shot] if own else regions, shots.of(shot)[0], compat))
+    return masks if len(masks) == count else masks * count
+
+
+def _depth(regions: Any) -> int:
+    """How many axes there are, of lists of unequal length too; an empty list of a shot's boxes counts as boxes."""
+    depth = 0
+    while isinstance(regions, list | tuple):
+        depth += 1
+        full = [one for one in regions if not isinstance(one, list | tuple) or len(one)]
+        if not full:
+            return depth + (2 if depth == 1 and len(regions) else 0)
+        regions = full[0]
+    return depth + np.ndim(regions)
+
+
+def _mask(regions: Any, parameters: Parameters, compat: Compat) -> np.ndarray:
+    """The pixels of one shot's regions that are inside the window and not masked out."""
+    geometry = derive_geometry(parameters, compat)
+    shape = (geometry.slow_pixels, geometry.fast_pixels)
+    wanted = _painted(regions, geometry, shape)
+    mask = mask_of(parameters, geometry, compat)
+    return wanted if mask is None else wanted & mask
+
+
+def _painted(regions: Any, geometry: Geometry, shape: tuple[int, int]) -> np.ndarray:
+    if isinstance(regions, np.ndarray) and regions.dtype == np.bool_:
+        if regions.shape != shape:
+            raise InputError(f"a mask of regions must have the image's shape {shape}, not {regions.shape}")
+        inside = np.zeros(shape, np.bool_)
+        fast, fast_end, slow, slow_end = geometry.window
+        inside[slow:slow_end, fast:fast_end] = regions[slow:slow_end, fast:fast_end]
+        return inside
+    return mask_of_boxes(boxes_inside(regions, geometry.window), shape)

@@ -6,6 +6,8 @@
 ``write_frames(path, shape, dtype, frames)``  a file of consecutive frames: chunks, or None for an image that failed
 ``setup_of(experiment) -> Setup``             what all frames of a master share; ``==`` where they may stand in one file
 ``frame_of(experiment, command) -> Frame``    what one image was made from; ``Frame(command, failed)`` of one that was not made
+``read_frame(path, number)``                  a frame, counted from 1, of a master or a file of frames, ours or another's; ``read_frames``
+``count_frames(path)``                        how many there should be
 ``pixel_mask(experiment)``                    of ``-roi`` and ``-mask``, for the master
 ``write_master(path, setup, frames, files, dtype)``  the master; ``files`` is a list of ``DataFile(name, frames)``
 ============================================  ==========================================================================================
@@ -24,3 +26,6 @@ from .frames import decode as decode
 from .frames import encode as encode
 from .frames import write_frames as write_frames
 from .master import write_master as write_master
+from .reader import count_frames as count_frames
+from .reader import read_frame as read_frame
+from .reader import read_frames as read_frames

@@ -3,14 +3,15 @@
 import os
 import re
 
+import fabio
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
 from fabio.eigerimage import EigerImage
-from nexus_runs import write_run
+from nexus_runs import positions, write_run
 
-from nanobragg_numba import InputError
+from nanobragg_numba import InputError, parameters_from_command_line, simulate
 from nanobragg_numba.files import nexus
 from nanobragg_numba.files.nexus import count_frames, encode, read_frame, read_frames, write_frames
 
@@ -137,3 +138,21 @@ def test_a_failed_frame_is_told_with_its_reason(run, tmp_path, kind):
     refused(f"-img {path}: there is no image in frame 2: -cell: six numbers", path, 2)
     refused(f"-img {tmp_path / 'f.h5'}: there is no image in frame 2", tmp_path / "f.h5", 2)
     assert np.array_equal(read_frame(path, 3), images[2])
+
+
+@pytest.mark.parametrize("suffix", ["h5", "nxs"])
+def test_an_image_that_python_saves(tmp_path, suffix):
+    one = simulate(parameters_from_command_line(f"-cell 70 80 90 90 90 90 -default_F 100 -N 5 {SMALL} -roi 3 20 0 9 -twotheta 12"))
+    for name in ("a", "b"):
+        one.save(tmp_path / f"{name}.{suffix}")
+    path = tmp_path / f"a.{suffix}"
+    assert path.read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    assert count_frames(path) == 1 and np.array_equal(read_frame(path, 1), one.image)
+    with fabio.open(str(path)) as image:
+        assert image.nframes == 1 and np.array_equal(image.data, one.image)
+    with h5py.File(path) as file:
+        pixels = positions(file, "module")
+        assert np.array_equal(file["entry/instrument/detector/pixel_mask"][3, :4], [256, 256, 256, 0])
+    g = one.geometry
+    first = np.array(g.pix0) + 0.5 * g.pixel_size * (np.array(g.fast) + np.array(g.slow))
+    assert abs(np.linalg.norm(pixels[0, 0]) - np.linalg.norm(first)) < 1e-9 and abs(pixels[0, 0, 2] - first @ np.array(g.beam)) < 1e-9

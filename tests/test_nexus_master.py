@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import time
+from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401
@@ -11,7 +13,7 @@ import pytest
 from nexus_runs import chain, experiment, positions, write_run
 
 from nanobragg_numba import InputError
-from nanobragg_numba.files.nexus import DataFile, Frame, Setup, encode, frame_of, setup_of, write_frames, write_master
+from nanobragg_numba.files.nexus import DataFile, Frame, Setup, encode, frame_of, pixel_mask, setup_of, write_frames, write_master
 
 SMALL = "-detpixels_f 24 -detpixels_s 16 -pixel 0.8 -distance 90 -lambda 1.1"
 TURNED = "-detector_rotx 7 -detector_roty -4 -detector_rotz 12 -twotheta 21"
@@ -238,3 +240,23 @@ def test_frames_of_panels_one_below_the_other(tmp_path):
         assert np.abs(pieces - positions(plane, "module")).max() < 1e-9
         centres = [panels["entry/instrument/detector"][f"beam_center_{axis}"][()] for axis in "xy"]
         assert centres == pytest.approx([plane["entry/instrument/detector"][f"beam_center_{axis}"][()] for axis in "xy"], abs=1e-9)
+
+
+def test_every_field_has_its_row_in_the_documents(tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "files.md").read_text()
+    rows = [line for line in text[text.index("### Fields") :].splitlines() if line.startswith("| `")]
+    words = {word for row in rows for word in re.findall(r"[\w/]+", row.split("|")[1])}
+    known = {part for word in words for part in word.split("/")}
+    (tmp_path / "sources").write_text(SOURCES)
+    x = experiment(f"{SMALL} -detector_abs 200 -detector_thick 450 -roi 1 20 0 11 -sourcefile {tmp_path / 'sources'}")
+    names = set()
+    with written(tmp_path, x, pixel_mask=pixel_mask(x), scale=0.5, offset=-40.0) as file:
+        file["entry"].visit(names.add)
+    write_master(tmp_path / "n.h5", setup_of(x), [frame_of(x)], [DataFile("none.h5", 1)], "u4")
+    with h5py.File(tmp_path / "n.h5") as file:
+        file["entry"].visit(names.add)
+    assert len(names) > 60
+    assert {name for name in names if name.split("/")[-1] not in known} == set()
+    # And the other way round, but for the second name of the links, and ".".
+    written_parts = {part for name in names for part in name.split("/")}
+    assert known - written_parts - {"data_000001", "data", ""} == set()

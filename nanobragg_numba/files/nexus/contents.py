@@ -19,8 +19,8 @@ from .laboratory import nexus_axes
 
 Vector = tuple[float, float, float]
 NAN3 = (math.nan, math.nan, math.nan)
-NOT_COMPUTED = 1 << 8
-"""NXdetector's bit for pixels that the user masked."""
+NOT_COMPUTED = 1
+"""NXdetector's bit for places without a sensor, which all readers leave out; that of what the user masked is not known to all."""
 SENSOR_MATERIAL = "Si"
 """Named because readers ask for one: what is simulated is a thickness and an attenuation depth, of no element."""
 

@@ -185,6 +185,8 @@ def _spectra(frames: Sequence[Frame]) -> tuple[Any, np.ndarray | None]:
 
 
 def _write_detector(detector: Any, setup: Setup, dtype: np.dtype, frames: int, saturation: float | None, mask: np.ndarray | None) -> None:
+    import hdf5plugin
+
     first = setup.modules[0]
     translation = f"{TRANSFORMATIONS}/translation"
     detector["depends_on"] = _text(translation)
@@ -211,11 +213,14 @@ def _write_detector(detector: Any, setup: Setup, dtype: np.dtype, frames: int, s
         _field(detector, "bit_depth_readout", 8 * dtype.itemsize)
     _field(detector, "bit_depth_image", 8 * dtype.itemsize)
     if mask is not None:
-        detector.create_dataset("pixel_mask", data=mask.astype(np.uint32), chunks=mask.shape, compression="gzip", shuffle=True)
+        detector.create_dataset("pixel_mask", data=mask.astype(np.uint32), chunks=setup.shape, **hdf5plugin.Bitshuffle())
     # Dectris's names: how many frames there should be, whatever files are there.
     specific = group(detector, "detectorSpecific", "NXcollection")
     for name, number in (("nimages", frames), ("ntrigger", 1)):
         _field(specific, name, number)
+    # XDS's plug-in takes the size of a frame from this one, and it reads none that is compressed.
+    bits = np.zeros(setup.shape, np.uint8) if mask is None else mask
+    _field(specific, "pixel_mask", bits.astype(np.uint8 if bits.max() < 256 else np.uint32))
     slow_pixels, fast_pixels = setup.shape
     _field(specific, "x_pixels_in_detector", fast_pixels)
     _field(specific, "y_pixels_in_detector", slow_pixels)

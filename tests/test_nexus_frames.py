@@ -104,14 +104,21 @@ def test_what_is_refused_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="a compressed image of 120 bytes"):
         decode(chunk, (6, 6), "f4")
 
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), RuntimeError("a worker died"), BrokenPipeError("no worker")])
+def test_what_ends_the_frames_is_not_the_disks_fault(failure, tmp_path):
+    chunk = encode(images(1, (5, 6), "f4")[0])
+    path = tmp_path / "frames.h5"
+
     def interrupted():
         yield chunk
-        raise KeyboardInterrupt
+        raise failure
 
     write_frames(path, (1, 5, 6), "f4", [chunk])
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(failure)) as raised:
         write_frames(path, (2, 5, 6), "f4", interrupted())
+    assert raised.value is failure
     assert os.listdir(tmp_path) == ["frames.h5"] and path.read_bytes() == before
 
 

@@ -39,7 +39,7 @@ def new_file(path: Path, caller: str) -> Iterator[Any]:
     """An open h5py file beside ``path``, renamed to it at the end of the ``with`` block, once the disk has it; after an exception nothing
     is left.
 
-    Raises InputError, naming ``caller`` and the file, where it cannot be written.
+    Raises InputError, naming ``caller`` and the file, where it cannot be written; ``refusals`` does so around what is done in the block.
     """
     name = os.fspath(path)
     require_writable(name, caller)
@@ -47,17 +47,30 @@ def new_file(path: Path, caller: str) -> Iterator[Any]:
     target = os.path.realpath(name)
     folder, base = os.path.split(target)
     beside = os.path.join(folder, f".{base}.{os.getpid()}.part")
+    with refusals(name):
+        file = h5py.File(beside, "w", libver=VERSIONS)
     try:
-        with h5py.File(beside, "w", libver=VERSIONS) as file:
-            yield file
-        with open(beside, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, target)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"cannot write {name}: {what_went_wrong(error)}") from None
+        yield file
+        with refusals(name):
+            file.close()
+            with open(beside, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(beside, target)
     finally:
+        # Where something went wrong before, closing may fail too, and is told no second time.
+        with suppress(Exception):
+            file.close()
         with suppress(OSError):
             os.unlink(beside)
+
+
+@contextmanager
+def refusals(name: str) -> Iterator[None]:
+    """Around calls of h5py: what the disk refuses is an InputError with the file's name."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"cannot write {name}: {what_went_wrong(error)}") from None
 
 
 def what_went_wrong(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from nanobragg_numba.experiment.derive import Experiment
 from .contents import SENSOR_MATERIAL, DataFile, Frame, Module, Setup, Vector, frame_of, setup_of
 from .contents import pixel_mask as pixel_mask_of
 from .frames import FRAMES, add_frames, group
-from .hdf5 import Path, fill_value, in_memory, new_file
+from .hdf5 import Path, fill_value, in_memory, new_file, refusals
 
 TRANSFORMATIONS = "/entry/instrument/detector/transformations"
 ALL_FRAMES = "frames"
@@ -52,7 +52,7 @@ def write_master(
         raise InputError(f"write_master {name}: {len(frames)} frames, but the data files hold {held}")
     if pixel_mask is not None and pixel_mask.shape != setup.shape:
         raise InputError(f"write_master {name}: a pixel mask of shape {pixel_mask.shape}, where a frame has {setup.shape}")
-    with new_file(path, "write_master") as file:
+    with new_file(path, "write_master") as file, refusals(name):
         entry = _write_entry(file, setup, frames, kind, saturation, pixel_mask, program, base_command)
         _write_data(entry, setup.shape, files, kind, scale, offset)
 

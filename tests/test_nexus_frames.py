@@ -123,24 +123,40 @@ def test_what_ends_the_frames_is_not_the_disks_fault(failure, tmp_path):
 
 
 FULL = """
-import resource, sys
+import os, resource, sys
 import numpy as np
+from nexus_runs import experiment
 from nanobragg_numba import InputError
-from nanobragg_numba.files.nexus import encode, write_frames
+from nanobragg_numba.files.nexus import DataFile, encode, frame_of, setup_of, write_frames, write_master
+x = experiment("-detpixels_f 64 -detpixels_s 48 -pixel 0.8 -distance 90 -lambda 1.1")
 chunk = encode(np.random.default_rng(1).random((100, 100)))
-resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-try:
-    write_frames(sys.argv[1], (10, 100, 100), "f8", [chunk] * 10)
-except InputError as error:
-    print(error)
+write_frames(sys.argv[1], (10, 100, 100), "f8", [chunk] * 10)
+whole = os.path.getsize(sys.argv[1])
+os.unlink(sys.argv[1])
+writers = {
+    "frames": lambda: write_frames(sys.argv[1], (10, 100, 100), "f8", [chunk] * 10),
+    "master": lambda: write_master(sys.argv[1], setup_of(x), [frame_of(x)], [DataFile("a.h5", 1)], "f4"),
+}
+for limit in (0, 50, 500, 5_000, 20_000, 100_000, 300_000, whole - 1):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    for name, write in writers.items():
+        try:
+            write()
+            print(limit, name, "written", file=sys.stderr) if limit < 50_000 or name == "frames" else os.unlink(sys.argv[1])
+        except InputError as error:
+            print(error, os.listdir("."), file=sys.stderr)
 """
 
 
 def test_a_disk_that_takes_no_more_is_told(tmp_path):
     # A limit on the size of files stands for the disk; its signal is ignored by Python, so that writing fails with an error number.
     path = tmp_path / "frames.h5"
-    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout.strip() == f"cannot write {path}: {os.strerror(27).lower()}" and done.stderr == ""
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    # One sentence a refusal, and not the hundreds of lines that HDF5 makes of it.
+    told = done.stderr.splitlines()
+    assert set(told) == {f"cannot write {path}: {os.strerror(27).lower()} []"} and 12 <= len(told) <= 16
     assert os.listdir(tmp_path) == []
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from nanobragg_numba.errors import InputError
 
-from .hdf5 import Path, fill_value, library, new_file, refusals
+from .hdf5 import Path, fill_value, library, new_file
 
 FRAMES = "/entry/data/data"
 """Where a file of frames has them."""
@@ -77,21 +77,20 @@ def write_frames(path: Path, shape: tuple[int, int, int], dtype: Any, frames: It
     number, slow, fast = (int(size) for size in shape)
     if kind.kind not in "uif" or min(number, slow, fast) < 1:
         raise InputError(f"write_frames {name}: {number} frames of {slow}x{fast} pixels of {kind} are no images")
-    with new_file(path, "write_frames") as file:
-        with refusals(name):
-            entry = group(file, "entry", "NXentry", default="data")
-            data = group(entry, "data", "NXdata", signal="data")
-            file.attrs["default"] = "entry"
-            dataset = add_frames(data, (number, slow, fast), kind)
-            dataset.attrs.update({"image_nr_low": first, "image_nr_high": first + number - 1})
+    with new_file(path, "write_frames") as (file, look):
+        entry = group(file, "entry", "NXentry", default="data")
+        data = group(entry, "data", "NXdata", signal="data")
+        file.attrs["default"] = "entry"
+        dataset = add_frames(data, (number, slow, fast), kind)
+        dataset.attrs.update({"image_nr_low": first, "image_nr_high": first + number - 1})
         done = 0
         for done, chunk in enumerate(frames, 1):
             if done > number:
                 break
             if chunk is not None:
                 _require_size(chunk, (slow, fast), kind, f"write_frames {name}: frame {done}")
-                with refusals(name):
-                    dataset.id.write_direct_chunk((done - 1, 0, 0), chunk)
+                dataset.id.write_direct_chunk((done - 1, 0, 0), chunk)
+                look()
         if done != number:
             raise InputError(f"write_frames {name}: {'more' if done > number else done} frames where {number} are to be written")
 

@@ -1,8 +1,9 @@
 """HDF5 files that appear whole or not at all, and the sentence for a machine without h5py or hdf5plugin."""
 
+import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -34,12 +35,47 @@ def in_memory(caller: str) -> Iterator[Any]:
         yield file
 
 
-@contextmanager
-def new_file(path: Path, caller: str) -> Iterator[Any]:
-    """An open h5py file beside ``path``, renamed to it at the end of the ``with`` block, once the disk has it; after an exception nothing
-    is left.
+def bytes_of(file: Any) -> bytes:
+    """What a file in memory would be on the disk."""
+    file.flush()
+    content: bytes = file.id.get_file_image()
+    return content
 
-    Raises InputError, naming ``caller`` and the file, where it cannot be written; ``refusals`` does so around what is done in the block.
+
+class NewFile(io.FileIO):
+    """A file that HDF5 writes through. What the disk refuses is kept in ``failure``, and HDF5 is told that all went well: of an error it
+    makes hundreds of lines on standard error, each time that an object is left."""
+
+    failure: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """All of it, or as much as the disk takes."""
+        rest = memoryview(content).cast("B")
+        size = len(rest)
+        with self._kept():
+            while len(rest):
+                rest = rest[super().write(rest) :]
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Make the file that long."""
+        with self._kept():
+            super().truncate(size)
+        return size or 0
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failure = self.failure or error
+
+
+@contextmanager
+def new_file(path: Path, caller: str) -> Iterator[tuple[Any, Callable[[], None]]]:
+    """An open h5py file beside ``path``, renamed to it at the end of the ``with`` block, once the disk has it; after an exception nothing
+    is left. And a function to call now and then, which raises InputError, naming the file, once the disk has refused something; so does
+    the end of the block.
     """
     name = os.fspath(path)
     require_writable(name, caller)
@@ -47,30 +83,35 @@ def new_file(path: Path, caller: str) -> Iterator[Any]:
     target = os.path.realpath(name)
     folder, base = os.path.split(target)
     beside = os.path.join(folder, f".{base}.{os.getpid()}.part")
-    with refusals(name):
-        file = h5py.File(beside, "w", libver=VERSIONS)
     try:
-        yield file
-        with refusals(name):
-            file.close()
-            with open(beside, "rb") as written:
-                os.fsync(written.fileno())
+        disk = NewFile(beside, "w+")
+    except OSError as error:
+        raise _refusal(name, error) from None
+
+    def look() -> None:
+        if disk.failure is not None:
+            raise _refusal(name, disk.failure) from None
+
+    try:
+        with disk:
+            with h5py.File(disk, "w", libver=VERSIONS) as file:
+                yield file, look
+            look()
+            try:
+                os.fsync(disk.fileno())
+            except OSError as error:
+                raise _refusal(name, error) from None
+        try:
             os.replace(beside, target)
+        except OSError as error:
+            raise _refusal(name, error) from None
     finally:
-        # Where something went wrong before, closing may fail too, and is told no second time.
-        with suppress(Exception):
-            file.close()
         with suppress(OSError):
             os.unlink(beside)
 
 
-@contextmanager
-def refusals(name: str) -> Iterator[None]:
-    """Around calls of h5py: what the disk refuses is an InputError with the file's name."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"cannot write {name}: {what_went_wrong(error)}") from None
+def _refusal(name: str, error: OSError) -> InputError:
+    return InputError(f"cannot write {name}: {(error.strerror or str(error)).lower()}")
 
 
 def what_went_wrong(error: BaseException) -> str:

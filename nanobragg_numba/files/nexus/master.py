@@ -12,11 +12,12 @@ import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.files.output import write_whole
 
 from .contents import SENSOR_MATERIAL, DataFile, Frame, Module, Setup, Vector, frame_of, setup_of
 from .contents import pixel_mask as pixel_mask_of
 from .frames import FRAMES, add_frames, group
-from .hdf5 import Path, fill_value, in_memory, new_file, refusals
+from .hdf5 import Path, bytes_of, fill_value, in_memory
 
 TRANSFORMATIONS = "/entry/instrument/detector/transformations"
 ALL_FRAMES = "frames"
@@ -52,9 +53,12 @@ def write_master(
         raise InputError(f"write_master {name}: {len(frames)} frames, but the data files hold {held}")
     if pixel_mask is not None and pixel_mask.shape != setup.shape:
         raise InputError(f"write_master {name}: a pixel mask of shape {pixel_mask.shape}, where a frame has {setup.shape}")
-    with new_file(path, "write_master") as file, refusals(name):
+    # In memory first: it is small, and a disk that is full is told by one sentence only where HDF5 does not see it.
+    with in_memory("write_master") as file:
         entry = _write_entry(file, setup, frames, kind, saturation, pixel_mask, program, base_command)
         _write_data(entry, setup.shape, files, kind, scale, offset)
+        content = bytes_of(file)
+    write_whole(name, "write_master", [content])
 
 
 def image_bytes(image: np.ndarray, x: Experiment, command: str = "", saturation: float | None = None) -> bytes:
@@ -67,8 +71,7 @@ def image_bytes(image: np.ndarray, x: Experiment, command: str = "", saturation:
         entry = _write_entry(file, setup, [frame_of(x, command)], image.dtype, saturation, pixel_mask_of(x), "nanobragg_numba", command)
         data = group(entry, "data", "NXdata", signal="data")
         add_frames(data, (1, *setup.shape), image.dtype)[0] = image
-        file.flush()
-        content: bytes = file.id.get_file_image()
+        content = bytes_of(file)
     return content
 
 

@@ -9,6 +9,7 @@
 ``read_frame(path, number)``                  a frame, counted from 1, of a master or a file of frames, ours or another's; ``read_frames``
 ``count_frames(path)``                        how many there should be
 ``image_bytes(image, experiment)``            a file of one image, frame and all
+``read_geometry(path, number)``               modules, wavelengths and rotations of a frame of an NXmx file, ours or another's
 ``pixel_mask(experiment)``                    of ``-roi`` and ``-mask``, for the master
 ``write_master(path, setup, frames, files, dtype)``  the master; ``files`` is a list of ``DataFile(name, frames)``
 ============================================  ==========================================================================================
@@ -26,6 +27,8 @@ from .contents import setup_of as setup_of
 from .frames import decode as decode
 from .frames import encode as encode
 from .frames import write_frames as write_frames
+from .geometry import Described as Described
+from .geometry import read_geometry as read_geometry
 from .master import image_bytes as image_bytes
 from .master import write_master as write_master
 from .reader import count_frames as count_frames

@@ -42,6 +42,7 @@ def test_nxmx(run):
         centre = [detector.beam_center_x.magnitude, detector.beam_center_y.magnitude]
         assert centre == pytest.approx([g.fbeam / g.pixel_size, g.sbeam / g.pixel_size], rel=1e-9)
         assert detector.sensor_material == "Si" and detector.sensor_thickness.magnitude == 0.0
+        assert detector.depends_on.path == "/entry/instrument/detector/transformations/translation"
         assert detector.count_time.to("s").magnitude == 1.0
         counts = run.images[0].dtype.kind == "u"
         assert detector.bit_depth_readout == (32 if counts else None)

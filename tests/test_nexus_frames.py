@@ -99,6 +99,10 @@ def test_what_is_refused_leaves_nothing(tmp_path):
         assert os.listdir(tmp_path) == []
     with pytest.raises(InputError, match="no images"):
         write_frames(path, (0, 5, 6), "f4", [])
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/null", tmp_path / "pipe"):
+        with pytest.raises(InputError, match="is no regular file, and HDF5 needs one"):
+            write_frames(place, (1, 5, 6), "f4", [chunk])
     with pytest.raises(InputError, match="nowhere does not exist"):
         write_frames(tmp_path / "nowhere" / "frames.h5", (1, 5, 6), "f4", [chunk])
     with pytest.raises(InputError, match="a compressed image of 120 bytes"):

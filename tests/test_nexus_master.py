@@ -10,9 +10,9 @@ import h5py
 import hdf5plugin  # noqa: F401
 import numpy as np
 import pytest
-from nexus_runs import chain, experiment, positions, write_run
+from nexus_runs import CRYSTAL, chain, experiment, positions, write_run
 
-from nanobragg_numba import InputError
+from nanobragg_numba import InputError, parameters_from_command_line, simulate
 from nanobragg_numba.files.nexus import DataFile, Frame, Setup, encode, frame_of, pixel_mask, setup_of, write_frames, write_master
 
 SMALL = "-detpixels_f 24 -detpixels_s 16 -pixel 0.8 -distance 90 -lambda 1.1"
@@ -152,6 +152,22 @@ def test_detector_and_beam(tmp_path):
     with written(tmp_path, experiment(f"{SMALL} -nopolar")) as file:
         assert "incident_polarization_stokes" not in file["entry/instrument/beam"]
         assert "pixel_mask" not in file["entry/instrument/detector"]
+
+
+@pytest.mark.parametrize("convention", ["mosflm", "adxv", "dials"])
+def test_polarization_is_the_images(convention, tmp_path):
+    """The factor of each pixel, from the Stokes parameters and the pixel's place in the file, is what the image was multiplied by."""
+    line = f"{CRYSTAL} -{convention} {SMALL.replace('-distance 90', '-distance 12')} -twotheta 25 -oversample 1"
+    with_it, without = (simulate(parameters_from_command_line(f"{line} {words}")) for words in ("-polar 0.7", "-nopolar"))
+    with written(tmp_path, with_it.experiment) as file:
+        places = positions(file, "module")
+        _, q, u, _ = file["entry/instrument/beam/incident_polarization_stokes"][:]
+    x, y, z = np.moveaxis(places / np.linalg.norm(places, axis=-1, keepdims=True), -1, 0)
+    # (1 + cos^2 2theta - (Q cos 2a + U sin 2a) sin^2 2theta) / 2 at the azimuth a.
+    factor = (1 + z * z - (q * (x * x - y * y) + u * 2 * x * y)) / 2
+    bright = without.image > 1e-3 * without.image.max()
+    assert bright.sum() > 10 and factor.min() < 0.8
+    assert with_it.image[bright] == pytest.approx(without.image[bright] * factor[bright], rel=1e-5)
 
 
 def test_frames_of_one_master_have_one_setup():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.files.output import require_writable
+from nanobragg_numba.files.output import is_written_directly, require_writable
 
 Path = str | os.PathLike[str]
 VERSIONS = ("earliest", "v110")
@@ -79,6 +79,8 @@ def new_file(path: Path, caller: str) -> Iterator[tuple[Any, Callable[[], None]]
     """
     name = os.fspath(path)
     require_writable(name, caller)
+    if is_written_directly(name):
+        raise InputError(f"{caller} {name}: is no regular file, and HDF5 needs one")
     h5py = library(caller)
     target = os.path.realpath(name)
     folder, base = os.path.split(target)

@@ -36,6 +36,8 @@ ROWS = {
         "test_simulate.py::test_bad_parameters_are_refused*",
         "test_simulate.py::test_dtypes",
         "test_simulate.py::test_spec_against_the_plain_twin*",
+        "test_spots.py::test_partiality*",
+        "test_spots.py::test_what_is_refused*",
         "test_stored_code.py::test_a_warm_command_loads_no_compiler*",
         "test_suite.py::*",
         "test_trace.py::test_every_line_of_the_recorded_trace",

@@ -77,7 +77,8 @@ def spots(
     fall with a power of the distance (80 % and more). ``border``: pixels added on each side of a box.
 
     Reflections whose structure factor is 0, listed or by default, are left out, unless the parameters give no structure factors at all; no
-    other absences are assumed. 0 0 0, the direct beam, is no spot. Time goes with the reflections near the Ewald sphere times the rays: sources, mosaic domains, phi steps.
+    other absences are assumed. 0 0 0, the direct beam, is no spot. Time goes with the reflections near the Ewald sphere times the rays:
+    sources, mosaic domains, phi steps.
 
     Raises InputError where the parameters make no sense, for a random orientation without a seed, a curved detector, and crystals that
     have no spots (less than two cells along an axis of a square one).

@@ -68,3 +68,20 @@ def corner_resolution(geometry: Geometry, wavelength: float) -> float:
     slow, fast = (np.array(ends, float) for ends in ((0, 0, geometry.slow_pixels, geometry.slow_pixels), (0, geometry.fast_pixels) * 2))
     largest = float(scattering_angles(geometry, slow, fast).max())
     return wavelength / 2.0 if largest > math.pi / 2.0 else wavelength / (2.0 * math.sin(largest / 2.0))
+
+
+def ring(geometry: Geometry, wavelength: float, spacing: float, points: int = 721) -> np.ndarray:
+    """(points, 2): slow and fast, in pixels from the corner of the first pixel, along the line of equal resolution ``spacing``.
+
+    The cone of two-theta = 2 asin(wavelength / (2 spacing)) about the beam, cut by the detector's plane; nan where
+    it does not meet the plane. All nan for a spacing below half the wavelength.
+    """
+    if not spacing >= wavelength / 2.0:
+        return np.full((points, 2), math.nan)
+    angle = 2.0 * math.asin(wavelength / (2.0 * spacing))
+    beam = np.array(geometry.beam)
+    across = np.cross(beam, geometry.slow if abs(np.dot(beam, geometry.slow)) < 0.9 else geometry.fast)
+    across = across / np.linalg.norm(across)
+    around = np.linspace(0.0, 2.0 * math.pi, points)[:, None]
+    rays = math.cos(angle) * beam + math.sin(angle) * (np.cos(around) * across + np.sin(around) * np.cross(beam, across))
+    return hits(geometry, rays)

@@ -16,7 +16,7 @@ from nanobragg_numba import __version__
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files import smv
 from nanobragg_numba.files.output import require_writable, write_whole
-from nanobragg_numba.files.preview import levels
+from nanobragg_numba.files.preview import levels, pedestal
 
 from .image_files import HDF5, Size, first_bytes, is_raw, read_image, square_size
 from .view_geometry import NO_GEOMETRY, Setting, from_line, from_smv
@@ -231,13 +231,14 @@ def _panels(
 ) -> tuple[Callable[[Any], None], list[str]]:
     """What draws the picture on a figure, and the lines of the report."""
     _require_matplotlib()
-    from nanobragg_numba.prediction.spots import spots
+    from nanobragg_numba.prediction.spots import LEAST_PARTIALITY, spots
 
     from .view_picture import Overlay, Panel, draw, round_spacings
 
     fast, fast_end, slow, slow_end = window = _window(options, image)
     part = image[slow:slow_end, fast:fast_end]
-    between = tuple(options.levels) if options.levels else levels(part)
+    base = 0.0 if options.levels else pedestal(image)
+    between = tuple(options.levels) if options.levels else levels(part - base if base else part)
     frame = f", frame {options.frame or 1}" if first_bytes(options.file, "") == HDF5 or options.frame else ""
     title = f"{os.path.basename(options.file)}{frame}"
     lines = [f"{title}: {image.shape[1]}x{image.shape[0]} pixels of {image.dtype}, {_range_of(image)}"]
@@ -253,8 +254,12 @@ def _panels(
         inside = (found.centre[:, 0] >= slow) & (found.centre[:, 0] <= slow_end)
         inside &= (found.centre[:, 1] >= fast) & (found.centre[:, 1] <= fast_end)
         overlay = replace(overlay, spots=found[inside])
-        lines.append(f"{np.count_nonzero(inside)} spots predicted, of partiality 0.05 and more")
-    first = Panel(part, window, (between[0], between[1]), title, overlay=overlay)
+        count = np.count_nonzero(inside)
+        lines.append(f"{count} spots predicted, of partiality {LEAST_PARTIALITY:g} and more")
+        title += f", {count} predicted spots"
+    if base:
+        lines.append(f"scale from the pedestal up: {base:g} taken off")
+    first = Panel(part, window, (between[0], between[1]), title, base, overlay=overlay)
     panels = [first]
     if other is not None:
         second = other[slow:slow_end, fast:fast_end]
@@ -262,7 +267,7 @@ def _panels(
         lines += text
         panels.append(replace(first, image=second, title=os.path.basename(options.compare)))
         largest = float(np.nanmax(np.abs(change), initial=0.0)) or 1.0
-        panels.append(Panel(change, window, (largest / 100.0, largest), "difference", True))
+        panels.append(Panel(change, window, (largest / 100.0, largest), "difference", difference=True))
     return lambda figure: draw(figure, panels), lines
 
 

@@ -13,7 +13,7 @@ from nanobragg_numba.prediction.spots import Spots
 from .view_geometry import Setting
 
 Window = tuple[int, int, int, int]
-PANEL_INCHES, DOTS = 7.0, 120
+PANEL_INCHES, SEVERAL_INCHES, DOTS = 7.0, 5.2, 120
 MOST_SHOWN = 1000
 """Pixels of a panel along an axis; what is larger is shown by the brightest of several."""
 RING, SPOT, BEAM, BAD = "tab:red", "tab:blue", "tab:green", "#f5d76e"
@@ -42,8 +42,10 @@ class Panel:
     window: Window
     """fast start, fast end, slow start, slow end on the whole image."""
     levels: tuple[float, float]
-    """Pixel values at the ends of the scale; of a difference the largest, with both signs."""
+    """Pixel values, less the base, at the ends of the scale; of a difference the largest, with both signs."""
     title: str
+    base: float = 0.0
+    """What is taken off the pixels before the logarithm."""
     difference: bool = False
     overlay: Overlay = field(default_factory=Overlay)
 
@@ -62,7 +64,8 @@ def draw(figure: Any, panels: list[Panel]) -> None:
     """Draw the panels side by side on a figure of matplotlib, whose size is set to hold them."""
     shape = panels[0].image.shape
     tall = min(max(shape[0] / shape[1], 0.3), 3.0)
-    figure.set_size_inches(PANEL_INCHES * len(panels) + 0.9, PANEL_INCHES * 0.86 * tall + 0.9)
+    width = PANEL_INCHES if len(panels) == 1 else SEVERAL_INCHES
+    figure.set_size_inches(width * len(panels) + 0.5, width * 0.84 * tall + 0.7)
     for axes, panel in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):
         _draw_panel(figure, axes, panel)
 
@@ -80,8 +83,8 @@ def _draw_panel(figure: Any, axes: Any, panel: Panel) -> None:
         norm: Any = SymLogNorm(low, vmin=-high, vmax=high)
         colours, label = "RdBu_r", "B - A"
     else:
-        shown, norm = np.maximum(shown.astype(np.float64), low), LogNorm(low, high)
-        colours, label = "gray_r", "pixel value"
+        shown, norm = np.maximum(shown.astype(np.float64) - panel.base, low), LogNorm(low, high)
+        colours, label = "gray_r", f"pixel value - {panel.base:g}" if panel.base else "pixel value"
     drawn = axes.imshow(shown, cmap=colours, norm=norm, extent=place, origin="upper", interpolation="nearest")
     drawn.cmap.set_bad(BAD)
     figure.colorbar(drawn, ax=axes, label=label, shrink=0.85, extend="neither" if panel.difference else "both")

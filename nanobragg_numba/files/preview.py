@@ -20,6 +20,18 @@ def levels(image: np.ndarray) -> tuple[float, float]:
     return float(low), float(max(high, 10.0 * low))
 
 
+def pedestal(image: np.ndarray) -> float:
+    """What stands in the pixels without photons: the value that more than half of them hold, such as the 40 of the integer images, else 0.
+
+    A logarithmic scale from there up would hide what lies a little above it.
+    """
+    finite = image[np.isfinite(image)]
+    if not finite.size:
+        return 0.0
+    middle = float(np.median(finite))
+    return middle if middle > 0.0 and 2 * np.count_nonzero(finite == middle) > finite.size else 0.0
+
+
 def grey(image: np.ndarray, between: tuple[float, float] | None = None) -> np.ndarray:
     """uint8 grey of an image in its shape, dark where there are many photons; logarithmic ``between`` two values, by default ``levels``."""
     low, high = levels(image) if between is None else between

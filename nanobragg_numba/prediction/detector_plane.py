@@ -73,8 +73,8 @@ def corner_resolution(geometry: Geometry, wavelength: float) -> float:
 def ring(geometry: Geometry, wavelength: float, spacing: float, points: int = 721) -> np.ndarray:
     """(points, 2): slow and fast, in pixels from the corner of the first pixel, along the line of equal resolution ``spacing``.
 
-    The cone of two-theta = 2 asin(wavelength / (2 spacing)) about the beam, cut by the detector's plane; nan where
-    it does not meet the plane. All nan for a spacing below half the wavelength.
+    The cone of two-theta = 2 asin(wavelength / (2 spacing)) about the beam, cut by the detector's plane; nan where it does not meet that.
+    All nan for a spacing below half the wavelength.
     """
     if not spacing >= wavelength / 2.0:
         return np.full((points, 2), math.nan)

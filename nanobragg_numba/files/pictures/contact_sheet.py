@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.files.preview import brightest, encoded, grey
+from nanobragg_numba.files.preview import brightest, encoded, grey, pedestal
 
 GAP, CAPTION = 4, 12
 PAPER, INK, MISSING = 255, 0, 208
@@ -50,7 +50,9 @@ def _thumbnail(image: np.ndarray, edge: int, at: int) -> np.ndarray:
     pixels = np.asarray(image)
     if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "biuf":
         raise InputError(f"contact_sheet: image {at + 1} is no image of shape (slow, fast), but of {pixels.dtype} {pixels.shape}")
-    return grey(brightest(pixels, math.ceil(max(pixels.shape) / edge)))
+    base = pedestal(pixels)
+    shown = brightest(pixels, math.ceil(max(pixels.shape) / edge))
+    return grey(shown - base if base else shown)
 
 
 def _sheet(kept: list[tuple[np.ndarray | None, str]], edge: int, columns: int) -> bytes:

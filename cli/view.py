@@ -16,7 +16,7 @@ from nanobragg_numba import __version__
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files import smv
 from nanobragg_numba.files.output import require_writable, write_whole
-from nanobragg_numba.files.preview import levels, pedestal
+from nanobragg_numba.files.preview import levels, levels_above, pedestal
 
 from .image_files import HDF5, Size, first_bytes, is_raw, read_image, square_size
 from .view_geometry import NO_GEOMETRY, Setting, from_line, from_smv
@@ -69,14 +69,14 @@ def _parser() -> _Parser:
 
 
 LINES = ("--line", "--spots")
-"""Their value is one word that may begin with a minus sign."""
+"""Their value is one word that may begin with a minus sign, where the options of this command begin with two."""
 
 
 def _joined(words: Sequence[str]) -> list[str]:
     """The words with a command line joined to its flag, since argparse takes one that begins with - for flags of its own."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] in LINES and word.startswith("-") and " " in word:
+        if joined and joined[-1] in LINES and word.startswith("-") and not word.startswith("--"):
             joined[-1] += f"={word}"
         else:
             joined.append(word)
@@ -96,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
             _run(_parser().parse_args(_joined(sys.argv[1:] if words is None else words)))
         return DONE
     except InputError as error:
-        _tell(f"error: {error}")
+        _tell(f"error: {str(error).strip()}")
         return BAD_INPUT
     except KeyboardInterrupt:
         _tell("interrupted")
@@ -237,8 +237,9 @@ def _panels(
 
     fast, fast_end, slow, slow_end = window = _window(options, image)
     part = image[slow:slow_end, fast:fast_end]
+    second = None if other is None else other[slow:slow_end, fast:fast_end]
     base = 0.0 if options.levels else pedestal(image)
-    between = tuple(options.levels) if options.levels else levels(part - base if base else part)
+    between = tuple(options.levels) if options.levels else _scale([one for one in (part, second) if one is not None], base)
     frame = f", frame {options.frame or 1}" if first_bytes(options.file, "") == HDF5 or options.frame else ""
     title = f"{os.path.basename(options.file)}{frame}"
     lines = [f"{title}: {image.shape[1]}x{image.shape[0]} pixels of {image.dtype}, {_range_of(image)}"]
@@ -261,14 +262,19 @@ def _panels(
         lines.append(f"scale from the pedestal up: {base:g} taken off")
     first = Panel(part, window, (between[0], between[1]), title, base, overlay=overlay)
     panels = [first]
-    if other is not None:
-        second = other[slow:slow_end, fast:fast_end]
+    if second is not None:
         change, text = _difference(part, second)
         lines += text
         panels.append(replace(first, image=second, title=os.path.basename(options.compare)))
         largest = float(np.nanmax(np.abs(change), initial=0.0)) or 1.0
         panels.append(Panel(change, window, (largest / 100.0, largest), "difference", difference=True))
     return lambda figure: draw(figure, panels), lines
+
+
+def _scale(parts: list[np.ndarray], base: float) -> tuple[float, float]:
+    """The ends of the grey scale of one or two images."""
+    pixels = np.concatenate([part.ravel().astype(np.float64) for part in parts]) - base
+    return levels_above(pixels) if base else levels(pixels)
 
 
 def _range_of(image: np.ndarray) -> str:

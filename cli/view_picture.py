@@ -110,7 +110,7 @@ def _draw_over(axes: Any, panel: Panel) -> None:
         if fast <= beam[0] <= fast_end and slow <= beam[1] <= slow_end:
             axes.plot(*beam, "+", color=BEAM, markersize=14, markeredgewidth=1.5)
     if over.spots is not None:
-        _draw_spots(axes, over.spots, over.labels)
+        _draw_spots(axes, over.spots, over.labels, fast_end - 0.12 * (fast_end - fast))
 
 
 def _halo() -> list[Any]:
@@ -136,20 +136,13 @@ def _draw_ring(axes: Any, panel: Panel, spacing: float) -> None:
     axes.text(line[at, 1], line[at, 0], f"{spacing:g} Å", color=RING, fontsize=9, ha="center", va="center", path_effects=_halo())
 
 
-def _draw_spots(axes: Any, spots: Spots, labels: int) -> None:
+def _draw_spots(axes: Any, spots: Spots, labels: int, turn: float) -> None:
+    """Circles, and the indices of the strongest spots: to the right of those whose fast coordinate is below ``turn``."""
     axes.scatter(spots.centre[:, 1], spots.centre[:, 0], s=42, facecolors="none", edgecolors=SPOT, linewidths=0.8)
     factors = np.where(np.isnan(spots.structure_factor), 1.0, spots.structure_factor)
     strongest = np.argsort(-spots.partiality * factors**2, kind="stable")[:labels]
     for at in strongest:
         slow, fast = spots.centre[at]
-        text = " ".join(map(str, spots.hkl[at]))
-        axes.annotate(
-            text,
-            (fast, slow),
-            xytext=(4, 4),
-            textcoords="offset points",
-            fontsize=7,
-            color=SPOT,
-            path_effects=_halo(),
-            annotation_clip=True,
-        )
+        shift, side = ((4, 4), "left") if fast < turn else ((-4, 4), "right")
+        text = axes.annotate(" ".join(map(str, spots.hkl[at])), (fast, slow), xytext=shift, textcoords="offset points", ha=side)
+        text.set(fontsize=7, color=SPOT, path_effects=_halo())

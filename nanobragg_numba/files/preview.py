@@ -32,6 +32,17 @@ def pedestal(image: np.ndarray) -> float:
     return middle if middle > 0.0 and 2 * np.count_nonzero(finite == middle) > finite.size else 0.0
 
 
+def levels_above(pixels: np.ndarray) -> tuple[float, float]:
+    """The same for pixels whose pedestal has been taken off: few are lit, and those are spots.
+
+    From the least of them, no more than three decades and no less than one below their 98th percentile.
+    """
+    lit = pixels[np.isfinite(pixels) & (pixels > 0.0)]
+    high = float(np.percentile(lit, 98.0)) if lit.size else 10.0
+    least = float(lit.min()) if lit.size else 1.0
+    return min(max(least, high / MOST_CONTRAST), high / 10.0), high
+
+
 def grey(image: np.ndarray, between: tuple[float, float] | None = None) -> np.ndarray:
     """uint8 grey of an image in its shape, dark where there are many photons; logarithmic ``between`` two values, by default ``levels``."""
     low, high = levels(image) if between is None else between

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.files.preview import brightest, encoded, grey, pedestal
+from nanobragg_numba.files.preview import brightest, encoded, grey, levels_above, pedestal
 
 GAP, CAPTION = 4, 12
 PAPER, INK, MISSING = 255, 0, 208
@@ -52,7 +52,7 @@ def _thumbnail(image: np.ndarray, edge: int, at: int) -> np.ndarray:
         raise InputError(f"contact_sheet: image {at + 1} is no image of shape (slow, fast), but of {pixels.dtype} {pixels.shape}")
     base = pedestal(pixels)
     shown = brightest(pixels, math.ceil(max(pixels.shape) / edge))
-    return grey(shown - base if base else shown)
+    return grey(shown - base, levels_above(shown - base)) if base else grey(shown)
 
 
 def _sheet(kept: list[tuple[np.ndarray | None, str]], edge: int, columns: int) -> bytes:

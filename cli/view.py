@@ -267,7 +267,7 @@ def _panels(
         lines += text
         panels.append(replace(first, image=second, title=os.path.basename(options.compare)))
         largest = float(np.nanmax(np.abs(change), initial=0.0)) or 1.0
-        panels.append(Panel(change, window, (largest / 100.0, largest), "difference", difference=True))
+        panels.append(Panel(change, window, (largest / 1000.0, largest), "difference", difference=True))
     return lambda figure: draw(figure, panels), lines
 
 

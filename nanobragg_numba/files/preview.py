@@ -29,7 +29,8 @@ def pedestal(image: np.ndarray) -> float:
     if not finite.size:
         return 0.0
     middle = float(np.median(finite))
-    return middle if middle > 0.0 and 2 * np.count_nonzero(finite == middle) > finite.size else 0.0
+    most = 2 * np.count_nonzero(finite == middle) > finite.size
+    return middle if most and 0.0 < middle < float(finite.max()) else 0.0
 
 
 def levels_above(pixels: np.ndarray) -> tuple[float, float]:

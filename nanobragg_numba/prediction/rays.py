@@ -33,8 +33,17 @@ def rays_of(x: Experiment) -> Rays:
     return Rays(np.asarray(beam.incident), np.asarray(beam.wavelengths), np.asarray(weights), reciprocal)
 
 
-def met_at_step(rays: Rays, step: int, hkl: np.ndarray, reach: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def squared_lengths(rays: Rays, hkl: np.ndarray) -> np.ndarray:
+    """(n,): |g|^2 (1/m^2) of the reflections (n, 3), the same for all orientations."""
+    return np.asarray(np.sum((hkl @ rays.reciprocal[0, 0].T) ** 2, axis=1))
+
+
+def met_at_step(
+    rays: Rays, step: int, hkl: np.ndarray, lengths: np.ndarray, reach: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Row of ``hkl`` (n, 3), domain and source of the rays at a phi step whose Ewald sphere comes within ``reach`` (1/m) of a reflection.
+
+    ``lengths`` (n,): those of ``squared_lengths``.
 
     With g the reflection and s the incident direction, |g + s/lambda| - 1/lambda = g.s + lambda g^2 / 2 to within the square of what it is.
     A bound from the spread of all rays about their mean leaves out what none of them meets.
@@ -43,7 +52,6 @@ def met_at_step(rays: Rays, step: int, hkl: np.ndarray, reach: float) -> Iterato
     along = np.einsum("dij,si->dsj", lattices, rays.incident).reshape(-1, 3)
     half = np.tile(rays.wavelengths / 2.0, len(lattices))
     mean, middle = along.mean(axis=0), 0.5 * (half.max() + half.min())
-    lengths = np.einsum("ni,ij,nj->n", hkl, lattices[0].T @ lattices[0], hkl)
     spread = np.linalg.norm((along - mean) @ np.linalg.inv(lattices[0]), axis=1).max()
     # Second order of the excitation error, and the rounding of long vectors.
     reach = reach * (1.0 + reach * 2.0 * half.max()) + 1e-9 * np.sqrt(lengths.max(initial=0.0))

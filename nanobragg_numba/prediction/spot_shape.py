@@ -43,8 +43,9 @@ def reach(shape: str, least: float) -> float:
     if shape == "round":
         # |3 (sin x / x - cos x) / x^2| <= 3 sqrt(1 + 1 / x^2) / x^2 <= 3 sqrt(2) / x^2 for x = pi R above 1.
         return max((18.0 / least) ** 0.25 / math.pi, 1.0)
-    # |sin(N y) / (N sin y)| <= pi / (2 N y) for |y| <= pi / 2, and one of the three offsets is 1/sqrt(3) of R or more.
-    return max(math.sqrt(3.0) / (2.0 * math.sqrt(least)), 1.0)
+    # (sin(N y) / (N sin y))^2 <= min(1, 1 / (4 r^2)) for r = N dh, dh <= 1/2. The product over three axes of r^2 that add up to R^2 is
+    # largest where two of them take 1/4 each.
+    return math.sqrt(0.25 / least + 0.5)
 
 
 def share_of_peak(shape: str, offsets: np.ndarray, metric: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -60,8 +61,8 @@ def share_of_peak(shape: str, offsets: np.ndarray, metric: np.ndarray, cells: np
     return np.asarray((3.0 * (np.sin(x) / x - np.cos(x)) / (x * x)) ** 2)
 
 
-def _grating_share(offsets: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """(n, 3): (sin(N y) / (N sin(y)))^2 at y = pi dh for each axis."""
+def _grating_share(offsets: np.ndarray, cells: np.ndarray | float) -> np.ndarray:
+    """(sin(N y) / (N sin(y)))^2 at y = pi dh, in the shape of ``offsets``."""
     y = np.where(np.abs(offsets) < SMALL, SMALL, offsets) * math.pi
     return np.asarray((np.sin(y * cells) / (cells * np.sin(y))) ** 2)
 
@@ -80,9 +81,8 @@ def nearest_offsets(shape: str, normals: np.ndarray, heights: np.ndarray, metric
     for axis in range(3):
         with np.errstate(divide="ignore", invalid="ignore"):
             along = heights / normals[:, axis]
-        rod = np.zeros_like(nearest)
-        rod[:, axis] = np.where(np.abs(along) < 0.5, along, 0.5)
-        value = np.where(np.abs(along) < 0.5, share_of_peak(shape, rod, metric, cells), 0.0)
-        better = value > largest
-        best, largest = np.where(better[:, None], rod, best), np.where(better, value, largest)
+        meets = np.abs(along) < 0.5
+        value = np.where(meets, _grating_share(np.where(meets, along, 0.0), cells[axis]), 0.0)
+        better = np.flatnonzero(value > largest)
+        best[better], largest[better] = np.eye(3)[axis] * along[better, None], value[better]
     return best

@@ -12,7 +12,7 @@ from nanobragg_numba.experiment.parameters import Compat, Parameters
 from nanobragg_numba.maths.constants import RTD
 
 from .detector_plane import corner_resolution, hits, require_flat, slopes
-from .rays import Rays, met_at_step, rays_of
+from .rays import Rays, met_at_step, rays_of, squared_lengths
 from .spot_shape import BOX_RADIUS, nearest_offsets, reach, share_of_peak, spot_metric
 
 LEAST_PARTIALITY = 0.05
@@ -96,9 +96,9 @@ def spots(
     empty = np.zeros((0, 10))
     found = np.zeros((0, 14))
     for hkl, factors in _listed(x, _reflections(x, least)):
-        parts = [empty]
+        parts, lengths = [empty], squared_lengths(run.rays, hkl)
         for step in range(len(run.rays.reciprocal)):
-            parts += [_summed(run.cuts(hkl, step, *met)) for met in met_at_step(run.rays, step, hkl, run.farthest)]
+            parts += [_summed(run.cuts(hkl, step, *met)) for met in met_at_step(run.rays, step, hkl, lengths, run.farthest)]
         found = np.concatenate([found, _spots_of(_summed(np.concatenate(parts)), hkl, factors, least_partiality)])
     return _finished(x, found, int(border))
 
@@ -125,20 +125,25 @@ def _resolution(x: Experiment, rays: Rays, asked: float | None) -> float:
 
 
 def _reflections(x: Experiment, least: float) -> Iterator[np.ndarray]:
-    """(n, 3) indices of all reflections of spacing ``least`` (metres) or more, in order of h, k, l, 0 0 0 left out."""
+    """(n, 3) float64: indices of all reflections of spacing ``least`` (metres) or more, in order of h, k, l, 0 0 0 left out."""
     lattice = np.array([x.lattice.a, x.lattice.b, x.lattice.c]) * 1e-10
     most = [int(np.linalg.norm(axis) / least) for axis in lattice]
     count = math.prod(2 * n + 1 for n in most)
     if count > MOST_REFLECTIONS:
         raise InputError(f"spots: {count:.3g} reflections lie within {least * 1e10:.3g} A: give a coarser resolution")
-    reciprocal = np.linalg.inv(lattice)
-    k, l = (grid.ravel() for grid in np.meshgrid(*(np.arange(-n, n + 1) for n in most[1:]), indexing="ij"))
-    together = max(CHUNK // len(k), 1)
-    for first in range(-most[0], most[0] + 1, together):
-        h = np.arange(first, min(first + together, most[0] + 1))
-        hkl = np.column_stack([np.repeat(h, len(k)), np.tile(k, len(h)), np.tile(l, len(h))])
-        inside = np.sum((hkl @ reciprocal.T) ** 2, axis=1) <= (1.0 / least) ** 2
-        yield hkl[inside & hkl.any(axis=1)]
+    a, b, c = np.linalg.inv(lattice).T
+    k, l = (grid.ravel() for grid in np.meshgrid(*(np.arange(-n, n + 1.0) for n in most[1:]), indexing="ij"))
+    plane = k[:, None] * b + l[:, None] * c
+    squares, products = np.sum(plane**2, axis=1), plane @ a
+    waiting, count = [], 0
+    for h in range(-most[0], most[0] + 1):
+        inside = np.flatnonzero(squares + 2.0 * h * products <= (1.0 / least) ** 2 - h * h * (a @ a))
+        hkl = np.column_stack([np.full(len(inside), float(h)), k[inside], l[inside]])
+        waiting.append(hkl[hkl.any(axis=1)] if h == 0 else hkl)
+        count += len(inside)
+        if count >= CHUNK or h == most[0]:
+            yield np.concatenate(waiting)
+            waiting, count = [], 0
 
 
 def _listed(x: Experiment, chunks: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -149,7 +154,7 @@ def _listed(x: Experiment, chunks: Iterator[np.ndarray]) -> Iterator[tuple[np.nd
         if none_given:
             yield hkl, np.full(len(hkl), math.nan)
             continue
-        at = hkl - (table.h_min, table.k_min, table.l_min)
+        at = hkl.astype(np.int64) - (table.h_min, table.k_min, table.l_min)
         inside = ((at >= 0) & (at < np.array(table.factors.shape) - 1)).all(axis=1)
         factors = np.full(len(hkl), float(table.default_F))
         factors[inside] = table.factors[tuple(at[inside].T)]
@@ -169,8 +174,8 @@ class _Run:
         self.metric, self.cells = spot_metric(x), np.array(x.size.cells)
         self.inverse = np.linalg.inv(self.metric)
         self.radius = BOX_RADIUS[self.shape] if widths is None else widths
-        # Rays far out in a spot's tails still widen its box.
-        self.least = 0.01 * least if self.shape in ("gauss", "tophat") else 0.2 * least
+        # Rays far out in a spot's tails still widen its box; those tails that fall with a power would do so without end.
+        self.least = 0.01 * least if self.shape in ("gauss", "tophat") else 0.5 * least
         first = self.rays.reciprocal[0, 0]
         widest = float(np.linalg.eigvalsh(first @ self.inverse @ first.T).max())
         self.farthest = reach(self.shape, self.least) * math.sqrt(widest)
@@ -187,7 +192,7 @@ class _Run:
         x, rays, geometry = self.x, self.rays, self.x.geometry
         lattices, wave = rays.reciprocal[step][domains], 1.0 / rays.wavelengths[sources]
         incident = rays.incident[sources] * wave[:, None]
-        g = np.einsum("nij,nj->ni", lattices, hkl[rows].astype(np.float64))
+        g = np.einsum("nij,nj->ni", lattices, hkl[rows])
         outwards = g + incident
         length = np.linalg.norm(outwards, axis=1)
         normal = outwards / length[:, None]

@@ -142,7 +142,8 @@ def _reflections(x: Experiment, least: float) -> Iterator[np.ndarray]:
         waiting.append(hkl[hkl.any(axis=1)] if h == 0 else hkl)
         count += len(inside)
         if count >= CHUNK or h == most[0]:
-            yield np.concatenate(waiting)
+            # Columns are what is computed with.
+            yield np.asfortranarray(np.concatenate(waiting))
             waiting, count = [], 0
 
 
@@ -154,11 +155,14 @@ def _listed(x: Experiment, chunks: Iterator[np.ndarray]) -> Iterator[tuple[np.nd
         if none_given:
             yield hkl, np.full(len(hkl), math.nan)
             continue
+        if table.factors.size == 1:
+            yield hkl, np.full(len(hkl), float(table.default_F))
+            continue
         at = hkl.astype(np.int64) - (table.h_min, table.k_min, table.l_min)
         inside = ((at >= 0) & (at < np.array(table.factors.shape) - 1)).all(axis=1)
         factors = np.full(len(hkl), float(table.default_F))
         factors[inside] = table.factors[tuple(at[inside].T)]
-        yield hkl[factors != 0.0], factors[factors != 0.0]
+        yield np.asfortranarray(hkl[factors != 0.0]), factors[factors != 0.0]
 
 
 # Columns of the table of what rays find; the columns of sums, and of what is largest, smallest is the negative's largest.

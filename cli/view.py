@@ -126,7 +126,8 @@ def _run(options: argparse.Namespace) -> None:
     image = read_image(options.file, "", size, options.frame)
     for setting in (sources.setting, sources.crystal):
         _require_same_size(image, setting, options.file)
-    other = None if options.compare is None else read_image(options.compare, "--compare", size, options.frame)
+    own_size = image.shape[1], image.shape[0]
+    other = None if options.compare is None else read_image(options.compare, "--compare", options.size or own_size, options.frame)
     if other is not None and other.shape != image.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (other.shape, image.shape)]
         raise InputError(f"--compare {options.compare}: has {sizes[0]} pixels, {options.file} {sizes[1]}")
@@ -171,7 +172,14 @@ def _recorded(options: argparse.Namespace) -> Setting | None:
 def _sources(options: argparse.Namespace) -> _Sources:
     line = None if options.line is None else from_line(options.line, "--line")
     asked = None if not options.spots else from_line(options.spots, "--spots")
-    recorded = _recorded(options) if line is None and asked is None else None
+    recorded, why = None, NO_GEOMETRY
+    if line is None and asked is None:
+        try:
+            recorded = _recorded(options)
+        except InputError as error:
+            if options.spots is not None or options.rings:
+                raise
+            why = str(error)
     crystal = None
     if options.spots is not None:
         crystal = asked or line or recorded
@@ -182,7 +190,6 @@ def _sources(options: argparse.Namespace) -> _Sources:
     if options.header is not None and line is None:
         return _Sources(from_smv(options.header, "--header"), "", crystal)
     setting = line or asked or recorded
-    why = NO_GEOMETRY
     if setting is None and not is_raw(options.file) and first_bytes(options.file, "") != HDF5 and smv.is_smv(options.file, ""):
         try:
             setting = from_smv(options.file, "")
@@ -201,11 +208,10 @@ def _size(options: argparse.Namespace, setting: Setting | None) -> Size | None:
         return options.size[0], options.size[1]
     if setting is not None:
         return setting.geometry.fast_pixels, setting.geometry.slow_pixels
-    raw = next((name for name in (options.file, options.compare) if name is not None and is_raw(name)), None)
-    if raw is None:
+    if not is_raw(options.file):
         return None
-    size = square_size(raw, "" if raw == options.file else "--compare")
-    _tell(f"{raw}: taken for a square image, {size[0]}x{size[1]} pixels")
+    size = square_size(options.file, "")
+    _tell(f"{options.file}: taken for a square image, {size[0]}x{size[1]} pixels")
     return size
 
 
@@ -280,7 +286,7 @@ def _scale(parts: list[np.ndarray], base: float) -> tuple[float, float]:
 def _range_of(image: np.ndarray) -> str:
     finite = image[np.isfinite(image)]
     lost = image.size - finite.size
-    text = f"{finite.min():g} to {finite.max():g}" if finite.size else "none finite"
+    text = f"{float(finite.min()):g} to {float(finite.max()):g}" if finite.size else "none finite"
     return text + (f", {lost} not finite" if lost and finite.size else "")
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from nanobragg_numba import (
     Beam,
@@ -35,6 +34,8 @@ SPREADS = {
 
 def maxima(image, least):
     """(n, 2) Places of local maxima of ``least`` of the image's largest value."""
+    from scipy import ndimage
+
     tops = (image == ndimage.maximum_filter(image, size=5)) & (image > least * image.max())
     return np.argwhere(tops) + 0.5
 
@@ -61,6 +62,8 @@ def inside(image, box):
 @pytest.mark.parametrize("shape", ["-square_xtal", "-gauss_xtal", "-round_xtal", "-tophat_spots"])
 @pytest.mark.parametrize("setting", ["", "-xds -twotheta 20 ", "-denzo -detector_rotx 15 -detector_rotz 5 "])
 def test_bright_spots_are_predicted_and_predicted_spots_are_bright(shape, setting):
+    from scipy import ndimage
+
     line = LINE + shape + " " + setting
     parameters = parameters_from_command_line(line)
     run, found = simulate(parameters), spots(parameters)

@@ -16,7 +16,7 @@ from nanobragg_numba.cli import view
 from nanobragg_numba.cli.image_files import read_image
 from nanobragg_numba.cli.view import main
 from nanobragg_numba.cli.view_geometry import from_line, from_smv
-from nanobragg_numba.prediction.detector_plane import corner_resolution, resolution_at, ring
+from nanobragg_numba.prediction.detector_plane import corner_resolution, hits, resolution_at, ring, slopes
 
 matplotlib.use("Agg")
 CRYSTAL = "-cell 50 50 50 90 90 90 -default_F 100 -N 20"
@@ -86,6 +86,19 @@ def test_ring_of_a_tilted_detector_has_one_angle():
         ray = np.array(g.pix0) + g.pixel_size * (slow * np.array(g.slow) + fast * np.array(g.fast))
         angle = np.arccos(ray @ g.beam / np.linalg.norm(ray))
         assert 1.0 / (2 * np.sin(angle / 2)) == pytest.approx(2.5, rel=1e-9)
+
+
+def test_places_of_a_detector_whose_axes_are_not_at_right_angles():
+    """A point of the plane, by its own coordinates, is hit by the ray through it."""
+    words = "-fdet_vector 0 0 1 -sdet_vector 0 -1 0.3 -odet_vector 1 0 0 -detector_rotz 20 -distance 70 -detpixels 300 -pixel 0.2"
+    g = from_line(f"{words} -compat spec", "--line").geometry
+    assert abs(np.dot(g.fast, g.slow)) > 0.2
+    slow, fast = np.array([0.0, 17.5, 200.0]), np.array([0.0, 280.0, 33.0])
+    points = np.array(g.pix0) + g.pixel_size * (np.outer(slow, g.slow) + np.outer(fast, g.fast))
+    assert hits(g, 3.0 * points) == pytest.approx(np.column_stack([slow, fast]), abs=1e-9)
+    moved = (hits(g, points + 1e-6 * np.eye(3)[1]) - hits(g, points - 1e-6 * np.eye(3)[1])) / 2e-6
+    assert slopes(g, points)[:, :, 1] == pytest.approx(moved, rel=1e-6)
+    assert np.isnan(hits(g, -points)).all()
 
 
 @pytest.mark.parametrize(
@@ -253,6 +266,28 @@ def test_raw_floats_without_a_size(folder, capsys):
     np.arange(1, 301, dtype="<f4").tofile("other.bin")
     assert main(["other.bin", "--out", "b.png"]) == 2
     assert "1200 bytes of raw floats are no square image: give its size, --size FAST SLOW" in capsys.readouterr().err
+
+
+def test_odd_pixels(folder, capsys):
+    """Switches, nothing lit, nothing finite, counts below zero."""
+    images = (
+        np.eye(20, 30, dtype=bool),
+        np.zeros((20, 30)),
+        np.full((20, 30), np.nan),
+        -np.ones((20, 30), np.int64),
+        np.where(np.eye(9), np.inf, 0.0),
+    )
+    for image in images:
+        np.save("odd.npy", image)
+        assert main(["odd.npy", "--out", "a.png"]) == 0
+    out = capsys.readouterr().out
+    assert "0 to 1" in out and "none finite" in out and "-1 to -1" in out and "0 to 0, 9 not finite" in out
+
+
+def test_raw_floats_beside_an_image_have_its_size(folder, capsys):
+    np.save("a.npy", SAVED), SAVED.tofile("b.bin")
+    assert main(["a.npy", "--compare", "b.bin", "--out", "a.png"]) == 0
+    assert "pixels that differ  0 of 1200" in capsys.readouterr().out
 
 
 SAVED = np.ones((30, 40), np.float32)

@@ -53,6 +53,12 @@ def test_what_is_refused(run, capsys):
         (["run_000002.h5", "--spots"], "run_000002.h5 has no command line recorded"),
     ):
         assert main([*words, "--out", "a.png"]) == 2 and sentence in capsys.readouterr().err
+    with h5py.File(run.master, "r+") as file:
+        file["/entry/simulation/command"][0] = "nanoBragg -mat gone.mat -default_F 1"
+    # The image is there all the same.
+    assert main(["run_master.h5", "--out", "a.png"]) == 0
+    assert "no rings" in (out := capsys.readouterr().out) and "gone.mat: no such file" in out
+    assert main(["run_master.h5", "--spots", "--out", "b.png"]) == 2 and "gone.mat" in capsys.readouterr().err
     os.unlink("run_000002.h5")
     assert main(["run_master.h5", "--frame", "1", "--out", "a.png"]) == 0
     capsys.readouterr()

@@ -291,12 +291,12 @@ def _range_of(image: np.ndarray) -> str:
 
 
 def _geometry_line(setting: Setting, rings: tuple[float, ...]) -> str:
-    geometry = setting.geometry
-    fast, slow = geometry.fbeam / geometry.pixel_size, geometry.sbeam / geometry.pixel_size
+    from nanobragg_numba.prediction.detector_plane import beam_place
+
+    slow, fast, distance = beam_place(setting.geometry)
+    place = f"beam at fast {fast:.2f}, slow {slow:.2f}, {1000 * distance:g} mm" if math.isfinite(slow) else "the beam misses the detector"
     shown = f"; rings at {', '.join(f'{spacing:g}' for spacing in rings)} A" if rings else ""
-    return (
-        f"beam at fast {fast:.2f}, slow {slow:.2f}, {setting.wavelength_A:g} A, {1000 * geometry.distance:g} mm ({setting.source}){shown}"
-    )
+    return f"{place}, {setting.wavelength_A:g} A ({setting.source}){shown}"
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.files.preview import brightest
-from nanobragg_numba.prediction.detector_plane import ring, scattering_angles
+from nanobragg_numba.prediction.detector_plane import beam_place, ring, scattering_angles
 from nanobragg_numba.prediction.spots import Spots
 
 from .view_geometry import Setting
@@ -106,9 +106,9 @@ def _draw_over(axes: Any, panel: Panel) -> None:
     if over.setting is not None:
         for spacing in over.rings:
             _draw_ring(axes, panel, spacing)
-        beam = np.array([over.setting.geometry.fbeam, over.setting.geometry.sbeam]) / over.setting.geometry.pixel_size
-        if fast <= beam[0] <= fast_end and slow <= beam[1] <= slow_end:
-            axes.plot(*beam, "+", color=BEAM, markersize=14, markeredgewidth=1.5)
+        beam_slow, beam_fast, _ = beam_place(over.setting.geometry)
+        if fast <= beam_fast <= fast_end and slow <= beam_slow <= slow_end:
+            axes.plot(beam_fast, beam_slow, "+", color=BEAM, markersize=14, markeredgewidth=1.5)
     if over.spots is not None:
         _draw_spots(axes, over.spots, over.labels, fast_end - 0.12 * (fast_end - fast))
 

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 from running import nanobragg
 
-from nanobragg_numba import parameters_from_command_line, simulate
+from nanobragg_numba import from_arrays, parameters_from_command_line, simulate
 from nanobragg_numba.cli import view
 from nanobragg_numba.cli.image_files import read_image
 from nanobragg_numba.cli.view import main
@@ -165,6 +166,21 @@ def test_markers_lie_where_numpy_says(folder, figures):
     assert np.hypot(line[:, 0] - 140.5, line[:, 1] - 90.5) == pytest.approx(1000 * np.tan(np.radians(2 * theta)))
     assert axes.lines[1].get_xydata() == pytest.approx(np.array([[140.5, 90.5]]))
     assert axes.get_xlim() == (0, 300) and axes.get_ylim() == (200, 0)
+
+
+def test_the_cross_is_where_the_direct_beam_is_also_on_a_tilted_detector_in_c(folder, figures):
+    """An image of the reflection 0 0 0 alone; Fbeam and Sbeam of "c" are fifteen pixels off here."""
+    tilted = "-lambda 1 -distance 40 -detpixels 200 -pixel 0.18 -detector_rotx 7.6 -detector_roty -4.2 -detector_rotz -15.7 -twotheta 17.4"
+    words = f"{CRYSTAL} -round_xtal -N 9 -misset 5 7 9 {tilted} -oversample 6"
+    parameters = parameters_from_command_line(words, "c")
+    alone = replace(parameters.crystal, structure_factors=from_arrays([[0, 0, 0]], [100.0]), default_F=0.0)
+    run = simulate(replace(parameters, crystal=alone), compat="c")
+    np.save("a.npy", run.image)
+    assert main(["a.npy", "--line", words, "--out", "a.png"]) == 0
+    brightest = np.array(np.unravel_index(np.argmax(run.image), run.image.shape)) + 0.5
+    crosses = [line.get_xydata() for line in panels_of(figures[0])[0].lines if line.get_marker() == "+"]
+    assert len(crosses) == 1 and np.abs(crosses[0][0, ::-1] - brightest).max() < 1.0
+    assert abs(run.geometry.sbeam / run.geometry.pixel_size - brightest[0]) > 5
 
 
 def test_labels_and_resolution_of_spots(folder, figures):

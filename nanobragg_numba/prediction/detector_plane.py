@@ -24,6 +24,16 @@ def hits(geometry: Geometry, rays: np.ndarray, depths: np.ndarray | float = 0.0)
     return np.asarray((times[:, None] * rays - np.array(geometry.pix0)) @ in_plane(geometry).T / geometry.pixel_size)
 
 
+def beam_place(geometry: Geometry) -> tuple[float, float, float]:
+    """Where the beam meets the detector, slow and fast in pixels from the corner of the first pixel, and how far from the sample (metres).
+
+    From the plane itself: of a tilted detector "c" reports another place than the one where its pixels are. nan where they do not meet.
+    """
+    slow, fast = hits(geometry, np.array([geometry.beam]))[0].tolist()
+    along = float(np.dot(geometry.beam, geometry.normal))
+    return slow, fast, float(np.dot(geometry.pix0, geometry.normal)) / along if math.isfinite(slow) else math.nan
+
+
 def slopes(geometry: Geometry, rays: np.ndarray) -> np.ndarray:
     """(n, 2, 3): derivatives of ``hits`` by the components of ``rays``.
 

@@ -1,7 +1,6 @@
 """The files that a command line names, read into parameters; what of them was not used is remarked."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -11,8 +10,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Detector, SourceList
-from nanobragg_numba.experiment.structure_factors import StructureFactors
-from nanobragg_numba.files import fdump, smv, text_columns
+from nanobragg_numba.files import smv, text_columns
 from nanobragg_numba.maths.c_numbers import atof
 
 Settings = dict[str, Any]
@@ -139,30 +137,6 @@ def beneath(header: Settings, line: Settings) -> Settings:
     outdone = {other for group in EXCLUSIVE for name in group if name in given for other in group if other != name}
     outdone |= {PLACED} if PLACED in given else set()
     return {**{key: value for key, value in header.items() if ".".join(key.split(".")[:2]) not in outdone}, **line}
-
-
-def read_structure_factors(
-    hkl_file: str | None, dump: str, dump_is_named: bool, only_named: bool, default_F: float, compat: Compat
-) -> tuple[StructureFactors | None, tuple[str, ...], list[Remark]]:
-    """The table, the reference's lines about it, and our remarks; a dump that no option names is read unless ``only_named``."""
-    if hkl_file is not None:
-        # Loads numba, which the help does not need.
-        from nanobragg_numba.files import hkl, hkl_as_c
-
-        reader, quirk = (hkl, "") if mode_of(compat).spec else (hkl_as_c, "Q18")
-        factors, report, remark = reader.read(hkl_file, default_F, flag="-hkl")
-        return factors, report, [] if remark is None else [Remark(quirk, remark)]
-    if dump_is_named and only_named and not os.path.exists(dump):
-        raise InputError(f"-dump {dump}: no such file, and no -hkl to read instead")
-    if not os.path.exists(dump) or (only_named and not dump_is_named):
-        return None, (), []
-    remarks = []
-    if mode_of(compat).spec and not dump_is_named:
-        remarks.append(Remark("", f"the structure factors come from {dump}, which an earlier run left; give -hkl, or remove the file"))
-    factors = fdump.read(dump, flag="-dump")
-    if mode_of(compat).spec and not np.isfinite(factors.table).all():
-        raise InputError(f"-dump {dump}: it holds structure factors that are not finite")
-    return factors, (f"reading Fs from {dump}",), remarks
 
 
 def read_columns(path: str, columns: int, flag: str, compat: Compat, remarks: list[Remark]) -> list[np.ndarray]:

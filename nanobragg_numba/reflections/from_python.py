@@ -1,0 +1,44 @@
+"""``StructureFactors.from_mtz``, ``from_cif`` and ``from_model``: what is to be told of a file becomes a warning."""
+
+import os
+import warnings
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.structure_factors import StructureFactors
+from nanobragg_numba.files.reading import read_bytes
+
+from .calculated import Solvent
+from .opening import NATURES, Kind, content_kind, unpacked
+from .reading import Names, Wishes, read
+
+Path = str | os.PathLike[str]
+ARGUMENTS = Names("columns", "d_min", "solvent")
+
+
+def from_mtz(path: Path, columns: str | None, d_min: float | None, default_F: float) -> StructureFactors:
+    return _read(path, ("mtz",), "from_mtz", Wishes(columns, d_min, default_F=default_F, names=ARGUMENTS))
+
+
+def from_cif(path: Path, columns: str | None, d_min: float | None, default_F: float) -> StructureFactors:
+    return _read(path, ("cif",), "from_cif", Wishes(columns, d_min, default_F=default_F, names=ARGUMENTS))
+
+
+def from_model(
+    path: Path, d_min: float, wavelength_A: float | None, solvent: bool | tuple[float, float], default_F: float
+) -> StructureFactors:
+    if wavelength_A is not None and not wavelength_A > 0.0:
+        raise InputError(f"from_model: wavelength_A must be positive, not {wavelength_A:g}")
+    wanted: Solvent | bool = solvent if isinstance(solvent, bool) else Solvent(*solvent)
+    return _read(path, ("pdb", "cif"), "from_model", Wishes(None, d_min, wanted, wavelength_A, default_F, names=ARGUMENTS))
+
+
+def _read(path: Path, kinds: tuple[Kind, ...], caller: str, wishes: Wishes) -> StructureFactors:
+    name = os.fspath(path)
+    where = f"{caller} {name}"
+    kind = content_kind(unpacked(read_bytes(name, caller), where))
+    if kind not in kinds:
+        raise InputError(f"{where}: not {' or '.join(NATURES[one] for one in kinds)}")
+    factors, remarks = read(name, kind, caller, wishes)
+    for remark in remarks:
+        warnings.warn(remark, UserWarning, stacklevel=4)
+    return factors

@@ -33,6 +33,9 @@ def read(path: str, flag: str, columns_flag: str, wanted: str | None, cell: Cell
         mtz = library.read_mtz_file(os.fspath(path))
     except (RuntimeError, ValueError, MemoryError):
         raise InputError(f"{where}: the MTZ file is damaged or cut short") from None
+    if len(mtz.columns) == 0:
+        # The header is at the end.
+        raise InputError(f"{where}: the MTZ file is damaged or cut short")
     if len(mtz.batches):
         raise InputError(f"{where}: its reflections are not merged ({len(mtz.batches)} batches); merge them first")
     if mtz.nreflections == 0:

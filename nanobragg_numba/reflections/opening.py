@@ -1,8 +1,6 @@
 """Which files are read through gemmi: those whose name and whose content both say so; any other is a text list, as it always was."""
 
-import gzip
 import re
-import zlib
 from typing import Literal
 
 from nanobragg_numba.errors import InputError
@@ -41,6 +39,10 @@ def unpacked(content: bytes, where: str) -> bytes:
     """The content, decompressed if it is gzip's. Raises InputError, naming ``where``, if that breaks off."""
     if not content.startswith(GZIP):
         return content
+    # Seldom needed, and a command starts faster without.
+    import gzip
+    import zlib
+
     try:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error):

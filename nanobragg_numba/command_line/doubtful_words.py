@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from nanobragg_numba.maths.c_numbers import is_number
 
 from .option_table import OPTIONS
-from .reflection_options import ROWS
+from .own_input_options import ROWS
 
 NEAR = 0.6
 """Likeness from which on a word may stand for a misspelt one."""

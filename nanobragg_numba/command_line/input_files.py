@@ -155,6 +155,18 @@ def naming(where: str, make: Callable[[], _T]) -> _T:
         raise InputError(f"{where}: {error}") from None
 
 
+def read_spectrum(path: str, settings: Settings) -> tuple[SourceList, str]:
+    """The sources of -spectrum, and a sentence about them. Raises InputError, too, beside options that would make other sources."""
+    against = [key.removeprefix("beam.") for key in settings if key.startswith(("beam.hdiv", "beam.vdiv", "beam.dispersion"))]
+    if "files.sources" in settings or against:
+        other = "-sourcefile" if "files.sources" in settings else f"divergence or dispersion ({against[0]})"
+        raise InputError(f"-spectrum {path}: it gives all sources, and {other} would give others")
+    from nanobragg_numba.spectra.reading import sources_of
+
+    sources, source = sources_of(path, "-spectrum")
+    return sources, f"-spectrum {path}: {source}"
+
+
 def read_sources(path: str, compat: Compat, remarks: list[Remark]) -> SourceList:
     """The sources in a file."""
     columns = read_columns(path, 5, "-sourcefile", compat, remarks)

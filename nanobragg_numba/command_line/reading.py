@@ -15,8 +15,8 @@ from nanobragg_numba.maths.c_numbers import is_number
 
 from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
-from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources
-from .reflection_options import take_reflection_options
+from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_spectrum
+from .own_input_options import take_own_input_options
 from .structure_factor_files import is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
 from .word_readers import Reading, read_words
 
@@ -53,6 +53,7 @@ class Files:
     stol: str | None = None
     stol_out: str = "output.stol"
     sources: str | None = None
+    spectrum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class CommandLine:
     """Images read for their header, mask first."""
     hkl_report: tuple[str, ...] = ()
     """The reference's lines about reading structure factors."""
-    hkl_source: str = ""
-    """What was found in an -hkl file that is no text list, in a sentence."""
+    found: tuple[str, ...] = ()
+    """What was found in files that do not say it by themselves, in sentences."""
     ignored: tuple[str, ...] = ()
     """Words that look like options and match none."""
     stray: tuple[str, ...] = ()
@@ -133,7 +134,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     ``only_named``: leave alone a structure-factor dump that no option names. Raises InputError for a missing value or a file
     that cannot be used.
     """
-    options, words = take_reflection_options(words, compat)
+    options, words = take_own_input_options(words, compat)
     donors = read_donors(words, compat)
     reading = Reading(words, compat, headers=donors.settings)
     unknown = read_words(reading)
@@ -159,6 +160,12 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
+    told = [found.source] if found.source else []
+    if options.spectrum is not None:
+        sources, said = read_spectrum(options.spectrum, settings)
+        beam = replace(beam, sources=sources)
+        files = replace(files, spectrum=options.spectrum)
+        told.append(said)
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
     parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
@@ -171,7 +178,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         files,
         tuple(donors.images),
         found.report,
-        found.source,
+        tuple(told),
         ignored,
         stray_words(words, reading.used, unknown),
         tuple(reading.warnings),

@@ -12,7 +12,7 @@ from nanobragg_numba.experiment.structure_factors import StructureFactors
 from nanobragg_numba.files import fdump
 
 from .input_files import Remark
-from .reflection_options import ReflectionOptions
+from .own_input_options import OwnInputOptions
 
 FLAG = "-hkl"
 
@@ -68,7 +68,7 @@ def is_of_the_formats(path: str | None) -> bool:
     return kind_of(path, FLAG) is not None
 
 
-def read_of_the_formats(path: str, options: ReflectionOptions, crystal: Crystal, wavelength_A: float) -> FoundFactors:
+def read_of_the_formats(path: str, options: OwnInputOptions, crystal: Crystal, wavelength_A: float) -> FoundFactors:
     """The table of such a file, and its cell. Raises InputError, showing both cells, if the line gives a crystal another one."""
     from nanobragg_numba.reflections import cells, opening, reading
     from nanobragg_numba.reflections.calculated import Solvent
@@ -101,11 +101,11 @@ def _cells_on_the_line(crystal: Crystal, wavelength_A: float) -> list[tuple[str,
     return given
 
 
-def require_use(options: ReflectionOptions, path: str | None, compat: Compat) -> list[str]:
+def require_use(options: OwnInputOptions, path: str | None, compat: Compat) -> list[str]:
     """Sentences for options that the line has no use for, as its -hkl is a text list or missing; in "spec" the first is an InputError."""
     said = [
         f"{word} has no effect: " + (f"{FLAG} {path} is a text list" if path is not None else f"there is no {FLAG}")
-        for word in options.given
+        for word in options.of_factors
     ]
     if said and mode_of(compat).spec:
         raise InputError(said[0])

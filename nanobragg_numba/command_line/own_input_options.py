@@ -1,4 +1,4 @@
-"""Options about -hkl that the reference does not have: taken off, by their whole word, before the line is read as in C."""
+"""Options about input files that the reference does not have: taken off, by their whole word, before the line is read as in C."""
 
 import math
 from collections.abc import Sequence
@@ -11,26 +11,29 @@ from .option_table import Option
 from .word_values import read_number
 
 GROUP = "structure factors"
-COLUMNS, RESOLUTION, SOLVENT = "-columns", "-resolution", "-solvent"
+COLUMNS, RESOLUTION, SOLVENT, SPECTRUM = "-columns", "-resolution", "-solvent", "-spectrum"
+OF_FACTORS = (COLUMNS, RESOLUTION, SOLVENT)
 ROWS = (
     Option((COLUMNS,), GROUP, "LABEL[,LABEL...]", "found by type", "columns of an -hkl file in MTZ or CIF format: F or I, with its sigma or without, or a Friedel pair, F(+),F(-)", exact=True),
     Option((RESOLUTION,), GROUP, "d (A)", "all that is listed", "resolution of structure factors from coordinates (-hkl model.pdb or .cif), which need it; of MTZ and CIF files what lies beyond is left out", exact=True),
     Option((SOLVENT,), GROUP, "none | k_sol,B_sol (e/A^3, A^2)", "0.35,46", "bulk solvent of structure factors from coordinates; small molecules have none by default", exact=True),
+    Option((SPECTRUM,), "beam", "FILE", "none", "energy (eV, keV) or wavelength (A, nm) and weight in two columns, or HDF5 (NXbeam): one source a line, in place of divergence and dispersion", exact=True),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class ReflectionOptions:
+class OwnInputOptions:
     """What these options ask for."""
 
     columns: str | None = None
     resolution: float | None = None
     solvent: bool | tuple[float, float] = True
-    given: tuple[str, ...] = ()
-    """The options on the line."""
+    spectrum: str | None = None
+    of_factors: tuple[str, ...] = ()
+    """Those about -hkl on the line."""
 
 
-def take_reflection_options(words: Sequence[str], compat: Compat) -> tuple[ReflectionOptions, list[str]]:
+def take_own_input_options(words: Sequence[str], compat: Compat) -> tuple[OwnInputOptions, list[str]]:
     """These options, the last of each, and the words that are left. Raises InputError for a missing or impossible value."""
     values: dict[str, str] = {}
     rest, at = [], 0
@@ -44,8 +47,9 @@ def take_reflection_options(words: Sequence[str], compat: Compat) -> tuple[Refle
             raise InputError(f"{words[at]} needs a value: {row.arguments}")
         values[words[at]] = words[at + 1]
         at += 2
+    of_factors = tuple(word for word in values if word in OF_FACTORS)
     resolution = _resolution(values[RESOLUTION], compat) if RESOLUTION in values else None
-    return ReflectionOptions(values.get(COLUMNS), resolution, _solvent(values.get(SOLVENT)), tuple(values)), rest
+    return OwnInputOptions(values.get(COLUMNS), resolution, _solvent(values.get(SOLVENT)), values.get(SPECTRUM), of_factors), rest
 
 
 def _resolution(text: str, compat: Compat) -> float:

@@ -38,7 +38,8 @@ def mtz(tmp_path):
 SIGMA_FOLLOWS = (
     (tuple(ALL), None, (PLUS, MINUS)),
     (("I", "SIGI", "F", "SIGF", "FC", "PHI"), None, (F, F)),
-    (("FC", "PHI", "I", "SIGI"), None, (PLUS, PLUS)),
+    (("FC", "PHI", "I", "SIGI"), None, ([2, 3, 0, 5],) * 2),
+    (("FC", "PHI", "I"), None, (PLUS, PLUS)),
     (("I", "SIGI", "FREE"), None, ([2, 3, 0, 5],) * 2),
     (("I(+)", "I(-)", "I", "SIGI"), None, ([2, 3, 0, 5],) * 2),
     (tuple(ALL), "FC,PHI", (PLUS, PLUS)),
@@ -383,3 +384,20 @@ def test_python_refuses_the_wrong_kind(mtz, tmp_path):
     ):
         with pytest.raises(InputError, match=says):
             read(path)
+
+
+def test_dispersion_far_from_the_sources_is_told(tmp_path, capfdbinary):
+    (tmp_path / "model.pdb").write_text(ATOM)
+    (tmp_path / "beam.txt").write_text("# A\n1.30 1\n1.31 2\n")
+    words = ["-compat", "spec", "-hkl", "model.pdb", "-resolution", "3", "-spectrum", "beam.txt", *SHORT]
+    says = "f' and f'' are those at -lambda 1 A, which the sources, 1.3 to 1.31 A, do not reach"
+    assert says in nanobragg(words, tmp_path, capfdbinary).stderr
+    assert "do not reach" not in nanobragg([*words, "-lambda", "1.305"], tmp_path, capfdbinary).stderr
+
+
+@pytest.mark.parametrize(
+    "cell", [(10, 10, 10, 90, 90, 180), (0, 10, 10, 90, 90, 90), (10, 10, 10, 60, 60, 130), (np.inf, 1, 1, 90, 90, 90)]
+)
+def test_cells_without_a_volume(cell):
+    with pytest.raises(InputError, match="is no unit cell: it encloses no volume"):
+        from_arrays(HKL, F, cell=cell)

@@ -29,6 +29,7 @@ MODELS = {
     "anisotropic, turned": ("P 61", CELLS["P 61"], some_sites(8, 5.0, anisotropic=True), 1.5),
     "metal on an axis": ("C 1 2 1", IN_C2, [*some_sites(40), Site("Zn", (0.0, 0.3, 0.0), 12.0)], 2.0),
     "shared axis": ("C 1 2 1", IN_C2, [*some_sites(10), Site("Se", (0.5, 0.1, 0.0), 12.0, 0.5)], 2.0),
+    "on hexagonal axes": ("R 3:H", CELLS["R 3:H"], some_sites(6), 2.0),
     "selenium": ("P 21 21 21", CELLS["P 21 21 21"], [*some_sites(12), Site("Se", (0.1, 0.2, 0.3), 10.0)], 1.6),
     "centred": (
         "F -4 3 m",
@@ -230,3 +231,9 @@ def test_elements_without_a_dispersion(tmp_path):
 def test_resolutions_that_make_no_sense(tmp_path, d_min, says):
     with pytest.raises(InputError, match=says):
         StructureFactors.from_model(one_atom(tmp_path), d_min)
+
+
+@pytest.mark.parametrize("solvent", [(0.35,), (0.35, 46, 1), (-0.1, 46), (0.35, np.nan), "none", None])
+def test_solvents_that_are_none(tmp_path, solvent):
+    with pytest.raises(InputError, match="solvent must be True, False, or k_sol and B_sol"):
+        StructureFactors.from_model(one_atom(tmp_path), 3.0, solvent=solvent)

@@ -17,7 +17,7 @@ from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
 from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_spectrum
 from .own_input_options import take_own_input_options
-from .structure_factor_files import is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
+from .structure_factor_files import dispersion_remarks, is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
 from .word_readers import Reading, read_words
 
 
@@ -168,6 +168,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         told.append(said)
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
+    remarks += dispersion_remarks(found.wavelength_A, beam.sources)
     parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
     if mode_of(compat).spec:
         check_distances(parameters, reading.given)

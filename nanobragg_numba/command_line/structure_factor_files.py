@@ -7,7 +7,7 @@ import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
-from nanobragg_numba.experiment.parameters import Compat, Crystal
+from nanobragg_numba.experiment.parameters import Compat, Crystal, SourceList
 from nanobragg_numba.experiment.structure_factors import StructureFactors
 from nanobragg_numba.files import fdump
 
@@ -28,6 +28,8 @@ class FoundFactors(NamedTuple):
     """What was found in the file, in a sentence."""
     cell: tuple[float, float, float, float, float, float] | None = None
     """The file's, where it has one."""
+    wavelength_A: float | None = None
+    """Of f' and f'', where they were computed."""
 
 
 def read_list_or_dump(
@@ -79,13 +81,20 @@ def read_of_the_formats(path: str, options: OwnInputOptions, crystal: Crystal, w
     solvent: Any = options.solvent if isinstance(options.solvent, bool) else Solvent(*options.solvent)
     known = next((cell for _, cell in given), None)
     wishes = reading.Wishes(options.columns, options.resolution, solvent, wavelength_A, crystal.default_F, known)
-    factors, remarks = reading.read(path, kind, FLAG, wishes)
+    factors, remarks, computed = reading.read(path, kind, FLAG, wishes)
     assert factors.cell is not None
     for flag, cell in given:
         cells.require_agreement(cell, flag, factors.cell, f"{FLAG} {path}")
     said = f"{FLAG} {path}: {factors.source}; {factors.count} reflections of P1 from {factors.space_group}"
     said += f", cell {cells.shown_cell(factors.cell)}"
-    return FoundFactors(factors, (f"reading Fs from {path}",), tuple(Remark("", text) for text in remarks), said, factors.cell)
+    return FoundFactors(
+        factors,
+        (f"reading Fs from {path}",),
+        tuple(Remark("", text) for text in remarks),
+        said,
+        factors.cell,
+        wavelength_A if computed else None,
+    )
 
 
 def _cells_on_the_line(crystal: Crystal, wavelength_A: float) -> list[tuple[str, tuple[float, float, float, float, float, float]]]:
@@ -99,6 +108,16 @@ def _cells_on_the_line(crystal: Crystal, wavelength_A: float) -> list[tuple[str,
         # Columns a*, b*, c* times the wavelength.
         given.append((f"-mat at {wavelength_A:g} A", cell_of_axes(np.linalg.inv(np.asarray(crystal.mosflm_matrix) / wavelength_A))))
     return given
+
+
+def dispersion_remarks(wavelength_A: float | None, sources: SourceList | None) -> list[Remark]:
+    """A sentence where f' and f'' are those of a wavelength that the listed sources do not reach."""
+    if wavelength_A is None or sources is None or np.isnan(sources.wavelengths_m).all():
+        return []
+    low, high = 1e10 * np.nanmin(sources.wavelengths_m), 1e10 * np.nanmax(sources.wavelengths_m)
+    if low * (1 - 1e-3) <= wavelength_A <= high * (1 + 1e-3):
+        return []
+    return [Remark("", f"f' and f'' are those at -lambda {wavelength_A:g} A, which the sources, {low:g} to {high:g} A, do not reach")]
 
 
 def require_use(options: OwnInputOptions, path: str | None, compat: Compat) -> list[str]:

@@ -1,5 +1,6 @@
 """The table of structure factors: a dense block over h, k, l."""
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,11 @@ class StructureFactors:
         if self.status is not None and self.status.shape != self.ranges:
             raise InputError(f"StructureFactors.status must have shape {self.ranges}, not {self.status.shape}")
 
+        if self.cell is not None and not _encloses_volume(self.cell):
+            raise InputError(
+                f"StructureFactors.cell {' '.join(f'{value:g}' for value in self.cell)} is no unit cell: it encloses no volume"
+            )
+
     def __repr__(self) -> str:
         h, h_end, k, k_end, l, l_end = self.limits
         parts = [f"{self.count} reflections, h {h} to {h_end}, k {k} to {k_end}, l {l} to {l_end}"]
@@ -102,7 +108,7 @@ class StructureFactors:
         """The table of an MTZ file, expanded to P1 with symmetry and Friedel mates; F as it is in the file.
 
         ``columns``: labels parted by commas, of amplitudes (``"F,SIGF"``), intensities, or a Friedel pair (``"F(+),F(-)"``), whose mates
-        stay apart. None: the first kind that there is, out of pairs of F, F with a sigma, F, pairs of I, I with a sigma, I; ``source``
+        stay apart. None: the first kind that there is, out of pairs of F, F with a sigma, pairs of I, I with a sigma, F, I; ``source``
         names what was found. Intensities become F = sqrt(I), negative ones 0. ``d_min`` (A): what lies beyond is left out. What is not
         listed has ``default_F``, what is absent by symmetry is 0. Needs gemmi. Raises InputError, naming the file, for what cannot
         be used, and where the choice is not clear; a UserWarning says what was not used as it stands.
@@ -167,6 +173,11 @@ class StructureFactors:
         return (
             self.h_min, self.h_min + h - 1, self.k_min, self.k_min + k - 1, self.l_min, self.l_min + l - 1,
         )  # fmt: skip
+
+
+def _encloses_volume(cell: tuple[float, ...]) -> bool:
+    x, y, z = (math.cos(math.radians(angle)) for angle in cell[3:])
+    return min(cell) > 0.0 and math.isfinite(sum(cell)) and 1.0 - x * x - y * y - z * z + 2.0 * x * y * z > 1e-9
 
 
 def empty_table(ranges: tuple[int, int, int], default_F: float, name: str) -> np.ndarray:

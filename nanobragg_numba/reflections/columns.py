@@ -47,7 +47,8 @@ class Choice:
 def choose(columns: list[Column], wanted: str | None, where: str, flag: str) -> Choice:
     """The amplitudes in the columns that ``wanted`` names, labels parted by commas, or else in those that are found by type.
 
-    Found: the first kind of which the file has any, out of pairs of F, F with a sigma, F, pairs of I, I with a sigma, I. Raises
+    Found: the first kind of which the file has any, measured before calculated: pairs of F, F with a sigma, pairs of I, I with a sigma,
+    F, I. Raises
     InputError, naming ``where``, if there is none, if several are of that kind, and for names that are not there or no amplitudes;
     ``flag`` chooses.
     """
@@ -111,14 +112,14 @@ def _found(columns: list[Column], where: str, flag: str) -> list[Column]:
         ]
         for letter in "FI"
     }
-    for letter in "FI":
-        single = [[column] for column in columns if column.role == letter]
-        for candidates in (pairs[letter], [one for one in single if one[0].observed], single):
-            if len(candidates) == 1:
-                return candidates[0]
-            if candidates:
-                names = "; ".join(",".join(column.address for column in one) for one in candidates)
-                raise InputError(f"{where}: several columns may be meant: {names}; name one with {flag}")
+    single = {letter: [[column] for column in columns if column.role == letter] for letter in "FI"}
+    measured = {letter: [one for one in single[letter] if one[0].observed] for letter in "FI"}
+    for candidates in (pairs["F"], measured["F"], pairs["I"], measured["I"], single["F"], single["I"]):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            names = "; ".join(",".join(column.address for column in one) for one in candidates)
+            raise InputError(f"{where}: several columns may be meant: {names}; name one with {flag}")
     there = ", ".join(f"{column.label} ({column.kind})" for column in columns)
     raise InputError(f"{where}: no column of amplitudes or intensities; there are {there or 'none'}")
 

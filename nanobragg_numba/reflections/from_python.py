@@ -2,6 +2,9 @@
 
 import os
 import warnings
+from numbers import Real
+
+import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.structure_factors import StructureFactors
@@ -28,7 +31,14 @@ def from_model(
 ) -> StructureFactors:
     if wavelength_A is not None and not wavelength_A > 0.0:
         raise InputError(f"from_model: wavelength_A must be positive, not {wavelength_A:g}")
-    wanted: Solvent | bool = solvent if isinstance(solvent, bool) else Solvent(*solvent)
+    wanted: Solvent | bool = True
+    if isinstance(solvent, bool):
+        wanted = solvent
+    else:
+        numbers = np.asarray(solvent, dtype=object).ravel().tolist()
+        if len(numbers) != 2 or not all(isinstance(one, Real) and 0.0 <= float(one) < np.inf for one in numbers):
+            raise InputError(f"from_model: solvent must be True, False, or k_sol and B_sol, neither negative, not {solvent!r}")
+        wanted = Solvent(float(numbers[0]), float(numbers[1]))
     return _read(path, ("pdb", "cif"), "from_model", Wishes(None, d_min, wanted, wavelength_A, default_F, names=ARGUMENTS))
 
 
@@ -38,7 +48,7 @@ def _read(path: Path, kinds: tuple[Kind, ...], caller: str, wishes: Wishes) -> S
     kind = content_kind(unpacked(read_bytes(name, caller), where))
     if kind not in kinds:
         raise InputError(f"{where}: not {' or '.join(NATURES[one] for one in kinds)}")
-    factors, remarks = read(name, kind, caller, wishes)
+    factors, remarks, _ = read(name, kind, caller, wishes)
     for remark in remarks:
         warnings.warn(remark, UserWarning, stacklevel=4)
     return factors

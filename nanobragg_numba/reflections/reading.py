@@ -54,6 +54,8 @@ class Found(NamedTuple):
     factors: StructureFactors
     remarks: tuple[str, ...]
     """What was not used, or not as it stands, in whole sentences."""
+    computed: bool = False
+    """Whether they were computed, with f' and f'' at one wavelength."""
 
 
 def read(path: str, kind: Kind, flag: str, wishes: Wishes) -> Found:
@@ -135,4 +137,4 @@ def _of_atoms(atoms: coordinates.Atoms, wishes: Wishes, library: Any, where: str
     given = Reflections(made.hkl, np.abs(made.F), None, made.cell, made.group, made.source)
     absent = made.group.operations().systematic_absences(made.hkl.astype(np.int32)).astype(bool)
     factors = table_of(made.hkl[~absent], np.abs(made.F)[~absent], given, wishes.default_F, where)
-    return Found(factors, tuple(f"{where}: {text}" for text in atoms.remarks))
+    return Found(factors, tuple(f"{where}: {text}" for text in atoms.remarks), computed=True)

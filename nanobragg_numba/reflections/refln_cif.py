@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.structure_factors import INDEX_LIMIT
 
 from .cells import Cell
 from .columns import Column, Role, choose
@@ -105,11 +106,13 @@ def _indices(prefix: str, loop: Any, where: str) -> np.ndarray:
         if label not in labels:
             raise InputError(f"{where}: the table of reflections lacks {prefix}{label}")
     hkl = np.column_stack([_numbers(cells[:, labels.index(label)]) for label in INDICES])
-    wrong = ~(hkl == np.rint(hkl)).all(axis=1)
+    wrong = ~((hkl == np.rint(hkl)) & (np.abs(hkl) < INDEX_LIMIT)).all(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
         texts = " ".join(cells[row, labels.index(label)] for label in INDICES)
-        raise InputError(f"{where}: reflection {row + 1} of the table has the indices {texts}, which are not whole numbers")
+        raise InputError(
+            f"{where}: reflection {row + 1} of the table has the indices {texts}, which are not whole numbers below {INDEX_LIMIT}"
+        )
     return hkl.astype(np.int64)
 
 

@@ -29,6 +29,7 @@ MODELS = {
     "anisotropic, turned": ("P 61", CELLS["P 61"], some_sites(8, 5.0, anisotropic=True), 1.5),
     "metal on an axis": ("C 1 2 1", IN_C2, [*some_sites(40), Site("Zn", (0.0, 0.3, 0.0), 12.0)], 2.0),
     "shared axis": ("C 1 2 1", IN_C2, [*some_sites(10), Site("Se", (0.5, 0.1, 0.0), 12.0, 0.5)], 2.0),
+    "to 6 A": ("P 21 21 21", (60.0, 50.0, 55.0, 90.0, 90.0, 90.0), some_sites(20), 6.0),
     "on hexagonal axes": ("R 3:H", CELLS["R 3:H"], some_sites(6), 2.0),
     "selenium": ("P 21 21 21", CELLS["P 21 21 21"], [*some_sites(12), Site("Se", (0.1, 0.2, 0.3), 10.0)], 1.6),
     "centred": (

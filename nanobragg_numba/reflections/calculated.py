@@ -17,7 +17,9 @@ from .dispersion import dispersion
 from .sphere import sphere, squared_lengths
 
 RATE = 2.0
-"""Grid points along d_min: 2 RATE. With CUTOFF, what keeps F within 5e-5 of the mean F of the sum over the atoms."""
+"""Grid points along d_min: 2 RATE at least. With SPACING_A and CUTOFF, what keeps F within 5e-5 of the mean F of the sum over the atoms."""
+SPACING_A = 0.75
+"""Of the grid, at most."""
 CUTOFF = 1e-8
 """Density (e/A^3) below which an atom ends."""
 MASK_SPACING_A = 0.6
@@ -58,7 +60,8 @@ def calculate(atoms: Atoms, d_min: float, wavelength_A: float | None, solvent: S
     model, a_cell = structure[0], structure.cell
     a, b, c, alpha, beta, gamma = a_cell.parameters
     cell = (a, b, c, alpha, beta, gamma)
-    points = a_cell.volume * (2 * RATE / d_min) ** 3
+    rate = max(RATE, d_min / (2 * SPACING_A))
+    points = a_cell.volume * (2 * rate / d_min) ** 3
     require_memory(int(30 * points), f"{where}: the density to {d_min:g} A")
     found = [one.atom for one in model.all()]
     corrections = dispersion((atom.element for atom in found), wavelength_A, library, atoms.remarks)
@@ -66,7 +69,7 @@ def calculate(atoms: Atoms, d_min: float, wavelength_A: float | None, solvent: S
     s2 = squared_lengths(hkl, cell)
 
     density = library.DensityCalculatorX()
-    density.d_min, density.rate, density.cutoff = d_min, RATE, CUTOFF
+    density.d_min, density.rate, density.cutoff = d_min, rate, CUTOFF
     density.set_grid_cell_and_spacegroup(structure)
     for atom in found:
         density.addends.set(atom.element, corrections[atom.element.name].real)

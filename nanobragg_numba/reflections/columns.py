@@ -48,9 +48,8 @@ def choose(columns: list[Column], wanted: str | None, where: str, flag: str) -> 
     """The amplitudes in the columns that ``wanted`` names, labels parted by commas, or else in those that are found by type.
 
     Found: the first kind of which the file has any, measured before calculated: pairs of F, F with a sigma, pairs of I, I with a sigma,
-    F, I. Raises
-    InputError, naming ``where``, if there is none, if several are of that kind, and for names that are not there or no amplitudes;
-    ``flag`` chooses.
+    F, I. Raises InputError, naming ``where``, if there is none, if several are of that kind (``flag`` is what chooses), and for names that
+    are not there or hold no amplitudes.
     """
     picked = _named(columns, wanted, where) if wanted is not None else _found(columns, where, flag)
     roles = tuple(column.role for column in picked)

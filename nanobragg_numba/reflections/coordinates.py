@@ -137,7 +137,9 @@ def _require_usable(structure: Any, where: str) -> None:
         number += 1
         atom, name = found.atom, f"the atom {found.atom.name} of {found.residue.name} {found.residue.seqid} in chain {found.chain.name}"
         if not 0 < atom.element.atomic_number <= HEAVIEST_WITH_GAUSSIANS:
-            raise InputError(f"{where}: {name} is of no element that has a scattering factor here ({atom.element.name})")
+            raise InputError(
+                f"{where}: {name} is of no element that has a scattering factor ({atom.element.name}): name its element, or take it out"
+            )
         if not np.isfinite([*atom.pos.tolist(), atom.b_iso, atom.occ]).all():
             raise InputError(f"{where}: {name} has a coordinate, B factor or occupancy that is no number")
         if atom.b_iso < 0.0:

@@ -113,9 +113,11 @@ def test_two_data_sets_and_two_cells(tmp_path):
     assert "it holds 2 data sets, native, peak; the amplitudes F_peak of peak is used" in texts
     assert table.cell == pytest.approx((near, *CELL[1:]))
     path = two_data_sets(tmp_path / "far.mtz", (far, *CELL[1:]))
-    with pytest.raises(InputError, match=r"the data set peak has the cell 11\.22 .*, the file 11 .*; say with -cell which one is meant"):
+    with pytest.raises(InputError, match=r"the data set peak has the cell 11\.22 .*, the file 11 .*; say with cell which one is meant"):
         StructureFactors.from_mtz(path, "F_peak")
     for edge in (11.0, 11.22):
+        with pytest.warns(UserWarning, match="2 data sets"):
+            assert StructureFactors.from_mtz(path, "F_peak", cell=(edge, *CELL[1:])).cell[0] == pytest.approx(edge)
         line = f"-hkl {path} -columns F_peak -cell {edge} 12.5 14 -N 5"
         with pytest.warns(UserWarning, match="2 data sets"):
             assert parameters_from_command_line(line).crystal.structure_factors.cell[0] == pytest.approx(edge)
@@ -298,6 +300,8 @@ BAD = {
     "infinite.cif": (lambda mtz: sf_cif(F_meas=[1, 2, "inf", 3]).encode(), "the value of reflection 3 1 2 is infinite"),
     "no_cell.pdb": (lambda mtz: ATOM[ATOM.index("HETATM") :].encode(), "the file has no unit cell (a CRYST1 record, or _cell)"),
     "no_group.pdb": (lambda mtz: ATOM.replace(GROUP, "P 99      ").encode(), "the file has no space group that is known (P 99)"),
+    "flat.cif": (lambda mtz: sf_cif(F_meas=F).replace("gamma 90", "gamma 180").encode(), "cell 11 12.5 14 90 90 180 encloses no volume"),
+    "flat.pdb": (lambda mtz: ATOM.replace(" 90.00 P", "180.00 P").encode(), "its cell 11 12.5 14 90 90 180 encloses no volume"),
     "no_atoms.pdb": (lambda mtz: ATOM[: ATOM.index("HETATM")].encode(), "no_atoms.pdb: no atoms in the file"),
     "element.pdb": (lambda mtz: ATOM.replace(" C", " X").encode(), "element.pdb: the atom X of UNK 1 in chain A is of no element"),
     "melting.pdb": (lambda mtz: ATOM.replace(" 20.00", "-20.00").encode(), "the atom C of UNK 1 in chain A has the B factor -20"),
@@ -401,3 +405,14 @@ def test_dispersion_far_from_the_sources_is_told(tmp_path, capfdbinary):
 def test_cells_without_a_volume(cell):
     with pytest.raises(InputError, match="is no unit cell: it encloses no volume"):
         from_arrays(HKL, F, cell=cell)
+
+
+def test_a_cell_that_does_not_fit_the_group_is_told(tmp_path):
+    path = write_mtz(tmp_path / "f.mtz", GROUP, HKL, some("F"), (11.0, 12.5, 14.0, 90.0, 90.0, 92.0))
+    with pytest.warns(UserWarning, match="its cell 11 12.5 14 90 90 92 does not have the symmetry of P 21 21 21"):
+        StructureFactors.from_mtz(path)
+    (tmp_path / "model.pdb").write_text(ATOM.replace(" 90.00 P", " 92.00 P"))
+    with pytest.warns(UserWarning, match="its cell 11 12.5 14 90 90 92 does not have the symmetry of P 21 21 21"):
+        StructureFactors.from_model(tmp_path / "model.pdb", 3.0)
+    path = write_mtz(tmp_path / "near.mtz", GROUP, HKL, some("F"), (11.0, 12.5, 14.0, 90.0, 90.0, 90.2))
+    assert StructureFactors.from_mtz(path).count == 26

@@ -59,7 +59,7 @@ class StructureFactors:
         if self.status is not None and self.status.shape != self.ranges:
             raise InputError(f"StructureFactors.status must have shape {self.ranges}, not {self.status.shape}")
 
-        if self.cell is not None and not _encloses_volume(self.cell):
+        if self.cell is not None and not encloses_volume(self.cell):
             raise InputError(
                 f"StructureFactors.cell {' '.join(f'{value:g}' for value in self.cell)} is no unit cell: it encloses no volume"
             )
@@ -103,19 +103,24 @@ class StructureFactors:
 
     @staticmethod
     def from_mtz(
-        path: str | os.PathLike[str], columns: str | None = None, d_min: float | None = None, default_F: float = 0.0
+        path: str | os.PathLike[str],
+        columns: str | None = None,
+        d_min: float | None = None,
+        default_F: float = 0.0,
+        cell: tuple[float, float, float, float, float, float] | None = None,
     ) -> "StructureFactors":
         """The table of an MTZ file, expanded to P1 with symmetry and Friedel mates; F as it is in the file.
 
         ``columns``: labels parted by commas, of amplitudes (``"F,SIGF"``), intensities, or a Friedel pair (``"F(+),F(-)"``), whose mates
         stay apart. None: the first kind that there is, out of pairs of F, F with a sigma, pairs of I, I with a sigma, F, I; ``source``
-        names what was found. Intensities become F = sqrt(I), negative ones 0. ``d_min`` (A): what lies beyond is left out. What is not
-        listed has ``default_F``, what is absent by symmetry is 0. Needs gemmi. Raises InputError, naming the file, for what cannot
-        be used, and where the choice is not clear; a UserWarning says what was not used as it stands.
+        names what was found. Intensities become F = sqrt(I), negative ones 0. ``d_min`` (A): what lies beyond is left out. ``cell``: which
+        of two cells in the file is meant, where they differ. What is not listed has ``default_F``, what is absent by symmetry is 0. Needs
+        gemmi. Raises InputError, naming the file, for what cannot be used, and where the choice is not clear; a UserWarning says what was
+        not used as it stands.
         """
         from nanobragg_numba.reflections.from_python import from_mtz
 
-        return from_mtz(path, columns, d_min, default_F)
+        return from_mtz(path, columns, d_min, default_F, cell)
 
     @staticmethod
     def from_cif(
@@ -175,7 +180,8 @@ class StructureFactors:
         )  # fmt: skip
 
 
-def _encloses_volume(cell: tuple[float, ...]) -> bool:
+def encloses_volume(cell: tuple[float, ...]) -> bool:
+    """Whether the edges are positive, and the angles (degrees) can meet in a corner."""
     x, y, z = (math.cos(math.radians(angle)) for angle in cell[3:])
     return min(cell) > 0.0 and math.isfinite(sum(cell)) and 1.0 - x * x - y * y - z * z + 2.0 * x * y * z > 1e-9
 

@@ -1,7 +1,7 @@
 """Columns of reflection files: which hold amplitudes or intensities, and which one is meant."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,19 @@ from nanobragg_numba.errors import InputError
 
 Role = Literal["F", "F+", "F-", "I", "I+", "I-", "beside", "other"]
 """Amplitude, intensity, those of a Friedel pair; what stands beside them (sigmas, phases, weights); anything else."""
+
+
+class Names(NamedTuple):
+    """What the command or Python calls the wishes about a file, for sentences."""
+
+    columns: str
+    resolution: str
+    solvent: str
+    cell: str
+
+
+OF_THE_COMMAND = Names("-columns", "-resolution", "-solvent", "-cell")
+OF_PYTHON = Names("columns", "d_min", "solvent", "cell")
 
 
 @dataclass(frozen=True)

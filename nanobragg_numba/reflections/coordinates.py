@@ -26,7 +26,8 @@ class Atoms:
 
 def from_pdb(content: bytes, library: Any, where: str) -> Atoms:
     """The first model of a PDB file. Raises InputError, naming ``where``, for one without cell, space group or usable atoms."""
-    text = content.decode("latin-1")
+    # Records have fixed columns: one sign for each byte.
+    text = content.decode("latin-1").encode("ascii", "replace").decode()
     try:
         structure = library.read_pdb_string(text)
     except (RuntimeError, ValueError) as error:

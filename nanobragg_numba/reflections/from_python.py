@@ -11,19 +11,20 @@ from nanobragg_numba.experiment.structure_factors import StructureFactors
 from nanobragg_numba.files.reading import read_bytes
 
 from .calculated import Solvent
+from .cells import Cell
+from .columns import OF_PYTHON
 from .opening import NATURES, Kind, content_kind, unpacked
-from .reading import Names, Wishes, read
+from .reading import Wishes, read
 
 Path = str | os.PathLike[str]
-ARGUMENTS = Names("columns", "d_min", "solvent")
 
 
-def from_mtz(path: Path, columns: str | None, d_min: float | None, default_F: float) -> StructureFactors:
-    return _read(path, ("mtz",), "from_mtz", Wishes(columns, d_min, default_F=default_F, names=ARGUMENTS))
+def from_mtz(path: Path, columns: str | None, d_min: float | None, default_F: float, cell: Cell | None) -> StructureFactors:
+    return _read(path, ("mtz",), "from_mtz", Wishes(columns, d_min, default_F=default_F, cell=cell, names=OF_PYTHON))
 
 
 def from_cif(path: Path, columns: str | None, d_min: float | None, default_F: float) -> StructureFactors:
-    return _read(path, ("cif",), "from_cif", Wishes(columns, d_min, default_F=default_F, names=ARGUMENTS))
+    return _read(path, ("cif",), "from_cif", Wishes(columns, d_min, default_F=default_F, names=OF_PYTHON))
 
 
 def from_model(
@@ -39,7 +40,7 @@ def from_model(
         if len(numbers) != 2 or not all(isinstance(one, Real) and 0.0 <= float(one) < np.inf for one in numbers):
             raise InputError(f"from_model: solvent must be True, False, or k_sol and B_sol, neither negative, not {solvent!r}")
         wanted = Solvent(float(numbers[0]), float(numbers[1]))
-    return _read(path, ("pdb", "cif"), "from_model", Wishes(None, d_min, wanted, wavelength_A, default_F, names=ARGUMENTS))
+    return _read(path, ("pdb", "cif"), "from_model", Wishes(None, d_min, wanted, wavelength_A, default_F, names=OF_PYTHON))
 
 
 def _read(path: Path, kinds: tuple[Kind, ...], caller: str, wishes: Wishes) -> StructureFactors:

@@ -7,27 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.structure_factors import StructureFactors
+from nanobragg_numba.experiment.structure_factors import StructureFactors, encloses_volume
 from nanobragg_numba.files.reading import read_bytes
 
 from . import coordinates, mtz, refln_cif
 from .calculated import Solvent, calculate
-from .cells import Cell
+from .cells import Cell, shown_cell
+from .columns import OF_THE_COMMAND, Names
 from .expansion import Reflections, expanded, table_of
 from .gemmi_library import gemmi
 from .opening import Kind, unpacked
-from .sphere import ON_THE_EDGE, squared_lengths
+from .sphere import ON_THE_EDGE, reciprocal_metric, squared_lengths
 
-
-class Names(NamedTuple):
-    """What the command or Python calls the wishes."""
-
-    columns: str
-    resolution: str
-    solvent: str
-
-
-OF_THE_COMMAND = Names("-columns", "-resolution", "-solvent")
+SAME_SHAPE = 0.01
+"""Change of a product of reciprocal axes by symmetry, relative to their lengths, up to which a cell is taken to have that symmetry."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ def read(path: str, kind: Kind, flag: str, wishes: Wishes) -> Found:
         raise InputError(f"{wishes.names.resolution} must be positive (A), not {wishes.d_min:g}")
     if kind == "mtz":
         read_bytes(path, flag)
-        return _of_reflections(mtz.read(path, flag, wishes.names.columns, wishes.columns, wishes.cell), wishes, where)
+        return _of_reflections(mtz.read(path, flag, wishes.names, wishes.columns, wishes.cell), wishes, where)
     library = gemmi(where)
     content = unpacked(read_bytes(path, flag), where)
     if kind == "pdb":
@@ -100,12 +93,27 @@ def _of_cif(content: bytes, wishes: Wishes, library: Any, where: str) -> Found:
 def _of_reflections(given: Reflections, wishes: Wishes, where: str) -> Found:
     if wishes.solvent is not True:
         raise InputError(f"{where}: {wishes.names.solvent} goes with coordinates, and the file holds reflections")
+    _require_volume(given.cell, where)
+    given.remarks.extend(_unlike(given.cell, given.group))
     if wishes.d_min is not None:
         given = _within(given, wishes.d_min, where)
     _require_values(given, where)
     hkl, amplitudes = expanded(given, where)
     factors = table_of(hkl, amplitudes, given, wishes.default_F, where)
     return Found(factors, tuple(f"{where}: {text}" for text in given.remarks))
+
+
+def _require_volume(cell: Cell, where: str) -> None:
+    if not encloses_volume(cell):
+        raise InputError(f"{where}: its cell {shown_cell(cell)} encloses no volume")
+
+
+def _unlike(cell: Cell, group: Any) -> list[str]:
+    """A sentence where an operation of the group changes the lengths of reciprocal vectors in this cell."""
+    metric = reciprocal_metric(cell)
+    rotations = np.array([operation.rot for operation in group.operations().sym_ops]) // group.operations().sym_ops[0].DEN
+    changes = np.abs(rotations @ metric @ rotations.transpose(0, 2, 1) - metric) / np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+    return [f"its cell {shown_cell(cell)} does not have the symmetry of {group.xhm()}"] if changes.max() > SAME_SHAPE else []
 
 
 def _require_values(given: Reflections, where: str) -> None:
@@ -132,9 +140,12 @@ def _of_atoms(atoms: coordinates.Atoms, wishes: Wishes, library: Any, where: str
         raise InputError(f"{where}: {wishes.names.columns} goes with reflections, and the file holds coordinates")
     if wishes.d_min is None:
         raise InputError(f"{where}: the file holds coordinates: {wishes.names.resolution} is needed, the finest spacing to be computed (A)")
+    a, b, c, alpha, beta, gamma = atoms.structure.cell.parameters
+    _require_volume((a, b, c, alpha, beta, gamma), where)
     solvent = wishes.solvent if isinstance(wishes.solvent, Solvent) else Solvent() if wishes.solvent and atoms.macromolecule else None
     made = calculate(atoms, wishes.d_min, wishes.wavelength_A, solvent, library, where)
     given = Reflections(made.hkl, np.abs(made.F), None, made.cell, made.group, made.source)
+    atoms.remarks.extend(_unlike(made.cell, made.group))
     absent = made.group.operations().systematic_absences(made.hkl.astype(np.int32)).astype(bool)
     factors = table_of(made.hkl[~absent], np.abs(made.F)[~absent], given, wishes.default_F, where)
     return Found(factors, tuple(f"{where}: {text}" for text in atoms.remarks), computed=True)

@@ -87,6 +87,8 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
         if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
         tell(f"warning: {text}; the C program goes on with it, and -compat spec refuses it")
+    for text in line.found:
+        tell(text)
     for remark in line.remarks:
         tell(str(remark))
 

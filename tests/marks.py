@@ -32,6 +32,8 @@ ROWS = {
         "test_number_scan.py::*",
         "test_parity.py::*",
         "test_progress_bar.py::*",
+        "test_reflection_files.py::*",
+        "test_reflections_expansion.py::test_all_of_p1_from_pairs*",
         "test_robustness.py::test_bad_*",
         "test_robustness.py::test_interrupted_run_keeps_earlier_outputs*",
         "test_robustness.py::test_two_threads_at_once",

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from nanobragg_numba.maths.c_numbers import is_number
 
 from .option_table import OPTIONS
+from .own_input_options import ROWS
 
 NEAR = 0.6
 """Likeness from which on a word may stand for a misspelt one."""
@@ -21,7 +22,7 @@ def nearest_option(word: str, also: Iterable[str] = ()) -> str:
     # Seldom needed, and slow to load.
     import difflib
 
-    known = {own.lower().lstrip("-"): own for own in (*(own for option in OPTIONS for own in option.words), *also)}
+    known = {own.lower().lstrip("-"): own for own in (*(own for option in (*OPTIONS, *ROWS) for own in option.words), *also)}
     near = difflib.get_close_matches(word.lower().lstrip("-"), known, 1, NEAR)
     return known[near[0]] if near else ""
 

@@ -1,7 +1,6 @@
 """The files that a command line names, read into parameters; what of them was not used is remarked."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -11,8 +10,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Detector, SourceList
-from nanobragg_numba.experiment.structure_factors import StructureFactors
-from nanobragg_numba.files import fdump, smv, text_columns
+from nanobragg_numba.files import smv, text_columns
 from nanobragg_numba.maths.c_numbers import atof
 
 Settings = dict[str, Any]
@@ -141,30 +139,6 @@ def beneath(header: Settings, line: Settings) -> Settings:
     return {**{key: value for key, value in header.items() if ".".join(key.split(".")[:2]) not in outdone}, **line}
 
 
-def read_structure_factors(
-    hkl_file: str | None, dump: str, dump_is_named: bool, only_named: bool, default_F: float, compat: Compat
-) -> tuple[StructureFactors | None, tuple[str, ...], list[Remark]]:
-    """The table, the reference's lines about it, and our remarks; a dump that no option names is read unless ``only_named``."""
-    if hkl_file is not None:
-        # Loads numba, which the help does not need.
-        from nanobragg_numba.files import hkl, hkl_as_c
-
-        reader, quirk = (hkl, "") if mode_of(compat).spec else (hkl_as_c, "Q18")
-        factors, report, remark = reader.read(hkl_file, default_F, flag="-hkl")
-        return factors, report, [] if remark is None else [Remark(quirk, remark)]
-    if dump_is_named and only_named and not os.path.exists(dump):
-        raise InputError(f"-dump {dump}: no such file, and no -hkl to read instead")
-    if not os.path.exists(dump) or (only_named and not dump_is_named):
-        return None, (), []
-    remarks = []
-    if mode_of(compat).spec and not dump_is_named:
-        remarks.append(Remark("", f"the structure factors come from {dump}, which an earlier run left; give -hkl, or remove the file"))
-    factors = fdump.read(dump, flag="-dump")
-    if mode_of(compat).spec and not np.isfinite(factors.table).all():
-        raise InputError(f"-dump {dump}: it holds structure factors that are not finite")
-    return factors, (f"reading Fs from {dump}",), remarks
-
-
 def read_columns(path: str, columns: int, flag: str, compat: Compat, remarks: list[Remark]) -> list[np.ndarray]:
     """The columns of a text file."""
     arrays, remark = (text_columns.read if mode_of(compat).spec else text_columns.read_as_c)(path, columns, flag)
@@ -179,6 +153,18 @@ def naming(where: str, make: Callable[[], _T]) -> _T:
         return make()
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def read_spectrum(path: str, settings: Settings) -> tuple[SourceList, str]:
+    """The sources of -spectrum, and a sentence about them. Raises InputError, too, beside options that would make other sources."""
+    against = [key.removeprefix("beam.") for key in settings if key.startswith(("beam.hdiv", "beam.vdiv", "beam.dispersion"))]
+    if "files.sources" in settings or against:
+        other = "-sourcefile" if "files.sources" in settings else f"divergence or dispersion ({against[0]})"
+        raise InputError(f"-spectrum {path}: it gives all sources, and {other} would give others")
+    from nanobragg_numba.spectra.reading import sources_of
+
+    sources, source = sources_of(path, "-spectrum")
+    return sources, f"-spectrum {path}: {source}"
 
 
 def read_sources(path: str, compat: Compat, remarks: list[Remark]) -> SourceList:

@@ -15,7 +15,9 @@ from nanobragg_numba.maths.c_numbers import is_number
 
 from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
-from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_structure_factors
+from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_spectrum
+from .own_input_options import take_own_input_options
+from .structure_factor_files import dispersion_remarks, is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
 from .word_readers import Reading, read_words
 
 
@@ -51,6 +53,7 @@ class Files:
     stol: str | None = None
     stol_out: str = "output.stol"
     sources: str | None = None
+    spectrum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class CommandLine:
     """Images read for their header, mask first."""
     hkl_report: tuple[str, ...] = ()
     """The reference's lines about reading structure factors."""
+    found: tuple[str, ...] = ()
+    """What was found in files that do not say it by themselves, in sentences."""
     ignored: tuple[str, ...] = ()
     """Words that look like options and match none."""
     stray: tuple[str, ...] = ()
@@ -129,6 +134,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     ``only_named``: leave alone a structure-factor dump that no option names. Raises InputError for a missing value or a file
     that cannot be used.
     """
+    options, words = take_own_input_options(words, compat)
     donors = read_donors(words, compat)
     reading = Reading(words, compat, headers=donors.settings)
     unknown = read_words(reading)
@@ -142,14 +148,27 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=not mode_of(compat).spec)
         crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
     named = "files.dump" in settings
-    table, hkl_report, said = read_structure_factors(files.hkl, files.dump, named, only_named, crystal.default_F, compat)
-    remarks += said
-    crystal = replace(crystal, structure_factors=table)
+    if files.hkl is not None and is_of_the_formats(files.hkl):
+        found = read_of_the_formats(files.hkl, options, crystal, beam.wavelength_A)
+        if files.matrix is None and (crystal.cell is None or crystal.cell[0] == 0.0):
+            crystal = replace(crystal, cell=found.cell)
+    else:
+        reading.warnings += require_use(options, files.hkl, compat)
+        found = read_list_or_dump(files.hkl, files.dump, named, only_named, crystal.default_F, compat)
+    remarks += found.remarks
+    crystal = replace(crystal, structure_factors=found.factors)
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
+    told = [found.source] if found.source else []
+    if options.spectrum is not None:
+        sources, said = read_spectrum(options.spectrum, settings)
+        beam = replace(beam, sources=sources)
+        files = replace(files, spectrum=options.spectrum)
+        told.append(said)
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
+    remarks += dispersion_remarks(found.wavelength_A, beam.sources)
     parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
     if mode_of(compat).spec:
         check_distances(parameters, reading.given)
@@ -159,7 +178,8 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         _build(Outputs, "outputs", settings),
         files,
         tuple(donors.images),
-        hkl_report,
+        found.report,
+        tuple(told),
         ignored,
         stray_words(words, reading.used, unknown),
         tuple(reading.warnings),

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
-from nanobragg_numba.experiment.parameters import Compat, Detector, SourceList
+from nanobragg_numba.experiment.parameters import Beam, Compat, Detector, SourceList
 from nanobragg_numba.files import smv, text_columns
 from nanobragg_numba.maths.c_numbers import atof
 
@@ -165,6 +165,21 @@ def read_spectrum(path: str, settings: Settings) -> tuple[SourceList, str]:
 
     sources, source = sources_of(path, "-spectrum")
     return sources, f"-spectrum {path}: {source}"
+
+
+def in_channels(beam: Beam, count: int | None) -> tuple[Beam, tuple[float, ...]]:
+    """The beam with its listed sources in channels, and the wavelength of each (A); as it is, and none, without a ``count``.
+
+    Raises InputError where no sources are listed.
+    """
+    if count is None:
+        return beam, ()
+    if beam.sources is None:
+        raise InputError("-channels: a -spectrum or a -sourcefile must list the wavelengths")
+    wavelengths = beam.sources.wavelengths_m
+    known = replace(beam.sources, wavelengths_m=np.where(np.isnan(wavelengths), beam.wavelength_A / 1e10, wavelengths))
+    sources, means = known.in_channels(count)
+    return replace(beam, sources=replace(beam.sources, channels=sources.channels)), means
 
 
 def read_sources(path: str, compat: Compat, remarks: list[Remark]) -> SourceList:

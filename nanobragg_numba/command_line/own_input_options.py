@@ -11,13 +11,14 @@ from .option_table import Option
 from .word_values import read_number
 
 GROUP = "structure factors"
-COLUMNS, RESOLUTION, SOLVENT, SPECTRUM = "-columns", "-resolution", "-solvent", "-spectrum"
-OF_FACTORS = (COLUMNS, RESOLUTION, SOLVENT)
+COLUMNS, RESOLUTION, SOLVENT, SPECTRUM, CHANNELS = "-columns", "-resolution", "-solvent", "-spectrum", "-channels"
+OF_FACTORS = (COLUMNS, RESOLUTION, SOLVENT, CHANNELS)
 ROWS = (
     Option((COLUMNS,), GROUP, "LABEL[,LABEL...]", "found by type", "columns of an -hkl file in MTZ or CIF format: F or I, with its sigma or without, or a Friedel pair, F(+),F(-)", exact=True),
     Option((RESOLUTION,), GROUP, "d (A)", "all that is listed", "resolution of structure factors from coordinates (-hkl model.pdb or .cif), which need it; of MTZ and CIF files what lies beyond is left out", exact=True),
     Option((SOLVENT,), GROUP, "none | k_sol,B_sol (e/A^3, A^2)", "0.35,46", "bulk solvent of structure factors from coordinates; small molecules have none by default", exact=True),
     Option((SPECTRUM,), "beam", "FILE", "none", "energy (eV, keV) or wavelength (A, nm) and weight in two columns, or HDF5 (NXbeam): one source a line, in place of divergence and dispersion", exact=True),
+    Option((CHANNELS,), GROUP, "N", "1", "structure factors from coordinates at N wavelengths across the -spectrum or -sourcefile, each source with f' and f'' of its channel; by default all have those of -lambda", exact=True),
 )  # fmt: skip
 
 
@@ -29,6 +30,7 @@ class OwnInputOptions:
     resolution: float | None = None
     solvent: bool | tuple[float, float] = True
     spectrum: str | None = None
+    channels: int | None = None
     of_factors: tuple[str, ...] = ()
     """Those about -hkl on the line."""
 
@@ -49,7 +51,15 @@ def take_own_input_options(words: Sequence[str], compat: Compat) -> tuple[OwnInp
         at += 2
     of_factors = tuple(word for word in values if word in OF_FACTORS)
     resolution = _resolution(values[RESOLUTION], compat) if RESOLUTION in values else None
-    return OwnInputOptions(values.get(COLUMNS), resolution, _solvent(values.get(SOLVENT)), values.get(SPECTRUM), of_factors), rest
+    channels = _channels(values[CHANNELS]) if CHANNELS in values else None
+    solvent = _solvent(values.get(SOLVENT))
+    return OwnInputOptions(values.get(COLUMNS), resolution, solvent, values.get(SPECTRUM), channels, of_factors), rest
+
+
+def _channels(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
+        raise InputError(f"{CHANNELS} must be a whole number above zero, of at most five digits, not {text!r}")
+    return int(text)
 
 
 def _resolution(text: str, compat: Compat) -> float:

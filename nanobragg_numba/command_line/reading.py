@@ -15,7 +15,7 @@ from nanobragg_numba.maths.c_numbers import is_number
 
 from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
-from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_spectrum
+from .input_files import HeaderImage, Remark, Settings, in_channels, naming, read_columns, read_donors, read_sources, read_spectrum
 from .own_input_options import take_own_input_options
 from .structure_factor_files import dispersion_remarks, is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
 from .word_readers import Reading, read_words
@@ -147,9 +147,18 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     if files.matrix is not None:
         matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=not mode_of(compat).spec)
         crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
+    told = []
+    if options.spectrum is not None:
+        sources, said = read_spectrum(options.spectrum, settings)
+        beam = replace(beam, sources=sources)
+        files = replace(files, spectrum=options.spectrum)
+        told.append(said)
+    if files.sources is not None:
+        beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
     named = "files.dump" in settings
     if files.hkl is not None and is_of_the_formats(files.hkl):
-        found = read_of_the_formats(files.hkl, options, crystal, beam.wavelength_A)
+        beam, channels = in_channels(beam, options.channels)
+        found = read_of_the_formats(files.hkl, options, crystal, beam.wavelength_A, channels)
         if files.matrix is None and (crystal.cell is None or crystal.cell[0] == 0.0):
             crystal = replace(crystal, cell=found.cell)
     else:
@@ -160,14 +169,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
-    told = [found.source] if found.source else []
-    if options.spectrum is not None:
-        sources, said = read_spectrum(options.spectrum, settings)
-        beam = replace(beam, sources=sources)
-        files = replace(files, spectrum=options.spectrum)
-        told.append(said)
-    if files.sources is not None:
-        beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
+    told += [found.source] if found.source else []
     remarks += dispersion_remarks(found.wavelength_A, beam.sources)
     parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
     if mode_of(compat).spec:

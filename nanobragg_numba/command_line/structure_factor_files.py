@@ -12,7 +12,7 @@ from nanobragg_numba.experiment.structure_factors import StructureFactors
 from nanobragg_numba.files import fdump
 
 from .input_files import Remark
-from .own_input_options import OwnInputOptions
+from .own_input_options import CHANNELS, OwnInputOptions
 
 FLAG = "-hkl"
 
@@ -29,7 +29,7 @@ class FoundFactors(NamedTuple):
     cell: tuple[float, float, float, float, float, float] | None = None
     """The file's, where it has one."""
     wavelength_A: float | None = None
-    """Of f' and f'', where they were computed."""
+    """Of f' and f'', where they were computed for one."""
 
 
 def read_list_or_dump(
@@ -70,8 +70,13 @@ def is_of_the_formats(path: str | None) -> bool:
     return kind_of(path, FLAG) is not None
 
 
-def read_of_the_formats(path: str, options: OwnInputOptions, crystal: Crystal, wavelength_A: float) -> FoundFactors:
-    """The table of such a file, and its cell. Raises InputError, showing both cells, if the line gives a crystal another one."""
+def read_of_the_formats(
+    path: str, options: OwnInputOptions, crystal: Crystal, wavelength_A: float, channels_A: tuple[float, ...] = ()
+) -> FoundFactors:
+    """The table of such a file, and its cell; of coordinates a table for each of ``channels_A``, or else for ``wavelength_A``.
+
+    Raises InputError, showing both cells, if the line gives a crystal another one, and for channels of what is not computed.
+    """
     from nanobragg_numba.reflections import cells, opening, reading
     from nanobragg_numba.reflections.calculated import Solvent
 
@@ -80,8 +85,11 @@ def read_of_the_formats(path: str, options: OwnInputOptions, crystal: Crystal, w
     given = _cells_on_the_line(crystal, wavelength_A)
     solvent: Any = options.solvent if isinstance(options.solvent, bool) else Solvent(*options.solvent)
     known = next((cell for _, cell in given), None)
-    wishes = reading.Wishes(options.columns, options.resolution, solvent, wavelength_A, crystal.default_F, known)
+    wavelengths = channels_A or (wavelength_A,)
+    wishes = reading.Wishes(options.columns, options.resolution, solvent, wavelengths, crystal.default_F, known)
     factors, remarks, computed = reading.read(path, kind, FLAG, wishes)
+    if channels_A and not computed:
+        raise InputError(f"{CHANNELS}: f' and f'' can be computed from coordinates alone, and {FLAG} {path} holds reflections")
     assert factors.cell is not None
     for flag, cell in given:
         cells.require_agreement(cell, flag, factors.cell, f"{FLAG} {path}")
@@ -93,7 +101,7 @@ def read_of_the_formats(path: str, options: OwnInputOptions, crystal: Crystal, w
         tuple(Remark("", text) for text in remarks),
         said,
         factors.cell,
-        wavelength_A if computed else None,
+        wavelength_A if computed and not channels_A else None,
     )
 
 

@@ -159,14 +159,15 @@ class StructureFactors:
     def from_model(
         path: str | os.PathLike[str],
         d_min: float,
-        wavelength_A: float | None = None,
+        wavelength_A: float | Sequence[float] | None = None,
         solvent: bool | tuple[float, float] = True,
         default_F: float = 0.0,
     ) -> "StructureFactors":
         """The table computed from coordinates, a PDB, mmCIF or small-molecule CIF file: all of P1 with d >= ``d_min`` (A), 0 0 0 too.
 
         F in electrons per cell: atoms with their B factors, isotropic or not, and occupancies, by density and FFT; f' and f'' (Cromer and
-        Liberman) at ``wavelength_A``, so that Friedel mates differ, or neither (None). ``solvent``: True, a flat bulk solvent of
+        Liberman) at ``wavelength_A``, so that Friedel mates differ, or neither (None); of several wavelengths a table each, for the
+        channels of ``SourceList.in_channels``. ``solvent``: True, a flat bulk solvent of
         k_sol 0.35 e/A^3 and B_sol 46 A^2 for macromolecules and none for small molecules; (k_sol, B_sol) others; False, none. Without
         solvent they are within 1e-4 of the mean F of the sum over the atoms. Needs gemmi. Raises InputError, naming the file, for what
         cannot be used; a UserWarning says what was not used as it stands.
@@ -219,11 +220,11 @@ def per_channel(tables: Sequence[StructureFactors], default_F: float = 0.0) -> S
         start = np.array(one.limits[::2]) - low
         place = tuple(slice(first, first + n) for first, n in zip(start, one.ranges, strict=True))
         own[place] = one.table[:-1, :-1, :-1]
-    cell, space_group = ({getattr(one, name) for one in tables} for name in ("cell", "space_group"))
-    return StructureFactors(
-        table, int(low[0]), int(low[1]), int(low[2]), sum(one.count for one in tables),
-        cell.pop() if len(cell) == 1 else None, space_group.pop() if len(space_group) == 1 else None,
-    )  # fmt: skip
+    first, count = tables[0], sum(one.count for one in tables)
+    cell = first.cell if all(one.cell == first.cell for one in tables) else None
+    group = first.space_group if all(one.space_group == first.space_group for one in tables) else None
+    source = first.source if all(one.source == first.source for one in tables) else ""
+    return StructureFactors(table, int(low[0]), int(low[1]), int(low[2]), count, cell, group, source=source)
 
 
 def encloses_volume(cell: tuple[float, ...]) -> bool:

@@ -1,9 +1,11 @@
 """Structure factors of coordinates: the density of the atoms on a grid, Fourier transformed (gemmi), with bulk solvent and dispersion.
 
-F(h) = A(h) + i B(h), A the transform of the density with f0 + f', B that with f''. Both densities are real, so that of the Friedel mate
-F(-h) = A(h)* + i B(h)*: the two differ where B is not zero.
+F(h) = A(h) + sum over elements of (f' + i f'') C(h), A the transform of the density with f0, C that of an element's atoms as points of one
+electron that move as the atoms do. The densities are real, so that A(-h) = A(h)* and C(-h) = C(h)*: Friedel mates differ by f''. Only f'
+and f'' depend on the wavelength.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +27,8 @@ CUTOFF = 1e-8
 MASK_SPACING_A = 0.6
 """Of the solvent's mask, at most; and at most a third of d_min."""
 FINEST_A, COARSEST_A = 0.2, 100.0
+SHOWN = 3
+"""Wavelengths named."""
 
 
 class Solvent(NamedTuple):
@@ -42,16 +46,16 @@ class Calculated(NamedTuple):
     hkl: np.ndarray
     """(n, 3): every reflection to the resolution, and 0 0 0."""
     F: np.ndarray
-    """(n,), complex, electrons per cell."""
+    """(wavelengths, n), complex, electrons per cell; one row without dispersion."""
     cell: Cell
     group: Any
     source: str
 
 
-def calculate(atoms: Atoms, d_min: float, wavelength_A: float | None, solvent: Solvent | None, library: Any, where: str) -> Calculated:
+def calculate(atoms: Atoms, d_min: float, wavelengths_A: Sequence[float], solvent: Solvent | None, library: Any, where: str) -> Calculated:
     """The structure factors of ``atoms`` with d >= ``d_min`` (A), those at exactly ``d_min`` too.
 
-    ``wavelength_A`` gives f' and f''; None: neither. ``solvent``: None for none. Raises InputError, naming ``where``, for a resolution
+    ``wavelengths_A`` give f' and f''; none: neither. ``solvent``: None for none. Raises InputError, naming ``where``, for a resolution
     that makes no sense, or a grid that does not fit in memory.
     """
     if not FINEST_A <= d_min <= COARSEST_A:
@@ -64,28 +68,27 @@ def calculate(atoms: Atoms, d_min: float, wavelength_A: float | None, solvent: S
     points = a_cell.volume * (2 * rate / d_min) ** 3
     require_memory(int(30 * points), f"{where}: the density to {d_min:g} A")
     found = [one.atom for one in model.all()]
-    corrections = dispersion((atom.element for atom in found), wavelength_A, library, atoms.remarks)
     hkl = np.concatenate([np.zeros((1, 3), np.int64), sphere(cell, d_min)])
     s2 = squared_lengths(hkl, cell)
 
     density = library.DensityCalculatorX()
     density.d_min, density.rate, density.cutoff = d_min, rate, CUTOFF
     density.set_grid_cell_and_spacegroup(structure)
-    for atom in found:
-        density.addends.set(atom.element, corrections[atom.element.name].real)
     density.set_refmac_compatible_blur(model)
     density.put_model_density_on_grid(model)
     unblur = np.exp(density.blur * s2 / 4)
     F = _transform(density.grid, hkl, library) * unblur
     if solvent is not None:
         F += solvent.k_sol * np.exp(-solvent.B_sol * s2 / 4) * _transform(_mask(structure, model, d_min, library), hkl, library)
-    if any(correction.imaginary for correction in corrections.values()):
+    F = np.repeat(F[None], max(len(wavelengths_A), 1), axis=0)
+    for element, corrections in dispersion((atom.element for atom in found), wavelengths_A, library, atoms.remarks).items():
         density.grid.fill(0.0)
         for atom in found:
-            density.add_c_contribution_to_grid(atom, corrections[atom.element.name].imaginary)
+            if atom.element.name == element:
+                density.add_c_contribution_to_grid(atom, 1.0)
         density.grid.symmetrize_sum()
-        F += 1j * (_transform(density.grid, hkl, library) * unblur)
-    return Calculated(hkl, F, cell, structure.find_spacegroup(), _source(len(found), d_min, wavelength_A, solvent))
+        F += corrections[:, None] * (_transform(density.grid, hkl, library) * unblur)
+    return Calculated(hkl, F, cell, structure.find_spacegroup(), _source(len(found), d_min, wavelengths_A, solvent))
 
 
 def _transform(grid: Any, hkl: np.ndarray, library: Any) -> np.ndarray:
@@ -108,9 +111,10 @@ def _mask(structure: Any, model: Any, d_min: float, library: Any) -> Any:
     return grid
 
 
-def _source(number: int, d_min: float, wavelength_A: float | None, solvent: Solvent | None) -> str:
+def _source(number: int, d_min: float, wavelengths_A: Sequence[float], solvent: Solvent | None) -> str:
     """How they were made, in words."""
     parts = [f"{number} atoms to {d_min:g} A"]
-    parts.append("without dispersion" if wavelength_A is None else f"f' and f'' at {wavelength_A:g} A")
+    at = ", ".join(f"{wavelength:g}" for wavelength in wavelengths_A[:SHOWN]) + (", ..." if len(wavelengths_A) > SHOWN else "")
+    parts.append(f"f' and f'' at {at} A" if wavelengths_A else "without dispersion")
     parts.append("no bulk solvent" if solvent is None else f"bulk solvent k_sol {solvent.k_sol:g} e/A^3, B_sol {solvent.B_sol:g} A^2")
     return ", ".join(parts)

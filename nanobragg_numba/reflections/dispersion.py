@@ -1,7 +1,9 @@
 """f' and f'' of the elements at a wavelength, by the method of Cromer and Liberman (gemmi.cromer_liberman)."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 LIGHTEST, HEAVIEST = 3, 92
 """Atomic numbers that the tables have; hydrogen and helium have no dispersion to speak of."""
@@ -9,27 +11,17 @@ LOWEST_ENERGY_EV, HIGHEST_ENERGY_EV = 1000.0, 100000.0
 """Beyond, the method is not to be relied on."""
 
 
-class Dispersion(NamedTuple):
-    """The correction of a scattering factor, f0 + f' + i f'' (electrons)."""
-
-    real: float
-    imaginary: float
-
-
-def dispersion(elements: Iterable[Any], wavelength_A: float | None, library: Any, remarks: list[str]) -> Mapping[str, Dispersion]:
-    """By the element's name; zeros without a wavelength. ``elements``: gemmi's."""
+def dispersion(elements: Iterable[Any], wavelengths_A: Sequence[float], library: Any, remarks: list[str]) -> Mapping[str, np.ndarray]:
+    """f' + i f'' (electrons) at each wavelength, (wavelengths,), by the element's name, of those that have any. ``elements``: gemmi's."""
     by_name = {element.name: element for element in elements}
-    if wavelength_A is None:
-        return dict.fromkeys(by_name, Dispersion(0.0, 0.0))
-    energy = library.hc / wavelength_A
-    if not LOWEST_ENERGY_EV <= energy <= HIGHEST_ENERGY_EV:
-        remarks.append(f"f' and f'' are uncertain at {energy:.0f} eV, outside {LOWEST_ENERGY_EV:g} to {HIGHEST_ENERGY_EV:g}")
+    energies = [library.hc / wavelength for wavelength in wavelengths_A]
+    odd = next((energy for energy in energies if not LOWEST_ENERGY_EV <= energy <= HIGHEST_ENERGY_EV), None)
+    if odd is not None:
+        remarks.append(f"f' and f'' are uncertain at {odd:.0f} eV, outside {LOWEST_ENERGY_EV:g} to {HIGHEST_ENERGY_EV:g}")
     unknown = sorted(name for name, element in by_name.items() if element.atomic_number > HEAVIEST)
-    if unknown:
+    if unknown and energies:
         remarks.append(f"f' and f'' of {', '.join(unknown)} are not tabulated, and are 0")
+    tabulated = {name: one.atomic_number for name, one in by_name.items() if energies and LIGHTEST <= one.atomic_number <= HEAVIEST}
     return {
-        name: Dispersion(*library.cromer_liberman(element.atomic_number, energy))
-        if LIGHTEST <= element.atomic_number <= HEAVIEST
-        else Dispersion(0.0, 0.0)
-        for name, element in by_name.items()
+        name: np.array([complex(*library.cromer_liberman(number, energy)) for energy in energies]) for name, number in tabulated.items()
     }

@@ -3,6 +3,7 @@
 import os
 import warnings
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +28,10 @@ def from_cif(path: Path, columns: str | None, d_min: float | None, default_F: fl
     return _read(path, ("cif",), "from_cif", Wishes(columns, d_min, default_F=default_F, names=OF_PYTHON))
 
 
-def from_model(
-    path: Path, d_min: float, wavelength_A: float | None, solvent: bool | tuple[float, float], default_F: float
-) -> StructureFactors:
-    if wavelength_A is not None and not wavelength_A > 0.0:
-        raise InputError(f"from_model: wavelength_A must be positive, not {wavelength_A:g}")
+def from_model(path: Path, d_min: float, wavelength_A: Any, solvent: bool | tuple[float, float], default_F: float) -> StructureFactors:
+    wavelengths = () if wavelength_A is None else tuple(np.atleast_1d(np.asarray(wavelength_A, np.float64)).tolist())
+    if wavelength_A is not None and not (wavelengths and all(0.0 < one < np.inf for one in wavelengths)):
+        raise InputError(f"from_model: wavelength_A must be positive, not {wavelength_A}")
     wanted: Solvent | bool = True
     if isinstance(solvent, bool):
         wanted = solvent
@@ -40,7 +40,7 @@ def from_model(
         if len(numbers) != 2 or not all(isinstance(one, Real) and 0.0 <= float(one) < np.inf for one in numbers):
             raise InputError(f"from_model: solvent must be True, False, or k_sol and B_sol, neither negative, not {solvent!r}")
         wanted = Solvent(float(numbers[0]), float(numbers[1]))
-    return _read(path, ("pdb", "cif"), "from_model", Wishes(None, d_min, wanted, wavelength_A, default_F, names=OF_PYTHON))
+    return _read(path, ("pdb", "cif"), "from_model", Wishes(None, d_min, wanted, wavelengths, default_F, names=OF_PYTHON))
 
 
 def _read(path: Path, kinds: tuple[Kind, ...], caller: str, wishes: Wishes) -> StructureFactors:

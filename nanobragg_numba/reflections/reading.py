@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.structure_factors import StructureFactors, encloses_volume
+from nanobragg_numba.experiment.structure_factors import StructureFactors, encloses_volume, per_channel
 from nanobragg_numba.files.reading import read_bytes
 
 from . import coordinates, mtz, refln_cif
@@ -33,8 +33,8 @@ class Wishes:
     """Resolution (A): needed for coordinates; of listed reflections those beyond are left out. None: all that are listed."""
     solvent: Solvent | bool = True
     """True: by default for macromolecules; False: none."""
-    wavelength_A: float | None = None
-    """For f' and f'' of coordinates; None: neither."""
+    wavelengths_A: tuple[float, ...] = ()
+    """For f' and f'' of coordinates, a table for each where there are several; none: neither."""
     default_F: float = 0.0
     cell: Cell | None = None
     """The crystal's, if it is known; it says which of two cells in a file is meant."""
@@ -48,7 +48,7 @@ class Found(NamedTuple):
     remarks: tuple[str, ...]
     """What was not used, or not as it stands, in whole sentences."""
     computed: bool = False
-    """Whether they were computed, with f' and f'' at one wavelength."""
+    """Whether they were computed, with f' and f''."""
 
 
 def read(path: str, kind: Kind, flag: str, wishes: Wishes) -> Found:
@@ -143,9 +143,10 @@ def _of_atoms(atoms: coordinates.Atoms, wishes: Wishes, library: Any, where: str
     a, b, c, alpha, beta, gamma = atoms.structure.cell.parameters
     _require_volume((a, b, c, alpha, beta, gamma), where)
     solvent = wishes.solvent if isinstance(wishes.solvent, Solvent) else Solvent() if wishes.solvent and atoms.macromolecule else None
-    made = calculate(atoms, wishes.d_min, wishes.wavelength_A, solvent, library, where)
-    given = Reflections(made.hkl, np.abs(made.F), None, made.cell, made.group, made.source)
+    made = calculate(atoms, wishes.d_min, wishes.wavelengths_A, solvent, library, where)
+    given = Reflections(made.hkl, np.abs(made.F[0]), None, made.cell, made.group, made.source)
     atoms.remarks.extend(_unlike(made.cell, made.group))
     absent = made.group.operations().systematic_absences(made.hkl.astype(np.int32)).astype(bool)
-    factors = table_of(made.hkl[~absent], np.abs(made.F)[~absent], given, wishes.default_F, where)
+    tables = [table_of(made.hkl[~absent], np.abs(F)[~absent], given, wishes.default_F, where) for F in made.F]
+    factors = tables[0] if len(tables) == 1 else per_channel(tables, wishes.default_F)
     return Found(factors, tuple(f"{where}: {text}" for text in atoms.remarks), computed=True)

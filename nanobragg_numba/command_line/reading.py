@@ -15,7 +15,9 @@ from nanobragg_numba.maths.c_numbers import is_number
 
 from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
-from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_structure_factors
+from .input_files import (
+    HeaderImage, Kept, Remark, Settings, donor_files, naming, read_columns, read_donors, read_sources, read_structure_factors,
+)  # fmt: skip
 from .word_readers import Reading, read_words
 
 
@@ -123,40 +125,59 @@ def meant(line: CommandLine) -> Parameters:
     return parameters
 
 
-def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False) -> CommandLine:
+def read_command_line(
+    words: Sequence[str], compat: Compat = "spec", only_named: bool = False, kept: Kept | None = None
+) -> CommandLine:
     """Read the words of a command line (without the program's name) and the files they name.
 
-    ``only_named``: leave alone a structure-factor dump that no option names. Raises InputError for a missing value or a file
-    that cannot be used.
+    ``only_named``: leave alone a structure-factor dump that no option names. ``kept``: files that an earlier line named are not read
+    again, nor its objects made again. Raises InputError for a missing value or a file that cannot be used.
     """
-    donors = read_donors(words, compat)
+    kept = kept or Kept(0)
+    donors = kept.get("images", (compat, *donor_files(words)), lambda: read_donors(words, compat))
     reading = Reading(words, compat, headers=donors.settings)
     unknown = read_words(reading)
     settings = reading.settings
-    files = _build(Files, "files", settings)
-    crystal = _build(Crystal, "crystal", settings)
-    beam = _build(Beam, "beam", settings)
-    detector = replace(_build(Detector, "detector", settings), mask=donors.mask)
-    remarks = donors.remarks
+
+    def built(cls: type, name: str) -> Any:
+        own = {key: value for key, value in settings.items() if key.startswith(f"{name}.")}
+        return kept.get(name, tuple(own.items()), lambda: _build(cls, name, own))
+
+    files = built(Files, "files")
+    beam, detector = built(Beam, "beam"), built(Detector, "detector")
+    if donors.mask is not None:
+        detector = replace(detector, mask=donors.mask)
+    remarks = list(donors.remarks)
+    matrix, default_F = None, settings.get("crystal.default_F", Crystal.default_F)
     if files.matrix is not None:
-        matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=not mode_of(compat).spec)
+        path, as_c = files.matrix, not mode_of(compat).spec
+        matrix = kept.get("-mat", (path, as_c), lambda: mosflm_matrix.read(path, flag="-mat", as_c=as_c))
+    crystal = _build(Crystal, "crystal", settings)
+    if matrix is not None:
         crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
     named = "files.dump" in settings
-    table, hkl_report, said = read_structure_factors(files.hkl, files.dump, named, only_named, crystal.default_F, compat)
+    table, hkl_report, said = kept.get(
+        "-hkl",
+        (files.hkl, files.dump, named, only_named, default_F, compat),
+        lambda: read_structure_factors(files.hkl, files.dump, named, only_named, default_F, compat),
+    )
     remarks += said
     crystal = replace(crystal, structure_factors=table)
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
     if files.sources is not None:
-        beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
-    parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+        path = files.sources
+        sources, said = kept.get("-sourcefile", (path, compat), lambda: read_sources(path, compat))
+        remarks += said
+        beam = replace(beam, sources=sources)
+    parameters = Parameters(crystal, beam, detector, built(Sampling, "sampling"), built(Axes, "axes"))
     if mode_of(compat).spec:
         check_distances(parameters, reading.given)
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(
         parameters,
-        _build(Outputs, "outputs", settings),
+        built(Outputs, "outputs"),
         files,
         tuple(donors.images),
         hkl_report,

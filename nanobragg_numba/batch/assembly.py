@@ -49,7 +49,7 @@ def assemble(assembly: Assembly, group: int, rows: range, places: Sequence[tuple
         raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def write_master(plan: Plan, folder: RunFolder, setup: Any, dtype: np.dtype, saturation: float, failures: dict[int, str]) -> Path:
+def write_master(path: Path, plan: Plan, folder: RunFolder, setup: Any, dtype: np.dtype, saturation: float, failures: dict[int, str]) -> None:
     """Write the master file of a finished run. Raises InputError where the disk refuses."""
     from nanobragg_numba.files.nexus import contents, master
 
@@ -63,11 +63,9 @@ def write_master(plan: Plan, folder: RunFolder, setup: Any, dtype: np.dtype, sat
             else:
                 frames.append(_frame(json.loads(notes[row][1])["frame"], line))
         files.append(contents.DataFile(data_file(folder.path, plan.template, number).name, len(rows)))
-    path = folder.path / f"{plan.template}_master.h5"
     master.write_master(
         path, setup, frames, files, dtype, saturation=saturation or None, base_command=shell_text([*plan.base.own_words, *plan.base.words])
     )
-    return path
 
 
 def _frame(values: dict[str, Any], command: str) -> Any:

@@ -1,22 +1,27 @@
 """Where tasks run: here, in processes of this machine, on dask's workers, or on any other ``concurrent.futures.Executor``."""
 
+import math
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from time import monotonic
 from typing import Any, Protocol
 
 from nanobragg_numba.errors import InputError
 
 ENGINES = ("inline", "processes", "dask")
+SECONDS_BETWEEN_COUNTS = 5.0
+"""Of workers, which may come and go."""
 
 
 class Engine(Protocol):
     """What a run needs of an executor, beside ``submit``."""
 
-    workers: int
-    """Tasks that run at once."""
+    @property
+    def workers(self) -> int:
+        """Tasks that run at once."""
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """As ``Executor.submit``."""
@@ -129,11 +134,15 @@ class Dask:
         # dask calls a function once for all calls with equal arguments, unless told that it is not pure.
         self._executor = self._client.get_executor(pure=False)
         self._given = workers if slurm is None else slurm
+        self._counted, self._count = -math.inf, 0
 
     @property
     def workers(self) -> int:
-        """Threads of all workers that are there now; those that are to come are not waited for."""
-        return max(sum(self._client.nthreads().values()), self._given)
+        """Threads of all workers that are there now; at least as many as were asked for."""
+        if monotonic() - self._counted > SECONDS_BETWEEN_COUNTS:
+            # Asks the scheduler.
+            self._counted, self._count = monotonic(), sum(self._client.nthreads().values())
+        return max(self._count, self._given)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See Engine."""

@@ -87,11 +87,11 @@ class Plan:
         for number, start in enumerate(range(0, len(self.rows), self.images_per_file), 1):
             yield number, range(start, min(start + self.images_per_file, len(self.rows)))
 
-    def contents(self, seed_given: bool) -> dict[str, Any]:
+    def contents(self) -> dict[str, Any]:
         """What run.json holds."""
         return {
             "program": __version__, "base": list(self.base.words), "options": list(self.base.own_words), "source": self.rows.source,
-            "rows": len(self.rows), "seed": self.seed if seed_given else None, "format": self.format, "template": self.template,
+            "rows": len(self.rows), "seed": self.seed, "format": self.format, "template": self.template,
             "images_per_file": self.images_per_file, "files": {path: digest_of_file(path) for path in self._files()},
             "packages": {name: _version(name) for name in FORMATS[self.format].needs},
         }  # fmt: skip

@@ -46,6 +46,10 @@ class Progress:
         left = (self.total - ready) / rate if rate else float("inf")
         return f"{ready} of {self.total} images, {rate:.3g} images/s, {_duration(left)} left, {self.failed} failed"
 
+    def kept(self) -> str:
+        """What is left of a run that ends early."""
+        return f"{self.before + self.done} of {self.total} images are finished, and kept: --resume goes on with the rest"
+
     def say(self, text: str) -> None:
         """A line for the user."""
         if self._quiet:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -71,6 +70,7 @@ def run(
     """
     started = monotonic()
     folder = RunFolder(os.fspath(out))
+    seed = folder.seed() if resume and seed is None else seed
     plan, table = _plan(jobs, base, orientations, scan, seed, format, name, images_per_file, compat)
     report.require_manifest(manifest)
     if preview is not None:
@@ -78,13 +78,13 @@ def run(
     first = _first(plan)
     dtype, saturation, _ = pixels_of(format, plan.base.noise)
     begin_for_image(files=format == "smv", noise=plan.base.noise and format != "float", text=False)
-    contents = plan.contents(seed_given=seed is not None or not resume)
-    plan = replace(plan, seed=folder.begin(contents, None if table is None else table.csv_lines(), resume)["seed"])
+    folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
+    master = None if FORMATS[format].one_file_each else folder.path / f"{plan.template}_master.h5"
     if resume and report.is_finished(plan, folder):
-        return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, tuple(report.files_of(plan, folder)))
+        return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
     setup, assembly = None, None
     shape = (first.geometry.slow_pixels, first.geometry.fast_pixels)
-    if not FORMATS[format].one_file_each:
+    if master is not None:
         from nanobragg_numba.files.nexus.contents import setup_of
 
         setup = setup_of(first)
@@ -93,28 +93,33 @@ def run(
     told = Progress(len(plan.rows), 0, not progress)
     made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
     schedule = Schedule(plan, Job(str(folder.path), plan.base, format, plan.template, setup, threads), folder, made, told, assembly)
+    count = made.workers
     try:
         schedule.run(_groups(plan, folder, told))
+    except InputError as error:
+        raise InputError(f"{error}; {told.kept()}") from None
+    except BaseException as error:
+        error.add_note(told.kept())
+        raise
     finally:
         made.stop()
         told.close()
     failures = schedule.failures
     try:
-        files = tuple(report.files_of(plan, folder))
-        if not FORMATS[format].one_file_each:
-            files = (write_master(plan, folder, setup, dtype, saturation, failures),)
+        if master is not None:
+            write_master(master, plan, folder, setup, dtype, saturation, failures)
         report.write_manifest(plan, folder, failures, manifest)
         report.write_failures(folder, failures)
         if preview is not None:
             report.write_contact_sheet(Path(preview), plan, folder, shape, failures)
         seconds = monotonic() - started
-        report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), made.workers)
+        report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
     except OSError as error:
         raise InputError(refusal(str(folder.path), error)) from None
     if not failures:
         folder.clean()
     numbered = tuple((row + 1, failures[row]) for row in sorted(failures))
-    return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, files, schedule.remarks)
+    return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
 
 
 def _plan(

@@ -35,8 +35,8 @@ class BatchResult:
     failures: tuple[tuple[int, str], ...]
     """Number of each row that failed, counted from 1, and why."""
     seconds: float
-    files: tuple[Path, ...] = ()
-    """The master file, or the files of the images."""
+    master: Path | None = None
+    """The NeXus master file."""
     remarks: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """What is to be known, and the numbers of the rows computed by this call that it is about, counted from 0."""
 
@@ -106,8 +106,16 @@ class RunFolder:
     def __init__(self, path: str):
         self.path = Path(os.path.abspath(path))
 
-    def begin(self, contents: dict[str, Any], table: Iterator[str] | None, resume: bool) -> dict[str, Any]:
-        """Make the folder a run's, or go on with the run that is there; returns what run.json holds.
+    def seed(self) -> int | None:
+        """The seed of the run that is there; None where there is none."""
+        try:
+            seed = json.loads((self.path / RUN).read_text()).get("seed")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return seed if isinstance(seed, int) else None
+
+    def begin(self, contents: dict[str, Any], table: Iterator[str] | None, resume: bool) -> None:
+        """Make the folder a run's, or go on with the run that is there.
 
         Raises InputError where there is another run, or, to resume, none or a different one; and where the folder cannot be written.
         """
@@ -117,7 +125,8 @@ class RunFolder:
             if there.exists():
                 if not resume:
                     raise InputError(f"--out {self.path} holds a run already: --resume goes on with it, or choose another folder")
-                return self._compared(contents, table)
+                self._compare(contents, table)
+                return
             if any(entry.name != UNFINISHED for entry in self.path.iterdir()) and not resume:
                 raise InputError(f"--out {self.path} holds other files: choose a folder that is new or empty")
             (self.path / UNFINISHED).mkdir(exist_ok=True)
@@ -126,16 +135,13 @@ class RunFolder:
             put(there, [(json.dumps(contents, indent=1) + "\n").encode()])
         except OSError as error:
             raise InputError(f"--out {self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
-        return contents
 
-    def _compared(self, contents: dict[str, Any], table: Iterator[str] | None) -> dict[str, Any]:
-        """What run.json holds. Raises InputError naming the first thing that differs."""
+    def _compare(self, contents: dict[str, Any], table: Iterator[str] | None) -> None:
+        """Raise InputError, naming the first thing that differs, unless the run that is there is this one."""
         try:
             held = json.loads((self.path / RUN).read_text())
         except ValueError:
             raise InputError(f"{self.path / RUN} is damaged: this run cannot be resumed") from None
-        if contents["seed"] is None:
-            contents = {**contents, "seed": held.get("seed")}
         if table is not None:
             self._compare_tables(table)
         for name, what in WORDS.items():
@@ -151,7 +157,6 @@ class RunFolder:
         if not os.access(self.path, os.W_OK):
             raise InputError(f"--out {self.path}: cannot be written: permission denied")
         (self.path / UNFINISHED).mkdir(exist_ok=True)
-        return held
 
     def _compare_tables(self, table: Iterator[str]) -> None:
         import csv

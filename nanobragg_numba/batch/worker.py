@@ -20,8 +20,6 @@ from nanobragg_numba.engine.batch import images_of_experiments
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
-from nanobragg_numba.experiment.modes import mode_of
-from nanobragg_numba.experiment.seeds import clock_seed, fresh_seed
 
 from .command_words import Base
 from .formats import FORMATS, Finished, Kept
@@ -95,8 +93,8 @@ def read_row(words: Sequence[str], base: Base) -> tuple[CommandLine, list[str]]:
 
 def derive_row(line: CommandLine, base: Base) -> Experiment:
     """What follows from the line. Raises InputError."""
-    missing = fresh_seed if mode_of(base.compat).spec else clock_seed
-    return derive_experiment(line.parameters, base.compat, noise_seed=line.outputs.noise_seed, missing_seed=missing)
+    # What a row needs of seeds is among its words; the others are the same in every run.
+    return derive_experiment(line.parameters, base.compat, noise_seed=line.outputs.noise_seed, missing_seed=lambda: 0)
 
 
 def compute(job: Job, task: Task) -> Outcome:

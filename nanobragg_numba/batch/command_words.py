@@ -12,6 +12,7 @@ from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Precision
+from nanobragg_numba.maths.c_numbers import is_number
 
 OWN = ("-compat", "-precision", "-device", "-threads")
 """The command's own options that a base may hold, each with a value."""
@@ -24,6 +25,8 @@ REFUSED = {
 OF_THE_COMMAND = ("-png", "-batch", "-compile", "-version", "--version", "-h", "-help", "--help")
 OF_THE_BASE = {"outputs.noise": "whether there is noise decides the type of all pixels"}
 """Fields that no row may set, and why."""
+VALUES = {"cell": (1, 6), "misset": (3, 3), "pix0": (3, 3)}
+"""Fewest and most values of special kinds; a kind that is not here takes one for each field that it sets, or one."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -139,7 +142,7 @@ def column_option(column: str, compat: Compat, where: str) -> tuple[str, Option]
 
 
 def cell_words(word: str, option: Option, cell: str, where: str) -> list[str]:
-    """The words of one cell; none where it is empty. Raises InputError, naming ``where``, for a flag that is neither on nor off."""
+    """The words of one cell; none where it is empty. Raises InputError, naming ``where``, for another number of values than it takes."""
     text = cell.strip()
     if not text:
         return []
@@ -147,4 +150,13 @@ def cell_words(word: str, option: Option, cell: str, where: str) -> list[str]:
         if text.lower() not in TRUE + FALSE:
             raise InputError(f"{where}: {word} takes no value: the cell must be 1 (given) or 0 (not given), not {cell!r}")
         return [word] if text.lower() in TRUE else []
-    return [word, text] if option.kind == "text" else [word, *text.split()]
+    if option.kind == "text":
+        return [word, text]
+    values = text.split()
+    least, most = VALUES.get(option.kind) or (1 if option.same else max(len(option.sets), 1),) * 2
+    if not least <= len(values) <= most and not (option.kind == "misset" and values == ["random"]):
+        raise InputError(f"{where}: {word} needs {option.arguments}, not {cell!r}")
+    option_word = next((value for value in values if value.startswith("-") and not is_number(value)), None)
+    if option_word is not None:
+        raise InputError(f"{where}: {option_word!r} is no value for {word}")
+    return [word, *values]

@@ -49,10 +49,10 @@ class Scan:
             start = end = width = Decimal("nan")
         if name.strip().lstrip("-") != "phi" or not all(number.is_finite() for number in (start, end, width)) or width == 0:
             raise InputError(f"--scan must be phi=START:END:WIDTH in degrees, as phi=0:180:0.1, not {text!r}")
-        count = int(math.ceil((end - start) / width))
-        if count < 1:
-            raise InputError(f"--scan {text}: no image lies between {start} and {end} at steps of {width}")
-        self.start, self.width, self.count = start, width, count
+        count = (end - start) / width
+        if count < 1 or count != count.to_integral_value():
+            raise InputError(f"--scan {text}: from {start} to {end} are no whole number of images of {width} degrees")
+        self.start, self.width, self.count = start, width, int(count)
 
     def words(self, row: int) -> list[str]:
         """-phi and -osc of an image."""

@@ -81,6 +81,7 @@ def run(
     folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
     master = None if FORMATS[format].one_file_each else folder.path / f"{plan.template}_master.h5"
     if resume and report.is_finished(plan, folder):
+        folder.clean(logs=True)
         return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
     setup, assembly = None, None
     shape = (first.geometry.slow_pixels, first.geometry.fast_pixels)
@@ -116,8 +117,7 @@ def run(
         report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
     except OSError as error:
         raise InputError(refusal(str(folder.path), error)) from None
-    if not failures:
-        folder.clean()
+    folder.clean(logs=not failures)
     numbered = tuple((row + 1, failures[row]) for row in sorted(failures))
     return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
 

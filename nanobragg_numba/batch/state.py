@@ -43,6 +43,9 @@ class BatchResult:
 
 def digest_of_file(path: str) -> str:
     """sha256 of a file's content; empty where it cannot be read."""
+    # Reading a pipe would take away what it holds, or wait.
+    if not os.path.isfile(path):
+        return ""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -248,8 +251,13 @@ class RunFolder:
                 path.unlink()
             folder.rmdir()
 
-    def clean(self) -> None:
-        """Remove the traces of a run that is finished."""
+    def clean(self, logs: bool) -> None:
+        """Remove what is left of files whose writers were killed, and with ``logs`` what only an unfinished run needs."""
+        with suppress(OSError):
+            for path in list(self.path.glob(".*.part")):
+                path.unlink()
+        if not logs:
+            return
         with suppress(OSError):
             for path in list((self.path / UNFINISHED).iterdir()):
                 if path.is_dir():

@@ -73,6 +73,7 @@ def run(
     seed = folder.seed() if resume and seed is None else seed
     plan, table = _plan(jobs, base, orientations, scan, seed, format, name, images_per_file, compat)
     report.require_manifest(manifest)
+    _require_engine(engine, workers, scheduler, slurm)
     if preview is not None:
         require_writable(os.fspath(preview), "--preview")
     first = _first(plan)
@@ -169,20 +170,23 @@ def _groups(plan: Plan, folder: RunFolder, told: Progress) -> Iterator[Group]:
         yield group
 
 
-def _engine(
-    engine: Any, base: Base, workers: int | None, scheduler: str | None, slurm: int | None, options: Mapping[str, Any]
-) -> tuple[Engine, int]:
-    """The engine, and the threads of a worker. Raises InputError for one that there is not."""
-    if workers is not None:
-        require_count("--workers", workers)
-    if slurm is not None:
-        require_count("--slurm", slurm)
-    if hasattr(engine, "submit"):
-        return Given(engine, workers), base.threads or 1
-    if engine not in ENGINES:
+def _require_engine(engine: Any, workers: int | None, scheduler: str | None, slurm: int | None) -> None:
+    """Raise InputError for an engine that there is not."""
+    for name, count in (("--workers", workers), ("--slurm", slurm)):
+        if count is not None:
+            require_count(name, count)
+    if not hasattr(engine, "submit") and engine not in ENGINES:
         raise InputError(f"--engine must be one of {', '.join(ENGINES)}, not {engine!r}")
     if engine != "dask" and (scheduler is not None or slurm is not None):
         raise InputError("--scheduler and --slurm are for --engine dask")
+
+
+def _engine(
+    engine: Any, base: Base, workers: int | None, scheduler: str | None, slurm: int | None, options: Mapping[str, Any]
+) -> tuple[Engine, int]:
+    """The engine, and the threads of a worker. Raises InputError where its workers cannot be had."""
+    if hasattr(engine, "submit"):
+        return Given(engine, workers), base.threads or 1
     cores = most_threads()
     if engine == "inline":
         return Inline(), base.threads or cores

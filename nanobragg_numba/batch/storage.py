@@ -46,7 +46,7 @@ class Record(NamedTuple):
     length: int = 0
     """Bytes of its content."""
     checksum: int = 0
-    """crc32 of its content."""
+    """crc32 of its content, where that follows."""
     note: bytes = b""
     """What else is to be known of it, JSON."""
     at: int = 0
@@ -72,7 +72,7 @@ class Log:
         """The image is computed; ``inside``: its content is kept here."""
         parts = [_bytes(chunk) for chunk in content]
         checksum = 0
-        for part in parts:
+        for part in parts if inside else ():
             checksum = zlib.crc32(part, checksum)
         record = Record(DONE, row, sum(map(len, parts)), checksum, note)
         head = _packed(record)

@@ -6,6 +6,9 @@
 ``write_frames(path, shape, dtype, frames)``  a file of consecutive frames: chunks, or None for an image that failed
 ``setup_of(experiment) -> Setup``             what all frames of a master share; ``==`` where they may stand in one file
 ``frame_of(experiment, command) -> Frame``    what one image was made from; ``Frame(command, failed)`` of one that was not made
+``read_frame(path, number)``                  a frame, counted from 1, of a master or a file of frames, ours or another's; ``read_frames``
+``count_frames(path)``                        how many there should be
+``image_bytes(image, experiment)``            a file of one image, frame and all
 ``pixel_mask(experiment)``                    of ``-roi`` and ``-mask``, for the master
 ``write_master(path, setup, frames, files, dtype)``  the master; ``files`` is a list of ``DataFile(name, frames)``
 ============================================  ==========================================================================================
@@ -23,4 +26,8 @@ from .contents import setup_of as setup_of
 from .frames import decode as decode
 from .frames import encode as encode
 from .frames import write_frames as write_frames
+from .master import image_bytes as image_bytes
 from .master import write_master as write_master
+from .reader import count_frames as count_frames
+from .reader import read_frame as read_frame
+from .reader import read_frames as read_frames

@@ -78,15 +78,11 @@ def write_frames(path: Path, shape: tuple[int, int, int], dtype: Any, frames: It
     if kind.kind not in "uif" or min(number, slow, fast) < 1:
         raise InputError(f"write_frames {name}: {number} frames of {slow}x{fast} pixels of {kind} are no images")
     with new_file(path, "write_frames") as file:
-        import hdf5plugin
-
         entry = group(file, "entry", "NXentry", default="data")
         data = group(entry, "data", "NXdata", signal="data")
         file.attrs["default"] = "entry"
-        dataset = data.create_dataset(
-            "data", shape=(number, slow, fast), dtype=kind, chunks=(1, slow, fast), fillvalue=fill_value(kind), **hdf5plugin.Bitshuffle()
-        )
-        dataset.attrs.update({"image_nr_low": first, "image_nr_high": first + number - 1, "interpretation": "image"})
+        dataset = add_frames(data, (number, slow, fast), kind)
+        dataset.attrs.update({"image_nr_low": first, "image_nr_high": first + number - 1})
         done = 0
         for done, chunk in enumerate(frames, 1):
             if done > number:
@@ -96,6 +92,17 @@ def write_frames(path: Path, shape: tuple[int, int, int], dtype: Any, frames: It
                 dataset.id.write_direct_chunk((done - 1, 0, 0), chunk)
         if done != number:
             raise InputError(f"write_frames {name}: {'more' if done > number else done} frames where {number} are to be written")
+
+
+def add_frames(data: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """A new dataset "data" of frames, each a chunk."""
+    import hdf5plugin
+
+    dataset = data.create_dataset(
+        "data", shape=shape, dtype=dtype, chunks=(1, *shape[1:]), fillvalue=fill_value(dtype), **hdf5plugin.Bitshuffle()
+    )
+    dataset.attrs["interpretation"] = "image"
+    return dataset
 
 
 def group(parent: Any, name: str, nexus_class: str, **attributes: str) -> Any:

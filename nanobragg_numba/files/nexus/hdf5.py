@@ -12,6 +12,8 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import require_writable
 
 Path = str | os.PathLike[str]
+VERSIONS = ("earliest", "v110")
+"""Of the format: what old readers know, but for virtual datasets."""
 
 
 def library(caller: str) -> Any:
@@ -23,6 +25,13 @@ def library(caller: str) -> Any:
     except ImportError:
         raise InputError(f"{caller}: HDF5 files need h5py and hdf5plugin: pip install 'nanobragg_numba[nexus]'") from None
     return h5py
+
+
+@contextmanager
+def in_memory(caller: str) -> Iterator[Any]:
+    """An open h5py file that no disk sees. Raises InputError as ``library`` does."""
+    with library(caller).File("in memory", "w", driver="core", backing_store=False, libver=VERSIONS) as file:
+        yield file
 
 
 @contextmanager
@@ -39,7 +48,7 @@ def new_file(path: Path, caller: str) -> Iterator[Any]:
     folder, base = os.path.split(target)
     beside = os.path.join(folder, f".{base}.{os.getpid()}.part")
     try:
-        with h5py.File(beside, "w", libver=("earliest", "v110"), track_order=False) as file:
+        with h5py.File(beside, "w", libver=VERSIONS) as file:
             yield file
         with open(beside, "rb") as written:
             os.fsync(written.fileno())

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.derive import Experiment
 
-from .contents import SENSOR_MATERIAL, DataFile, Frame, Module, Setup, Vector
-from .frames import FRAMES, group
-from .hdf5 import Path, fill_value, new_file
+from .contents import SENSOR_MATERIAL, DataFile, Frame, Module, Setup, Vector, frame_of, setup_of
+from .contents import pixel_mask as pixel_mask_of
+from .frames import FRAMES, add_frames, group
+from .hdf5 import Path, fill_value, in_memory, new_file
 
 TRANSFORMATIONS = "/entry/instrument/detector/transformations"
 ALL_FRAMES = "frames"
@@ -50,22 +52,46 @@ def write_master(
         raise InputError(f"write_master {name}: {len(frames)} frames, but the data files hold {held}")
     if pixel_mask is not None and pixel_mask.shape != setup.shape:
         raise InputError(f"write_master {name}: a pixel mask of shape {pixel_mask.shape}, where a frame has {setup.shape}")
-    if saturation is None and kind.kind != "f":
-        saturation = min(int(np.iinfo(kind).max) - 1, SIGNED_TOP)
     with new_file(path, "write_master") as file:
-        file.attrs["default"] = "entry"
-        entry = group(file, "entry", "NXentry", default="data")
-        entry["definition"] = _text("NXmx")
-        _field(entry, "program_name", _text(program))
+        entry = _write_entry(file, setup, frames, kind, saturation, pixel_mask, program, base_command)
         _write_data(entry, setup.shape, files, kind, scale, offset)
-        source = group(entry, "source", "NXsource")
-        _field(source, "name", _text("simulation"), short_name="simulation")
-        instrument = group(entry, "instrument", "NXinstrument")
-        _field(instrument, "name", _text("nanobragg_numba"), short_name="nanobragg_numba")
-        _write_beam(group(instrument, "beam", "NXbeam"), setup, frames)
-        _write_detector(group(instrument, "detector", "NXdetector"), setup, kind, len(frames), saturation, pixel_mask)
-        _write_sample(group(entry, "sample", "NXsample"), setup, frames)
-        _write_simulation(group(entry, "simulation", "NXcollection"), frames, base_command)
+
+
+def image_bytes(image: np.ndarray, x: Experiment, command: str = "", saturation: float | None = None) -> bytes:
+    """An NXmx file of one image (slow, fast) with its frame inside, as bytes. ``saturation`` as for ``write_master``.
+
+    Raises InputError for a curved detector, and where h5py or hdf5plugin is missing.
+    """
+    setup = setup_of(x)
+    with in_memory("save") as file:
+        entry = _write_entry(file, setup, [frame_of(x, command)], image.dtype, saturation, pixel_mask_of(x), "nanobragg_numba", command)
+        data = group(entry, "data", "NXdata", signal="data")
+        add_frames(data, (1, *setup.shape), image.dtype)[0] = image
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    return content
+
+
+def _write_entry(
+    file: Any, setup: Setup, frames: Sequence[Frame], dtype: np.dtype, saturation: float | None, pixel_mask: np.ndarray | None,
+    program: str, base_command: str,
+) -> Any:  # fmt: skip
+    """All but the data."""
+    if saturation is None and dtype.kind != "f":
+        saturation = min(int(np.iinfo(dtype).max) - 1, SIGNED_TOP)
+    file.attrs["default"] = "entry"
+    entry = group(file, "entry", "NXentry", default="data")
+    entry["definition"] = _text("NXmx")
+    _field(entry, "program_name", _text(program))
+    source = group(entry, "source", "NXsource")
+    _field(source, "name", _text("simulation"), short_name="simulation")
+    instrument = group(entry, "instrument", "NXinstrument")
+    _field(instrument, "name", _text("nanobragg_numba"), short_name="nanobragg_numba")
+    _write_beam(group(instrument, "beam", "NXbeam"), setup, frames)
+    _write_detector(group(instrument, "detector", "NXdetector"), setup, dtype, len(frames), saturation, pixel_mask)
+    _write_sample(group(entry, "sample", "NXsample"), setup, frames)
+    _write_simulation(group(entry, "simulation", "NXcollection"), frames, base_command)
+    return entry
 
 
 def _text(value: str) -> np.bytes_:

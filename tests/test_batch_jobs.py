@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -65,12 +66,34 @@ def test_forty_jobs_are_the_same_however_they_are_computed(tmp_path, monkeypatch
 
 
 def test_dask_makes_the_same(tmp_path):
-    pytest.importorskip("distributed")
+    distributed = pytest.importorskip("distributed")
     pytest.importorskip("h5py")
     words = {"orientations": 40, "base": BASE, "seed": 6, "images_per_file": 15}
     run(out=tmp_path / "inline", engine="inline", **words)
-    result = run(out=tmp_path / "dask", engine="dask", workers=2, **words)
-    assert result.computed == 40 and content(tmp_path / "dask") == content(tmp_path / "inline")
+    wanted = content(tmp_path / "inline")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        result = run(out=tmp_path / "scheduler", engine="dask", scheduler=cluster.scheduler_address, **words)
+    assert result.computed == 40 and content(tmp_path / "scheduler") == wanted
+    run(out=tmp_path / "local", engine="dask", workers=2, **words)
+    assert content(tmp_path / "local") == wanted
+
+
+def test_slurm_is_asked_for_jobs(tmp_path, monkeypatch, capfd):
+    """A stand-in for sbatch runs the job's script on this machine."""
+    pytest.importorskip("dask_jobqueue")
+    for name, text in (("sbatch", f'cp "$1" {tmp_path}/$$.sh\nsetsid sh {tmp_path}/$$.sh > {tmp_path}/$$.log 2>&1 &\necho job $!'), ("scancel", "kill -- -$1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    words = ["--orientations", "6", "--seed", "1", "--base", BASE, "--format", "smv"]
+    slurm = ["--engine", "dask", "--slurm", "1", "--slurm-options", "cores=1 memory=1GB walltime=00:07:00 queue=short interface=lo"]
+    assert main([*words, *slurm, "--out", str(tmp_path / "slurm")]) == 0
+    (script,) = tmp_path.glob("*.sh")
+    assert "#SBATCH -p short" in script.read_text() and "#SBATCH -t 00:07:00" in script.read_text()
+    assert main([*words, "--engine", "inline", "--out", str(tmp_path / "inline")]) == 0
+    assert content(tmp_path / "slurm") == content(tmp_path / "inline")
+    assert main([*words, *slurm[:4], "--slurm-options", "core=1", "--out", str(tmp_path / "bad")]) == 2
+    assert "--slurm: dask-jobqueue refuses" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -289,6 +312,20 @@ def test_counts_are_the_engines_photons(tmp_path, capfdbinary):
 
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.min() < 64 and sheet.max() == 255
+
+
+def test_cbf_files_of_a_scan(tmp_path):
+    fabio = pytest.importorskip("fabio")
+    words = {"scan": "phi=10:10.3:0.1", "seed": 2, "base": BASE + " -phisteps 2", "engine": "inline", "compat": "c"}
+    run(out=tmp_path / "cbf", format="cbf", name="xtal1_####", **words)
+    run(out=tmp_path / "smv", format="smv", **words)
+    for row in range(3):
+        image = fabio.open(tmp_path / "cbf" / f"xtal1_000{row + 1}.cbf")
+        counts = np.frombuffer((tmp_path / "smv" / f"image_0000{row + 1}.img").read_bytes()[512:], "<u2").reshape(24, 24)
+        assert (image.data == counts.astype(int) - 40).all()
+        header = image.header["_array_data.header_contents"]
+        assert f"Start_angle {10 + row / 10:.1f} deg." in header and "Angle_increment 0.1 deg." in header
+        assert f"Count_cutoff {2**31 - 3} counts" in header
 
 
 def test_help_does_not_load_numba():

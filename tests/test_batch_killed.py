@@ -118,8 +118,8 @@ def test_a_signal_ends_the_workers_and_says_what_is_kept(number, tmp_path):
     wait_until(lambda: all(map(has_ended, workers)), 2.0)
 
 
-@pytest.mark.parametrize("deaths", [1, 3])
-def test_a_killed_worker_takes_no_row_with_it_but_the_one_that_kills_it(deaths, tmp_path):
+@pytest.mark.parametrize(("engine", "deaths"), [("processes", 1), ("processes", 3), ("dask", 1)])
+def test_a_killed_worker_takes_no_row_with_it_but_the_one_that_kills_it(engine, deaths, tmp_path):
     """A row that waits for its list of structure factors on a pipe is killed there: once, or each time."""
     pipe = tmp_path / "list.hkl"
     os.mkfifo(pipe)
@@ -128,7 +128,9 @@ def test_a_killed_worker_takes_no_row_with_it_but_the_one_that_kills_it(deaths, 
     rows[7] = "7 10 20,list.hkl\n"
     (tmp_path / "jobs.csv").write_text("misset,hkl\n" + "".join(rows))
     base = BASE.replace("-default_F 100 ", "")
-    words = ["jobs.csv", "--base", base, "--seed", "3", "--format", "smv", "--workers", "2", "--out", "run"]
+    words = ["jobs.csv", "--base", base, "--seed", "3", "--format", "smv", "--workers", "2", "--engine", engine, "--out", "run"]
+    if engine == "dask":
+        pytest.importorskip("distributed")
     process = started(words, tmp_path)
     for _ in range(deaths):
         worker, end = wait_until(lambda: holder(pipe))

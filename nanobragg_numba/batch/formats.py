@@ -16,8 +16,8 @@ from nanobragg_numba.kernels.random_state import reseed
 from nanobragg_numba.output.integer_images import NoiseImage, automatic_scale, scaled_counts
 from nanobragg_numba.output.photon_noise import draw_photons
 
-SATURATION = 2**31 - 1
-"""Largest count that is kept; brighter pixels are cut off there."""
+SATURATION = 2**31 - 3
+"""Brighter pixels are cut off at this count: the largest that readers of signed 32-bit counts do not take for a mark of a bad pixel."""
 
 
 class Kept(NamedTuple):
@@ -92,7 +92,7 @@ def _cbf(done: Finished) -> Kept:
     from nanobragg_numba.files import cbf
 
     pixels = counts(done)
-    return Kept([cbf.write(pixels, done.experiment)], *_figures(pixels))
+    return Kept(list(cbf.contents(pixels, done.experiment, SATURATION)), *_figures(pixels))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "nexus": Format(".h5", _nexus, one_file_each=False, needs=("h5py", "hdf5plugin")),
     "smv": Format(".img", _smv),
-    "cbf": Format(".cbf", _cbf),
+    "cbf": Format(".cbf", _cbf, needs=("fabio",)),
     "float": Format(".bin", _float),
 }
 

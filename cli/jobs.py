@@ -97,9 +97,12 @@ def _run(options: argparse.Namespace) -> int:
     if not options.quiet:
         for text, rows in result.remarks.items():
             _say(f"{text} (rows {ranges(sorted(row + 1 for row in rows))})")
+        failed = len(result.failures)
+        before = result.images - result.computed - failed
+        there = f"{before} were there already, " if before else ""
         rate = result.computed / max(result.seconds, 1e-9)
-        there = "" if result.computed == result.images else f"{result.images - result.computed - len(result.failures)} were there already, "
-        _say(f"{result.images} images: {result.computed} computed in {result.seconds:.1f} s ({rate:.3g} a second), {there}{len(result.failures)} failed")
+        done = f"{result.computed} computed in {result.seconds:.1f} s ({rate:.3g} a second)"
+        _say(f"{result.images} images: {done}, {there}{failed} failed")
     for number, why in result.failures[:MOST_FAILURES]:
         _say(f"row {number} failed: {why}")
     if len(result.failures) > MOST_FAILURES:

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
-BASE = "-cell 70 80 90 90 90 90 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 24 -pixel 0.5 -oversample 1 -mosaic 1 -mosaic_domains 2 -fluence 1e24"
+BASE = (
+    "-cell 70 80 90 90 90 90 -default_F 100 -N 5 -lambda 1 -distance 100 -detpixels 24 -pixel 0.5 -oversample 1 "
+    "-mosaic 1 -mosaic_domains 2 -fluence 1e24"
+)
 """A crystal without files."""
 MAIN = "import sys; from nanobragg_numba.cli.jobs import command; command()"
 

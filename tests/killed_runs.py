@@ -1,14 +1,14 @@
 """Runs that are killed: each in a process forked off this one, which has loaded everything, at a chosen moment.
 
-python tests/killed_runs.py FOLDER FORMAT: kills a run at every rename, before it and after it, in the middle of every write to a log, and at
-twenty moments spread over its time; resumes each, and prints one JSON object of what was found.
+python tests/killed_runs.py FOLDER FORMAT: kills a run at every rename, before it and after it, in the middle of every write to a log, and
+at twenty moments spread over its time; resumes each, and prints one JSON object of what was found.
 """
 
 import json
 import os
 import random
-import signal
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path

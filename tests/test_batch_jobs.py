@@ -81,7 +81,10 @@ def test_dask_makes_the_same(tmp_path):
 def test_slurm_is_asked_for_jobs(tmp_path, monkeypatch, capfd):
     """A stand-in for sbatch runs the job's script on this machine."""
     pytest.importorskip("dask_jobqueue")
-    for name, text in (("sbatch", f'cp "$1" {tmp_path}/$$.sh\nsetsid sh {tmp_path}/$$.sh > {tmp_path}/$$.log 2>&1 &\necho job $!'), ("scancel", "kill -- -$1")):
+    for name, text in (
+        ("sbatch", f'cp "$1" {tmp_path}/$$.sh\nsetsid sh {tmp_path}/$$.sh > {tmp_path}/$$.log 2>&1 &\necho job $!'),
+        ("scancel", "kill -- -$1"),
+    ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -227,7 +230,9 @@ def test_a_bad_row_and_one_too_large_are_recorded_and_stop_no_other(tmp_path, ca
     said = capfd.readouterr().err
     assert "row 2 failed: column 'misset': -misset needs" in said and "row 4 failed: an image of 40000x40000 pixels needs" in said
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-    assert [one["row"] for one in failures] == [2, 3, 4, 5] and "too large" in failures[1]["reason"] and "-distance" in failures[3]["reason"]
+    assert (
+        [one["row"] for one in failures] == [2, 3, 4, 5] and "too large" in failures[1]["reason"] and "-distance" in failures[3]["reason"]
+    )
     assert [row["status"] for row in manifest(out)] == ["done", *["failed"] * 4, "done"]
     assert json.loads((out / "summary.json").read_text())["failed"] == 4
     done = {path.name: path.stat().st_mtime_ns for path in out.glob("image_*")}
@@ -331,5 +336,6 @@ def test_cbf_files_of_a_scan(tmp_path):
 def test_help_does_not_load_numba():
     import subprocess
 
-    code = "import sys\nfrom nanobragg_numba.cli.jobs import main\ntry:\n main(['--help'])\nexcept SystemExit:\n assert 'numba' not in sys.modules"
+    code = "import sys\nfrom nanobragg_numba.cli.jobs import main\n"
+    code += "try:\n main(['--help'])\nexcept SystemExit:\n assert 'numba' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True).returncode == 0

@@ -171,9 +171,7 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_can_be_resumed(form, tmp_
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     sizes = [path.stat().st_size for path in (tmp_path / "whole").iterdir() if path.name.startswith(("image_", "run_data"))]
     limit = str(min(sizes) - 100)
-    run = subprocess.run(
-        [sys.executable, "-c", LIMITED, limit, *words, "--out", "run"], cwd=tmp_path, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", LIMITED, limit, *words, "--out", "run"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 2 and run.stderr.count("\n") == 1
     assert "cannot write" in run.stderr and "file too large" in run.stderr and "of 12 images are finished" in run.stderr
     assert not (tmp_path / "run" / "summary.json").exists()

@@ -49,7 +49,9 @@ def assemble(assembly: Assembly, group: int, rows: range, places: Sequence[tuple
         raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def write_master(path: Path, plan: Plan, folder: RunFolder, setup: Any, dtype: np.dtype, saturation: float, failures: dict[int, str]) -> None:
+def write_master(
+    path: Path, plan: Plan, folder: RunFolder, setup: Any, dtype: np.dtype, saturation: float, failures: dict[int, str]
+) -> None:
     """Write the master file of a finished run. Raises InputError where the disk refuses."""
     from nanobragg_numba.files.nexus import contents, master
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from nanobragg_numba.command_line.doubtful_words import nearest_option
@@ -44,7 +45,7 @@ class Base:
 
     @property
     def own_words(self) -> tuple[str, ...]:
-        """Our own words of the command line of an image: what its bytes depend on, the mode, and the precision where it is not the usual."""
+        """Our own words of an image's command line: what its bytes depend on."""
         return ("-compat", self.compat, *(() if self.precision == "guarded" else ("-precision", self.precision)))
 
     @property
@@ -118,7 +119,7 @@ def absolute_files(words: Sequence[str], compat: Compat, folder: str, where: str
 def input_files(words: Sequence[str], compat: Compat) -> list[str]:
     """The files that the words name."""
     found = []
-    for word, value in zip(words, words[1:], strict=False):
+    for word, value in pairwise(words):
         if word.startswith("-") and any(option.kind == "text" and option.sets for option in options_of(word, compat)):
             found.append(value)
     return found

@@ -72,7 +72,7 @@ def _smv(done: Finished) -> Kept:
     reseed(x.random_state, generator_seed(x.seeds.noise))
     noisy = NoiseImage(done.image, window, x.random_state, done.outputs.adc_offset, 1)
     noisy.finished.reach(len(done.image))
-    content = [smv_header.header(x, 0.0), *_little_endian(part.copy() for part in noisy.rows())]
+    content: list[Chunk] = [smv_header.header(x, 0.0), *_little_endian(part.copy() for part in noisy.rows())]
     brightest = max((float(part.max(initial=0)) for part in content[1:] if isinstance(part, np.ndarray)), default=0.0)
     return Kept(content, noisy.total, max(brightest - done.outputs.adc_offset, 0.0))
 

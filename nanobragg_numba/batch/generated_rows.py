@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def seed_words(words: Sequence[str], seed: int, row: int, noise: bool) -> list[s
     added = []
     if noise and not any(word.startswith("-") and "-seed" in word for word in words):
         added += ["-seed", str(row_seed(seed, row, NOISE))]
-    random = any("-misset" in word and "rand" in value for word, value in zip(words, words[1:], strict=False))
+    random = any("-misset" in word and "rand" in value for word, value in pairwise(words))
     if random and not any("-misset_seed" in word for word in words):
         added += ["-misset_seed", str(row_seed(seed, row, MISSET))]
     return added

@@ -102,9 +102,7 @@ class Plan:
         if self.rows.table is not None:
             for at, (_, option) in enumerate(self.rows.columns):
                 if option.kind == "text":
-                    files |= dict.fromkeys(
-                        os.path.normpath(os.path.join(self.folder, row[at])) for row in self.rows.table.rows if row[at]
-                    )
+                    files |= dict.fromkeys(os.path.normpath(os.path.join(self.folder, row[at])) for row in self.rows.table.rows if row[at])
         return list(files)
 
 

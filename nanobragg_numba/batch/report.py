@@ -98,7 +98,9 @@ def write_failures(folder: RunFolder, failures: dict[int, str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_summary(plan: Plan, folder: RunFolder, failures: dict[int, str], computed: int, seconds: float, engine: str, workers: int) -> None:
+def write_summary(
+    plan: Plan, folder: RunFolder, failures: dict[int, str], computed: int, seconds: float, engine: str, workers: int
+) -> None:
     """Write summary.json: the last of all, so that a run that has one is finished. Raises OSError."""
     dtype, saturation, unit = pixels_of(plan.format, plan.base.noise)
     summary = {

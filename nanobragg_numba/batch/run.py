@@ -21,7 +21,7 @@ from .command_words import Base, input_files, read_base
 from .engines import ENGINES, Dask, Engine, Given, Inline, Processes
 from .formats import FORMATS, pixels_of, require_format
 from .jobs_table import Table, read_table, table_of
-from .plan import Plan, Rows, orientation_rows, require_count, scan_rows, settled_template, table_rows
+from .plan import Plan, orientation_rows, require_count, scan_rows, settled_template, table_rows
 from .progress import Progress
 from .scheduling import Schedule
 from .state import BatchResult, Group, RunFolder

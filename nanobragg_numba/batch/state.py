@@ -156,7 +156,9 @@ class RunFolder:
                 if what == WORDS["files"]:
                     raise InputError(f"--resume: the input file {name} has changed since this run began in {self.path}")
                 old, new = old.get(name), new.get(name)
-            raise InputError(f"--resume: {what} ({name}) has changed since this run began in {self.path}: {_shown(old)} then, {_shown(new)} now")
+            raise InputError(
+                f"--resume: {what} ({name}) has changed since this run began in {self.path}: {_shown(old)} then, {_shown(new)} now"
+            )
         if not os.access(self.path, os.W_OK):
             raise InputError(f"--out {self.path}: cannot be written: permission denied")
         (self.path / UNFINISHED).mkdir(exist_ok=True)
@@ -178,8 +180,12 @@ class RunFolder:
             if number and was[0] == now[0]:
                 place += f", column {was[0][at]!r}"
             old_cell, new_cell = (cells[at] if at < len(cells) else "nothing" for cells in (before, after))
-            raise InputError(f"--resume: the table has changed since this run began in {self.path}: {place}: {old_cell!r} then, {new_cell!r} now")
-        raise InputError(f"--resume: the table has changed since this run began in {self.path}: {len(was) - 1} rows then, {len(now) - 1} now")
+            raise InputError(
+                f"--resume: the table has changed since this run began in {self.path}: {place}: {old_cell!r} then, {new_cell!r} now"
+            )
+        raise InputError(
+            f"--resume: the table has changed since this run began in {self.path}: {len(was) - 1} rows then, {len(now) - 1} now"
+        )
 
     def unfinished(self, group: int) -> Path:
         """The folder of a group's logs."""

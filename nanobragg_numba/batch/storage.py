@@ -62,7 +62,7 @@ class Log:
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = open(path, "xb", buffering=0)
+        self._file: BinaryIO = open(path, "xb", buffering=0)  # noqa: SIM115
 
     def begin(self, row: int) -> None:
         """The image is being computed now."""

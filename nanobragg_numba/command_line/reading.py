@@ -16,7 +16,16 @@ from nanobragg_numba.maths.c_numbers import is_number
 from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
 from .input_files import (
-    HeaderImage, Kept, Remark, Settings, donor_files, naming, read_columns, read_donors, read_sources, read_structure_factors,
+    HeaderImage,
+    Kept,
+    Remark,
+    Settings,
+    donor_files,
+    naming,
+    read_columns,
+    read_donors,
+    read_sources,
+    read_structure_factors,
 )  # fmt: skip
 from .word_readers import Reading, read_words
 
@@ -125,9 +134,7 @@ def meant(line: CommandLine) -> Parameters:
     return parameters
 
 
-def read_command_line(
-    words: Sequence[str], compat: Compat = "spec", only_named: bool = False, kept: Kept | None = None
-) -> CommandLine:
+def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False, kept: Kept | None = None) -> CommandLine:
     """Read the words of a command line (without the program's name) and the files they name.
 
     ``only_named``: leave alone a structure-factor dump that no option names. ``kept``: files that an earlier line named are not read

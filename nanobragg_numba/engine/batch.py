@@ -117,7 +117,10 @@ def images_of_experiments(
     indices = _gpu_indices([device])
     images = [_Image(one, None, _reason(one, np.float32, precision, indices)) for one in experiments]
     shape = (images[0].experiment.geometry.slow_pixels, images[0].experiment.geometry.fast_pixels)
-    runs = [_run(list(members), on_gpu, shape, np.float32, precision, threads, indices, np.float64) for on_gpu, members in _runs(images, indices)]
+    runs = [
+        _run(list(members), on_gpu, shape, np.float32, precision, threads, indices, np.float64)
+        for on_gpu, members in _runs(images, indices)
+    ]
     return _counted(runs, len(images), False, None)
 
 

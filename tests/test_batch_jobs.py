@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shlex
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -76,6 +77,25 @@ def test_dask_makes_the_same(tmp_path):
     assert result.computed == 40 and content(tmp_path / "scheduler") == wanted
     run(out=tmp_path / "local", engine="dask", workers=2, **words)
     assert content(tmp_path / "local") == wanted
+
+
+SIMULATED = f"""
+import sys
+from nanobragg_numba.batch import run
+for device in ("cpu", "cuda"):
+    rows = [{{"misset": [n, 0, 0], "detpixels": 6 + n // 2}} for n in range(3)] + [{{"lambda": -1}}]
+    run(rows, out=device, base={BASE!r} + f" -device {{device}}", seed=1, format="smv", engine="inline")
+"""
+
+
+def test_a_gpu_makes_the_same(tmp_path):
+    """On numba's simulated GPU; a row that fails, and one of another shape, leave the launch to the others."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIMULATED], cwd=tmp_path, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    images = {device: [path.read_bytes() for path in sorted((tmp_path / device).glob("*.img"))] for device in ("cpu", "cuda")}
+    assert len(images["cpu"]) == 3 and images["cpu"] == images["cuda"]
 
 
 def test_slurm_is_asked_for_jobs(tmp_path, monkeypatch, capfd):
@@ -334,8 +354,6 @@ def test_cbf_files_of_a_scan(tmp_path):
 
 
 def test_help_does_not_load_numba():
-    import subprocess
-
     code = "import sys\nfrom nanobragg_numba.cli.jobs import main\n"
     code += "try:\n main(['--help'])\nexcept SystemExit:\n assert 'numba' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True).returncode == 0

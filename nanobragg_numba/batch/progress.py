@@ -32,6 +32,11 @@ class Progress:
             self._said = monotonic()
             self.say(self.line())
 
+    @property
+    def left(self) -> int:
+        """Images that are not finished."""
+        return self.total - self.before - self.done - self.failed
+
     def found(self, images: int) -> None:
         """So many were there already."""
         self.before += images

@@ -22,8 +22,8 @@ from .worker import Job, Outcome, Task, compute, refusal
 
 TASKS_A_WORKER = 2
 """In flight: one that is computed, and one that waits."""
-SECONDS_A_TASK, MOST_ROWS = 0.2, 32
-"""A task's share of rows."""
+SECONDS_A_TASK, SECONDS_A_WORKER = 0.2, 0.005
+"""A task takes a worker so long, and longer where there are many of them: the parent and a scheduler stand a few hundred tasks a second."""
 DEATHS = 2
 """Of its lone worker, that a row may cause before it is given up."""
 ASSEMBLIES = 3
@@ -42,11 +42,13 @@ class Pace:
         self._seconds += seconds
 
     def rows(self, left: int, workers: int) -> int:
-        """Of the next task, of a group that has ``left``."""
+        """Of the next task, where the whole run has ``left``."""
         if not self._rows:
             return 1
-        wanted = int(SECONDS_A_TASK * self._rows / max(self._seconds, 1e-9))
-        return max(1, min(MOST_ROWS, wanted, -(-left // (TASKS_A_WORKER * workers))))
+        seconds = max(SECONDS_A_TASK, SECONDS_A_WORKER * workers)
+        wanted = int(seconds * self._rows / max(self._seconds, 1e-9))
+        # The last ones are small, so that all workers end at about the same time.
+        return max(1, min(wanted, left // (2 * TASKS_A_WORKER * workers)))
 
 
 class Schedule:
@@ -96,7 +98,7 @@ class Schedule:
                 self._waiting.append((group, left))
             self._settle(group)
         group, left = self._waiting[0]
-        size = self._pace.rows(len(left), self._engine.workers)
+        size = self._pace.rows(self._progress.left, self._engine.workers)
         rows = [left.popleft() for _ in range(min(size, len(left)))]
         if not left:
             self._waiting.popleft()

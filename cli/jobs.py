@@ -86,7 +86,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # Loads numba, which the help does not need.
-    from nanobragg_numba.batch.run import run
+    from nanobragg_numba.batch.many_images import run
 
     result = run(
         options.jobs, out=options.out, base=options.base, orientations=options.orientations, scan=options.scan, seed=options.seed,

@@ -11,6 +11,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.seeds import Seeds
 
+from .formats import pixels_of
 from .plan import Plan
 from .state import RunFolder, data_file
 from .storage import Record, read_content
@@ -49,13 +50,12 @@ def assemble(assembly: Assembly, group: int, rows: range, places: Sequence[tuple
         raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def write_master(
-    path: Path, plan: Plan, folder: RunFolder, setup: Any, dtype: np.dtype, saturation: float, failures: dict[int, str]
-) -> None:
+def write_master(path: Path, plan: Plan, folder: RunFolder, setup: Any, saturation: float, failures: dict[int, str]) -> None:
     """Write the master file of a finished run. Raises InputError where the disk refuses."""
     from nanobragg_numba.files.nexus import contents, master
 
     frames, files = [], []
+    dtype = pixels_of(plan.format, plan.base.noise)[0]
     for number, rows in plan.groups():
         notes = folder.notes(number)
         for row in rows:

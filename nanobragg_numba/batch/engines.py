@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from nanobragg_numba.errors import InputError
 
 ENGINES = ("inline", "processes", "dask")
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""Imports make fewer, and none of theirs is garbage."""
 SECONDS_BETWEEN_COUNTS = 5.0
 """Of workers, which may come and go."""
 
@@ -75,6 +77,9 @@ class Processes:
             devices.put(device)
         arguments = (reading, devices, self._threads)
         self._pool = ProcessPoolExecutor(self.workers, self._context, initializer=_begin_worker, initargs=arguments)
+        for _ in range(self.workers):
+            # Starts one of them.
+            self._pool.submit(_load)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See Engine."""
@@ -93,8 +98,10 @@ class Processes:
 
 
 def _begin_worker(alive: Any, devices: Any, threads: int) -> None:
+    import gc
     import signal
 
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     from nanobragg_numba.jit.cpu_features import cpu_features
 
     # The parent hears of Ctrl-C, too, and ends us.
@@ -108,6 +115,11 @@ def _begin_worker(alive: Any, devices: Any, threads: int) -> None:
         from .worker import take_device
 
         take_device(devices.get())
+
+
+def _load() -> None:
+    """Load what a worker needs, before there is work."""
+    from . import worker  # noqa: F401
 
 
 def _end_with_parent(alive: Any) -> None:

@@ -119,6 +119,12 @@ def _build(cls: type, name: str, settings: Settings) -> Any:
     return cls(**given)
 
 
+def _matrix(path: str, as_c: bool) -> Any:
+    """The matrix of a file. Raises InputError, naming the file, for one that no crystal has."""
+    matrix = mosflm_matrix.read(path, flag="-mat", as_c=as_c)
+    return naming(f"-mat {path}", lambda: Crystal(mosflm_matrix=matrix)).mosflm_matrix
+
+
 def meant(line: CommandLine) -> Parameters:
     """What "spec" takes a line for that was read in "c": beam, detector and sampling; the crystal is as read.
 
@@ -155,13 +161,11 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     if donors.mask is not None:
         detector = replace(detector, mask=donors.mask)
     remarks = list(donors.remarks)
-    matrix, default_F = None, settings.get("crystal.default_F", Crystal.default_F)
+    default_F = settings.get("crystal.default_F", Crystal.default_F)
+    matrix = None
     if files.matrix is not None:
         path, as_c = files.matrix, not mode_of(compat).spec
-        matrix = kept.get("-mat", (path, as_c), lambda: mosflm_matrix.read(path, flag="-mat", as_c=as_c))
-    crystal = _build(Crystal, "crystal", settings)
-    if matrix is not None:
-        crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
+        matrix = kept.get("-mat", (path, as_c), lambda: _matrix(path, as_c))
     named = "files.dump" in settings
     table, hkl_report, said = kept.get(
         "-hkl",
@@ -169,7 +173,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         lambda: read_structure_factors(files.hkl, files.dump, named, only_named, default_F, compat),
     )
     remarks += said
-    crystal = replace(crystal, structure_factors=table)
+    crystal = _build(Crystal, "crystal", {**settings, "crystal.mosflm_matrix": matrix, "crystal.structure_factors": table})
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])

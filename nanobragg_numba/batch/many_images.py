@@ -76,26 +76,57 @@ def run(
     _require_engine(engine, workers, scheduler, slurm)
     if preview is not None:
         require_writable(os.fspath(preview), "--preview")
+    lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))
+    begin_for_image(files=True, noise=plan.base.noise and format != "float", text=lists)
+    # Its workers start while this process reads what they will.
+    made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
+    try:
+        shape, job, assembly = _prepared(plan, folder, threads)
+        folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
+        master = None if assembly is None else folder.path / f"{plan.template}_master.h5"
+        if resume and report.is_finished(plan, folder):
+            folder.clean(logs=True)
+            return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
+        _wait_for_code(plan)
+        told = Progress(len(plan.rows), 0, not progress)
+        schedule = Schedule(plan, job, folder, made, told, assembly)
+        count = made.workers
+        _compute(schedule, plan, folder, told)
+    finally:
+        made.stop()
+    failures = schedule.failures
+    try:
+        if master is not None:
+            _, saturation, _ = pixels_of(format, plan.base.noise)
+            write_master(master, plan, folder, job.setup, saturation, failures)
+        report.write_manifest(plan, folder, failures, manifest)
+        report.write_failures(folder, failures)
+        if preview is not None:
+            report.write_contact_sheet(Path(preview), plan, folder, shape, failures)
+        seconds = monotonic() - started
+        report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
+    except OSError as error:
+        raise InputError(f"{refusal(str(folder.path), error)}; {told.kept()}") from None
+    folder.clean(logs=not failures)
+    numbered = tuple((row + 1, failures[row]) for row in sorted(failures))
+    return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
+
+
+def _prepared(plan: Plan, folder: RunFolder, threads: int) -> tuple[tuple[int, int], Job, Assembly | None]:
+    """The shape (slow, fast) of the first image that can be computed, and what all tasks have in common. Raises InputError."""
     first = _first(plan)
-    dtype, saturation, _ = pixels_of(format, plan.base.noise)
-    begin_for_image(files=format == "smv", noise=plan.base.noise and format != "float", text=False)
-    folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
-    master = None if FORMATS[format].one_file_each else folder.path / f"{plan.template}_master.h5"
-    if resume and report.is_finished(plan, folder):
-        folder.clean(logs=True)
-        return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
-    setup, assembly = None, None
     shape = (first.geometry.slow_pixels, first.geometry.fast_pixels)
-    if master is not None:
+    setup, assembly = None, None
+    if not FORMATS[plan.format].one_file_each:
         from nanobragg_numba.files.nexus.contents import setup_of
 
         setup = setup_of(first)
-        assembly = Assembly(str(folder.path), plan.template, shape, dtype)
-    del first
-    told = Progress(len(plan.rows), 0, not progress)
-    made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
-    schedule = Schedule(plan, Job(str(folder.path), plan.base, format, plan.template, setup, threads), folder, made, told, assembly)
-    count = made.workers
+        assembly = Assembly(str(folder.path), plan.template, shape, pixels_of(plan.format, plan.base.noise)[0])
+    return shape, Job(str(folder.path), plan.base, plan.format, plan.template, setup, threads), assembly
+
+
+def _compute(schedule: Schedule, plan: Plan, folder: RunFolder, told: Progress) -> None:
+    """Compute what is not there; what ends that early says what is kept."""
     try:
         schedule.run(_groups(plan, folder, told))
     except InputError as error:
@@ -104,23 +135,7 @@ def run(
         error.add_note(told.kept())
         raise
     finally:
-        made.stop()
         told.close()
-    failures = schedule.failures
-    try:
-        if master is not None:
-            write_master(master, plan, folder, setup, dtype, saturation, failures)
-        report.write_manifest(plan, folder, failures, manifest)
-        report.write_failures(folder, failures)
-        if preview is not None:
-            report.write_contact_sheet(Path(preview), plan, folder, shape, failures)
-        seconds = monotonic() - started
-        report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
-    except OSError as error:
-        raise InputError(refusal(str(folder.path), error)) from None
-    folder.clean(logs=not failures)
-    numbered = tuple((row + 1, failures[row]) for row in sorted(failures))
-    return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
 
 
 def _plan(
@@ -193,7 +208,6 @@ def _engine(
     if engine == "dask":
         return Dask(scheduler, slurm, options, workers or cores), base.threads or 1
     devices = _gpus(base.device, workers)
-    _wait_for_code()
     count = workers or (len(devices) if devices else cores)
     threads = base.threads or max(1, cores // count)
     return Processes(count, threads, devices), threads
@@ -211,14 +225,14 @@ def _gpus(device: str, workers: int | None) -> tuple[str, ...]:
     return tuple(f"cuda:{at % count}" for at in range(workers or count))
 
 
-def _wait_for_code() -> None:
+def _wait_for_code(plan: Plan) -> None:
     """Wait until the kernels are compiled: once, not once a worker."""
     from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE, FOR_FILES
     from nanobragg_numba.jit import compilation, stored_code
     from nanobragg_numba.jit.entries import ENTRIES
     from nanobragg_numba.kernels.entries import NOISE
 
-    for library in (*FOR_AN_IMAGE, *FOR_FILES, NOISE):
+    for library in (*FOR_AN_IMAGE, *FOR_FILES, *((NOISE,) if plan.base.noise and plan.format != "float" else ())):
         if not stored_code.is_kept(library):
             compilation.result(ENTRIES[library.name][0])
 

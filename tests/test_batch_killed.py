@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,12 @@ def holder(path):
 
 
 def reader(path):
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(link) == str(path) and int(link.parts[2]) != os.getpid():
-                return int(link.parts[2])
-        except OSError:
-            continue
+    for process in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        # Processes come and go.
+        with suppress(OSError):
+            folder = f"/proc/{process}/fd"
+            if process != os.getpid() and any(os.readlink(f"{folder}/{fd}") == str(path) for fd in os.listdir(folder)):
+                return process
     return None
 
 
@@ -80,18 +81,20 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(form, tmp_path):
 
 
 def test_the_whole_program_killed_among_processes(tmp_path):
-    words = ["--orientations", "400", "--seed", "3", "--base", BASE, "--format", "smv", "--workers", "2", "--quiet"]
+    words = ["--orientations", "2000", "--seed", "3", "--base", BASE, "--format", "smv", "--workers", "2", "--quiet"]
     whole = started([*words, "--out", "whole"], tmp_path)
     assert whole.wait() == 0
     killed = started([*words, "--out", "run"], tmp_path)
     wait_until(lambda: len(list((tmp_path / "run").glob("image_*"))) > 30)
     workers = children(killed.pid)
+    second = started([*words, "--out", "run", "--resume"], tmp_path)
+    assert second.wait() == 2 and "another process is computing this run" in second.stderr.read()
     killed.kill()
     killed.wait()
     # Its workers end with it.
     wait_until(lambda: all(map(has_ended, workers)))
     there = {path.name: path.stat().st_ino for path in (tmp_path / "run").glob("image_*")}
-    assert 30 < len(there) < 400
+    assert 30 < len(there) < 2000
     assert started([*words, "--out", "run", "--resume"], tmp_path).wait() == 0
     assert content(tmp_path / "run") == content(tmp_path / "whole")
     assert all((tmp_path / "run" / name).stat().st_ino == inode for name, inode in there.items())

@@ -69,47 +69,47 @@ def run(
     resumed, and a disk that refuses: what is finished then is kept.
     """
     started = monotonic()
-    folder = RunFolder(os.fspath(out))
-    seed = folder.seed() if resume and seed is None else seed
-    plan, table = _plan(jobs, base, orientations, scan, seed, format, name, images_per_file, compat)
-    report.require_manifest(manifest)
-    _require_engine(engine, workers, scheduler, slurm)
-    if preview is not None:
-        require_writable(os.fspath(preview), "--preview")
-    lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))
-    begin_for_image(files=True, noise=plan.base.noise and format != "float", text=lists)
-    # Its workers start while this process reads what they will.
-    made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
-    try:
-        shape, job, assembly = _prepared(plan, folder, threads)
-        folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
-        master = None if assembly is None else folder.path / f"{plan.template}_master.h5"
-        if resume and report.is_finished(plan, folder):
-            folder.clean(logs=True)
-            return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
-        _wait_for_code(plan)
-        told = Progress(len(plan.rows), 0, not progress)
-        schedule = Schedule(plan, job, folder, made, told, assembly)
-        count = made.workers
-        _compute(schedule, plan, folder, told)
-    finally:
-        made.stop()
-    failures = schedule.failures
-    try:
-        if master is not None:
-            _, saturation, _ = pixels_of(format, plan.base.noise)
-            write_master(master, plan, folder, job.setup, saturation, failures)
-        report.write_manifest(plan, folder, failures, manifest)
-        report.write_failures(folder, failures)
+    with RunFolder(os.fspath(out)) as folder:
+        seed = folder.seed() if resume and seed is None else seed
+        plan, table = _plan(jobs, base, orientations, scan, seed, format, name, images_per_file, compat)
+        report.require_manifest(manifest)
+        _require_engine(engine, workers, scheduler, slurm)
         if preview is not None:
-            report.write_contact_sheet(Path(preview), plan, folder, shape, failures)
-        seconds = monotonic() - started
-        report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
-    except OSError as error:
-        raise InputError(f"{refusal(str(folder.path), error)}; {told.kept()}") from None
-    folder.clean(logs=not failures)
-    numbered = tuple((row + 1, failures[row]) for row in sorted(failures))
-    return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
+            require_writable(os.fspath(preview), "--preview")
+        lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))
+        begin_for_image(files=True, noise=plan.base.noise and format != "float", text=lists)
+        # Its workers start while this process reads what they will.
+        made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
+        try:
+            shape, job, assembly = _prepared(plan, folder, threads)
+            folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
+            master = None if assembly is None else folder.path / f"{plan.template}_master.h5"
+            if resume and report.is_finished(plan, folder):
+                folder.clean(logs=True)
+                return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
+            _wait_for_code(plan)
+            told = Progress(len(plan.rows), 0, not progress)
+            schedule = Schedule(plan, job, folder, made, told, assembly)
+            count = made.workers
+            _compute(schedule, plan, folder, told)
+        finally:
+            made.stop()
+        failures = schedule.failures
+        try:
+            if master is not None:
+                _, saturation, _ = pixels_of(format, plan.base.noise)
+                write_master(master, plan, folder, job.setup, saturation, failures)
+            report.write_manifest(plan, folder, failures, manifest)
+            report.write_failures(folder, failures)
+            if preview is not None:
+                report.write_contact_sheet(Path(preview), plan, folder, shape, failures)
+            seconds = monotonic() - started
+            report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
+        except OSError as error:
+            raise InputError(f"{refusal(str(folder.path), error)}; {told.kept()}") from None
+        folder.clean(logs=not failures)
+        numbered = tuple((row + 1, failures[row]) for row in sorted(failures))
+        return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
 
 
 def _prepared(plan: Plan, folder: RunFolder, threads: int) -> tuple[tuple[int, int], Job, Assembly | None]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nanobragg_numba.errors import InputError
 
@@ -108,6 +108,7 @@ class RunFolder:
 
     def __init__(self, path: str):
         self.path = Path(os.path.abspath(path))
+        self._held: BinaryIO | None = None
 
     def seed(self) -> int | None:
         """The seed of the run that is there; None where there is none."""
@@ -129,15 +130,40 @@ class RunFolder:
                 if not resume:
                     raise InputError(f"--out {self.path} holds a run already: --resume goes on with it, or choose another folder")
                 self._compare(contents, table)
+                self._hold()
                 return
             if any(entry.name != UNFINISHED for entry in self.path.iterdir()) and not resume:
                 raise InputError(f"--out {self.path} holds other files: choose a folder that is new or empty")
             (self.path / UNFINISHED).mkdir(exist_ok=True)
+            self._hold()
             if table is not None:
                 put(self.path / JOBS, (line.encode() for line in table))
             put(there, [(json.dumps(contents, indent=1) + "\n").encode()])
         except OSError as error:
             raise InputError(f"--out {self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+
+    def _hold(self) -> None:
+        """Keep others out, where the file system can. Raises InputError where another is at work."""
+        try:
+            import fcntl
+        except ImportError:
+            return
+        self._held = open(self.path / UNFINISHED / "lock", "wb")  # noqa: SIM115
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"--out {self.path}: another process is computing this run") from None
+        except OSError:
+            pass
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let others in; the end of the process does that too, however it ends."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _compare(self, contents: dict[str, Any], table: Iterator[str] | None) -> None:
         """Raise InputError, naming the first thing that differs, unless the run that is there is this one."""

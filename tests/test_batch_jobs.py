@@ -219,6 +219,7 @@ def test_bad_tables_are_refused(text, says, tmp_path, capfd):
         (["--orientations", "3", "--base", BASE + " -unknown"], "unknown option -unknown"),
         (["--orientations", "3", "--base", "-mat missing.mat -default_F 1"], "missing.mat: no such file"),
         (["--orientations", "3", "--base", "-default_F 1"], "no crystal"),
+        (["--orientations", "3", "--base", BASE + " -device cuda:77"], "-device cuda:77"),
         (["--orientations", "0", "--base", BASE], "--orientations"),
         (["--orientations", "3", "--scan", "phi=0:1:1", "--base", BASE], "one of these"),
         (["--base", BASE], "one of these"),

@@ -26,6 +26,8 @@ REFUSED = {
 OF_THE_COMMAND = ("-png", "-batch", "-compile", "-version", "--version", "-h", "-help", "--help")
 OF_THE_BASE = {"outputs.noise": "whether there is noise decides the type of all pixels"}
 """Fields that no row may set, and why."""
+WRITTEN = {"files.dump", "files.stol_out"}
+"""Fields with names of files that need not be there."""
 VALUES = {"cell": (1, 6), "misset": (3, 3), "pix0": (3, 3)}
 """Fewest and most values of special kinds; a kind that is not here takes one for each field that it sets, or one."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -116,11 +118,12 @@ def absolute_files(words: Sequence[str], compat: Compat, folder: str, where: str
     return made
 
 
-def input_files(words: Sequence[str], compat: Compat) -> list[str]:
-    """The files that the words name."""
+def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> list[str]:
+    """The files that the words name; but for ``written``, without those that the command may write."""
     found = []
     for word, value in pairwise(words):
-        if word.startswith("-") and any(option.kind == "text" and option.sets for option in options_of(word, compat)):
+        targets = {target for option in options_of(word, compat) if option.kind == "text" for target in option.sets}
+        if word.startswith("-") and targets - (set() if written else WRITTEN):
             found.append(value)
     return found
 

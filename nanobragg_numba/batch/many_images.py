@@ -146,7 +146,7 @@ def _plan(
     if sum(given is not None for given in (jobs, orientations, scan)) != 1:
         raise InputError("one of these says what the images are: a table of jobs, --orientations N, or --scan phi=START:END:WIDTH")
     common = read_base(base, compat, folder)
-    for path in input_files(common.words, common.compat):
+    for path in input_files(common.words, common.compat, written=False):
         if not os.path.exists(path):
             raise InputError(f"--base: {path}: no such file")
     table = None
@@ -203,20 +203,23 @@ def _engine(
     if hasattr(engine, "submit"):
         return Given(engine, workers), base.threads or 1
     cores = most_threads()
-    if engine == "inline":
-        return Inline(), base.threads or cores
     if engine == "dask":
         return Dask(scheduler, slurm, options, workers or cores), base.threads or 1
     devices = _gpus(base.device, workers)
+    if engine == "inline":
+        return Inline(), base.threads or cores
     count = workers or (len(devices) if devices else cores)
     threads = base.threads or max(1, cores // count)
     return Processes(count, threads, devices), threads
 
 
 def _gpus(device: str, workers: int | None) -> tuple[str, ...]:
-    """The GPU of each worker; none where the CPU computes."""
+    """The GPU of each worker; none where the CPU computes. Raises InputError where there is no such GPU."""
     if gpu_index(device) is None:
         return ()
+    from nanobragg_numba.gpu.device import require_device
+
+    require_device(gpu_index(device) or 0)
     if ":" in device:
         return (device,) * (workers or 1)
     from numba import cuda

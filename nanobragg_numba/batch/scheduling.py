@@ -176,6 +176,9 @@ class Schedule:
         self._settle(group)
 
     def _fail(self, group: Group, row: int, why: str) -> None:
+        if row in group.notes:
+            # Another attempt at its task, whose worker was thought lost, has finished it.
+            return
         group.failed[row] = self.failures[row] = why
         self._progress.add(0, 1)
         try:

@@ -13,7 +13,7 @@ from nanobragg_numba.errors import InputError
 
 from .storage import DONE, Record, put, read_log
 
-RUN, JOBS, FAILURES, SUMMARY, UNFINISHED = "run.json", "jobs.csv", "failures.jsonl", "summary.json", ".unfinished"
+RUN, JOBS, FAILURES, SUMMARY, UNFINISHED = "run.json", "run_jobs.csv", "failures.jsonl", "summary.json", ".unfinished"
 WORDS = {
     "program": "the program's version", "base": "the base command", "options": "the base command's own options",
     "source": "what makes the rows", "rows": "the number of rows", "seed": "the seed", "format": "the format",
@@ -39,6 +39,11 @@ class BatchResult:
     """The NeXus master file."""
     remarks: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """What is to be known, and the numbers of the rows computed by this call that it is about, counted from 0."""
+
+
+def _is_beginning(name: str) -> bool:
+    """Whether a file is what a run leaves that is killed before it has begun."""
+    return name in (UNFINISHED, JOBS) or (name.startswith(".") and name.endswith(".part"))
 
 
 def digest_of_file(path: str) -> str:
@@ -132,8 +137,8 @@ class RunFolder:
                 self._compare(contents, table)
                 self._hold()
                 return
-            if any(entry.name != UNFINISHED for entry in self.path.iterdir()) and not resume:
-                raise InputError(f"--out {self.path} holds other files: choose a folder that is new or empty")
+            if not all(_is_beginning(entry.name) for entry in self.path.iterdir()):
+                raise InputError(f"--out {self.path} holds other files and no run: choose a folder that is new or empty")
             (self.path / UNFINISHED).mkdir(exist_ok=True)
             self._hold()
             if table is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .engine.simulate import Simulation as Simulation
     from .engine.simulate import simulate as simulate
     from .errors import InputError as InputError
+    from .experiment.beam import wavelength_channels as wavelength_channels
     from .experiment.parameters import Axes as Axes
     from .experiment.parameters import Beam as Beam
     from .experiment.parameters import Crystal as Crystal
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for, so that a command which only prints its help does not import numba.
 _HOME = {
     "InputError": "errors",
+    "wavelength_channels": "experiment.beam",
     "Axes": "experiment.parameters",
     "Beam": "experiment.parameters",
     "Crystal": "experiment.parameters",

@@ -1,13 +1,14 @@
 """The files that a command line names, read into parameters; what of them was not used is remarked."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.beam import wavelength_channels
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Beam, Compat, Detector, SourceList
 from nanobragg_numba.files import smv, text_columns
@@ -15,6 +16,24 @@ from nanobragg_numba.maths.c_numbers import atof
 
 Settings = dict[str, Any]
 _T = TypeVar("_T")
+
+
+class Kept:
+    """What the last few lines of a batch, which mostly say the same, named and were read as: ``most`` of each kind."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._contents: dict[str, dict[Hashable, Any]] = {}
+        """By kind; the one used longest ago first."""
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes, or made when last asked for ``key``; not to be changed by the caller."""
+        contents = self._contents.setdefault(kind, {})
+        content: _T = contents.pop(key) if key in contents else make()
+        contents[key] = content
+        if len(contents) > self._most:
+            del contents[next(iter(contents))]
+        return content
 
 
 class Remark(NamedTuple):
@@ -66,6 +85,11 @@ PLACED = "detector.pix0_mm"
 def _donor(words: Sequence[str], option: str) -> str | None:
     """The last file that ``option`` names; a word at the very end names none."""
     return next((words[i + 1] for i in range(len(words) - 2, -1, -1) if words[i].startswith("-") and option in words[i]), None)
+
+
+def donor_files(words: Sequence[str]) -> tuple[str | None, str | None]:
+    """The files that -mask and -img name."""
+    return _donor(words, "-mask"), _donor(words, "-img")
 
 
 def read_donors(words: Sequence[str], compat: Compat) -> Donors:
@@ -178,11 +202,12 @@ def in_channels(beam: Beam, count: int | None) -> tuple[Beam, tuple[float, ...]]
         raise InputError("-channels: a -spectrum or a -sourcefile must list the wavelengths")
     wavelengths = beam.sources.wavelengths_m
     known = replace(beam.sources, wavelengths_m=np.where(np.isnan(wavelengths), beam.wavelength_A / 1e10, wavelengths))
-    sources, means = known.in_channels(count)
+    sources, means = wavelength_channels(known, count)
     return replace(beam, sources=replace(beam.sources, channels=sources.channels)), means
 
 
-def read_sources(path: str, compat: Compat, remarks: list[Remark]) -> SourceList:
-    """The sources in a file."""
+def read_sources(path: str, compat: Compat) -> tuple[SourceList, list[Remark]]:
+    """The sources in a file, and our remarks."""
+    remarks: list[Remark] = []
     columns = read_columns(path, 5, "-sourcefile", compat, remarks)
-    return naming(f"-sourcefile {path}", lambda: SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4]))
+    return naming(f"-sourcefile {path}", lambda: SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4])), remarks

@@ -8,8 +8,7 @@ matrices as float64 arrays. Anything else is refused at once with the field's na
 ValueError unless these are the same objects: compare such fields with ``numpy.array_equal``.
 """
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -192,22 +191,6 @@ class SourceList:
         from nanobragg_numba.spectra.reading import sources_of
 
         return sources_of(str(path), "from_spectrum")[0]
-
-    def in_channels(self, count: int) -> tuple["SourceList", tuple[float, ...]]:
-        """The same sources in channels of wavelength, at most ``count`` of equal width, and each channel's weighted mean wavelength (A).
-
-        The tables of ``StructureFactors.from_model`` at these wavelengths are those that the sources then take. Channels without a source
-        are left out. Raises InputError where a wavelength is not given.
-        """
-        low, high = float(np.min(self.wavelengths_m)), float(np.max(self.wavelengths_m))
-        if count < 1 or math.isnan(low):
-            raise InputError("channels must be 1 or more, and every source needs a wavelength of its own")
-        place = (self.wavelengths_m - low) / (high - low or 1.0) * count
-        used, channels = np.unique(np.minimum(place.astype(np.int64), count - 1), return_inverse=True)
-        weights = np.where(np.isnan(self.intensities), 1.0, self.intensities)
-        members = [channels == channel for channel in range(len(used))]
-        means = [float(1e10 * np.average(self.wavelengths_m[own], weights=weights[own] if weights[own].any() else None)) for own in members]
-        return replace(self, channels=channels), tuple(means)
 
     def __repr__(self) -> str:
         low, high = (f"{1e10 * value:g}" for value in (np.nanmin(self.wavelengths_m), np.nanmax(self.wavelengths_m)))

@@ -167,7 +167,7 @@ class StructureFactors:
 
         F in electrons per cell: atoms with their B factors, isotropic or not, and occupancies, by density and FFT; f' and f'' (Cromer and
         Liberman) at ``wavelength_A``, so that Friedel mates differ, or neither (None); of several wavelengths a table each, for the
-        channels of ``SourceList.in_channels``. ``solvent``: True, a flat bulk solvent of
+        channels of ``wavelength_channels``. ``solvent``: True, a flat bulk solvent of
         k_sol 0.35 e/A^3 and B_sol 46 A^2 for macromolecules and none for small molecules; (k_sol, B_sol) others; False, none. Without
         solvent they are within 1e-4 of the mean F of the sum over the atoms. Needs gemmi. Raises InputError, naming the file, for what
         cannot be used; a UserWarning says what was not used as it stands.

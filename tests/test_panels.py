@@ -73,6 +73,15 @@ def test_as_many_sub_pixels_as_the_whole_asks_for():
     np.testing.assert_array_equal(parts.image, whole.image)
 
 
+def test_sub_pixels_for_the_nearest_pixel_not_for_the_nearest_point_of_its_plane():
+    """A panel at 90 degrees whose plane, drawn out, passes 1 mm from the sample, and which is 60 mm away."""
+    edge_on = Panel("e", (8, 10), 0.8, (60.0, 1.0, -4.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
+    run = simulate_panels(replace(FLAT, crystal=replace(FLAT.crystal, n_cells=(60, 60, 60))), PanelDetector((edge_on,)))
+    # A reciprocal pixel is lambda distance / pixel; three of them over the widest side of the crystal.
+    wanted = np.ceil(3 * 60 * 60e-10 * 0.8e-3 / (1.3e-10 * np.hypot(60e-3, 1e-3)))
+    assert run.experiment.oversample == run.experiment.recommended_oversample == wanted > 1
+
+
 def flat_panel(name, slow, fast, **other):
     """A panel of a plane across the beam of the convention MOSFLM."""
     return Panel(name, (8, 10), 0.8, (60.0, 10.0 - 0.8 * slow, -12.0 + 0.8 * fast), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0), **other)

@@ -29,6 +29,8 @@ class Plane:
     """Of an image that holds them all; ``roi`` is what they span."""
     mask: np.ndarray | None
     """(slow, fast) bool: their pixels; None: all of the image."""
+    whole: bool
+    """Whether it is a detector that was cut (``PanelDetector.cut``)."""
 
 
 def _frame(panel: Panel) -> Hashable:
@@ -90,14 +92,14 @@ def _plane(detector: PanelDetector, numbers: tuple[int, ...], x: Experiment, par
     for panel, (first_slow, first_fast) in zip(panels, corners, strict=True):
         box = mask[first_slow : first_slow + panel.shape[0], first_fast : first_fast + panel.shape[1]]
         box |= True if panel.mask is None else panel.mask != 0
-    whole = mask[slow:, fast:].all()
+    full = mask[slow:, fast:].all()
     first = panels[0]
     geometry = first.cut_from if first.cut_from is not None else _placed(first, x, parameters)
     geometry = replace(
         geometry, slow_pixels=slow_end, fast_pixels=fast_end, roi=(fast, fast_end - 1, slow, slow_end - 1),
         size=(geometry.pixel_size * fast_end, geometry.pixel_size * slow_end),
     )  # fmt: skip
-    return Plane(numbers, geometry, None if whole else mask)
+    return Plane(numbers, geometry, None if full else mask, first.cut_from is not None)
 
 
 def _placed(panel: Panel, x: Experiment, parameters: Parameters) -> Geometry:
@@ -136,8 +138,26 @@ def _placed(panel: Panel, x: Experiment, parameters: Parameters) -> Geometry:
 
 
 def sub_pixels(x: Experiment, planes: tuple[Plane, ...], parameters: Parameters) -> tuple[int, int]:
-    """Sub-pixels along an axis, of all panels alike: the number that the one which needs most asks for, and the number taken."""
-    return max(oversampling(parameters, x.compat, plane.geometry, x.size, x.wavelength) for plane in planes)
+    """Sub-pixels along an axis, of all panels alike: the number that the one which needs most asks for, and the number taken.
+
+    Pixels are widest in reciprocal space where they are nearest. A detector that was cut is asked for the number of the whole.
+    """
+    asked = []
+    for plane in planes:
+        g = plane.geometry
+        if not plane.whole:
+            nearest = _nearest_pixel(g)
+            g = replace(g, distance=nearest, close_distance=nearest)
+        asked.append(oversampling(parameters, x.compat, g, x.size, x.wavelength))
+    return max(asked)
+
+
+def _nearest_pixel(g: Geometry) -> float:
+    """From the sample to the nearest point of the window (metres), exact for axes at right angles."""
+    fast, fast_end, slow, slow_end = g.window
+    f = min(max(g.fclose, fast * g.pixel_size), fast_end * g.pixel_size)
+    s = min(max(g.sclose, slow * g.pixel_size), slow_end * g.pixel_size)
+    return float(np.linalg.norm(np.array(g.pix0) + f * np.array(g.fast) + s * np.array(g.slow)))
 
 
 def seen_by(x: Experiment, plane: Plane, oversample: tuple[int, int], parameters: Parameters) -> Experiment:

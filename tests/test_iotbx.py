@@ -1,4 +1,4 @@
-"""Headers of "spec" read by iotbx, in a Python of its own that NB_IOTBX_PYTHON names (.ci/iotbx makes one)."""
+"""Headers of SMV in "spec" and of miniCBF read by iotbx, in a Python of its own that NB_IOTBX_PYTHON names (.ci/iotbx makes one)."""
 
 import json
 import os
@@ -7,6 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 from running import nanobragg
+
+from nanobragg_numba import parameters_from_command_line
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.files import cbf
 
 PYTHON = os.environ.get("NB_IOTBX_PYTHON")
 READ = """
@@ -44,3 +48,31 @@ def test_iotbx_reads_what_was_asked_for(words, tmp_path, capfdbinary):
     }, rel=1e-12)  # fmt: skip
     written = np.frombuffer(path.read_bytes()[-2 * 64 * 48 :], "<u2")
     assert written.any() and pixels == written.tolist()
+
+
+READ_CBF = """
+import json, sys
+from iotbx.detectors.pilatus_minicbf import PilatusImage
+image = PilatusImage(sys.argv[1])
+image.readHeader()
+names = "size1 size2 pixel_size distance wavelength beamx beamy twotheta osc_start deltaphi saturation".split()
+print(json.dumps({name: getattr(image, name) for name in names}))
+"""
+
+
+@pytest.mark.skipif(not PYTHON, reason="NB_IOTBX_PYTHON names no Python with iotbx")
+@pytest.mark.parametrize("convention", ["mosflm", "xds", "denzo"])
+def test_iotbx_reads_the_header_of_a_cbf(convention, tmp_path):
+    line = "-lambda 1.1 -distance 101.25 -detpixels_f 64 -detpixels_s 48 -pixel 0.125 -phi 12 -osc 0.5 -phisteps 3 -Xbeam 3.1 -Ybeam 4.3"
+    x = derive_experiment(parameters_from_command_line([*CRYSTAL, *line.split(), f"-{convention}"]))
+    path = tmp_path / "image.cbf"
+    path.write_bytes(b"".join(cbf.contents(np.zeros((48, 64), np.uint16), x, saturation=60000)))
+    done = subprocess.run([PYTHON, "-c", READ_CBF, str(path)], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    # Its size1 is along slow, and it counts the beam centre as denzo does, from the corner: X along slow.
+    g = x.geometry
+    assert json.loads(done.stdout) == pytest.approx({
+        "size1": 48, "size2": 64, "pixel_size": 0.125, "distance": 101.25, "wavelength": 1.1,
+        "beamx": 1e3 * g.sbeam, "beamy": 1e3 * g.fbeam,
+        "twotheta": 0.0, "osc_start": 12.0, "deltaphi": 0.5, "saturation": 60000,
+    }, rel=1e-9)  # fmt: skip

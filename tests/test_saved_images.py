@@ -99,7 +99,7 @@ def test_what_fabio_makes_of_floats_in_a_cbf(run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("a.tif", r"the suffix \.tif names no format; these do: \.img, \.bin, \.npy, \.edf, \.png"),
+        ("a.tif", r"the suffix \.tif names no format; these do: \.img, \.bin, \.npy, \.edf, \.h5, \.nxs, \.png"),
         ("a", "the suffix of none names no format"),
         ("missing/a.npy", "does not exist"),
         ("folder.npy", "is a folder"),

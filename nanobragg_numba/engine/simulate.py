@@ -49,8 +49,10 @@ class Simulation:
 
         .img: SMV, 16 bits: scale x photons + 40, where the brightest pixel makes 55000, the command's ``-intfile``. .bin: the photons as
         bare little-endian float32, row by row, the command's ``-floatfile``. .npy: the array as it is. .edf: the array as it is, by
-        fabio. .png: a picture, logarithmic grey scale. Raises InputError for another suffix, for what the disk refuses, and for .cbf,
-        whose whole numbers would cut fractions of photons off.
+        fabio. .h5, .nxs: the array as it is, NXmx with all that was simulated (docs/files.md). .png: a picture, logarithmic grey scale.
+        .cbf: miniCBF, of whole counts alone, as ``dataclasses.replace(run, image=poisson_image(run.image, run.seeds.noise))`` has them.
+        Raises InputError for another suffix, for what the disk refuses, for a CBF file of fractions of photons, and for a geometry that
+        the format has no words for.
         """
         from nanobragg_numba.output.saved_images import save_image
 

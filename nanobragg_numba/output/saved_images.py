@@ -47,15 +47,25 @@ def _edf(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
         return [Path(name).read_bytes()]
 
 
-def _cbf(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
-    raise InputError("a CBF file holds whole numbers, and would cut fractions of photons off: save as .edf, .npy or .bin instead")
+def _cbf(image: np.ndarray, x: Experiment) -> Iterable[Chunk]:
+    from nanobragg_numba.files import cbf
+
+    return cbf.contents(image, x)
+
+
+def _nexus(image: np.ndarray, x: Experiment) -> Iterable[Chunk]:
+    from nanobragg_numba.files.nexus.master import image_bytes
+
+    return [image_bytes(image, x)]
 
 
 def _png(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
     return [preview.png(image)]
 
 
-WRITERS: Mapping[str, Writer] = {".img": _scaled_smv, ".bin": _bare_floats, ".npy": _npy, ".edf": _edf, ".cbf": _cbf, ".png": _png}
+WRITERS: Mapping[str, Writer] = {
+    ".img": _scaled_smv, ".bin": _bare_floats, ".npy": _npy, ".edf": _edf, ".cbf": _cbf, ".h5": _nexus, ".nxs": _nexus, ".png": _png,
+}  # fmt: skip
 
 
 def save_image(path: str | os.PathLike[str], image: np.ndarray, x: Experiment) -> None:

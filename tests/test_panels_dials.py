@@ -60,7 +60,8 @@ def experiment_list(rng, panels=8):
         "imageset": [],
         "beam": [
             {
-                "__id__": "monochromatic", "direction": [0.01, -0.02, 2.0], "wavelength": 0.9795, "divergence": 0.0, "sigma_divergence": 0.0,
+                "__id__": "monochromatic", "direction": [0.01, -0.02, 2.0], "wavelength": 0.9795, "divergence": 0.0,
+                "sigma_divergence": 0.0,
                 "polarization_normal": [0.1, 1.0, 0.0], "polarization_fraction": 0.97, "flux": 0.0, "transmission": 1.0,
             }
         ],
@@ -352,6 +353,7 @@ def _with(path, value):
 
 
 P0 = ("detector", 0, "panels", 0)
+Q1 = ("detector", 0, "hierarchy", "children", 1, "children")
 BAD = {
     "is no experiment list": _with(("__id__",), "DataBlock"),
     "experiment must be a list": _with(("experiment",), {}),
@@ -373,8 +375,8 @@ BAD = {
     r"detector\[0\]\.panels\[0\]\.pixel_size must be positive": _with((*P0, "pixel_size"), [0.1, 0.0]),
     r"detector\[0\]\.panels\[0\] is not usable: panel 'm0': a panel of 0 x 0": _with((*P0, "image_size"), [0, 0]),
     r"panels\[0\]\.mask\[0\] is not inside the panel": _with((*P0, "mask"), [[0, 0, 99, 1]]),
-    r"children\[0\]\.panel is 1, which is in the hierarchy twice": _with(("detector", 0, "hierarchy", "children", 1, "children", 0, "panel"), 1),
-    r"hierarchy does not hold panel 7": _with(("detector", 0, "hierarchy", "children", 1, "children", 3), {"children": []}),
+    r"children\[0\]\.panel is 1, which is in the hierarchy twice": _with((*Q1, 0, "panel"), 1),
+    r"hierarchy does not hold panel 7": _with((*Q1, 3), {"children": []}),
     r"goniometer\[0\]\.fixed_rotation is no rotation": _with(("goniometer", 0, "fixed_rotation"), [1.0] * 9),
     r"goniometer\[0\]\.setting_rotation must be 9 numbers, not 3": _with(("goniometer", 0, "setting_rotation"), [1.0] * 3),
     r"scan\[0\]\.image_range ends before it begins": _with(("scan", 0, "image_range"), [4, 1]),

@@ -75,6 +75,32 @@ def without_detector(parameters: Parameters, detector: PanelDetector) -> Paramet
     return replace(parameters, detector=pixel, axes=replace(axes, fast=fast, slow=cross(beam, fast), normal=beam))
 
 
+def as_single(parameters: Parameters, detector: PanelDetector) -> Parameters | None:
+    """The parameters with the only panel for their detector, vectors and all; None where that is no detector of square pixels."""
+    panel = detector.panels[0]
+    right = abs(dot(panel.fast, panel.slow)) < RIGHT and all(abs(dot(axis, axis) - 1.0) < RIGHT for axis in (panel.fast, panel.slow))
+    if len(detector.panels) > 1 or not right or panel.first_pixel != (0, 0) or panel.place not in (None, (0, 0)):
+        return None
+    given, axes = parameters.detector, axes_of(parameters, detector)
+    start = CONVENTIONS["mosflm" if given.convention == "custom" else given.convention]
+    custom = parameters.beam.direction, parameters.sampling.spindle_axis, parameters.beam.polarization_axis
+    own = custom if given.convention == "custom" else (start.beam, start.spindle_axis, start.polarization_axis)
+    filed = (axes.beam, axes.spindle_axis, axes.polarization_axis)
+    beam, spindle, electric = (old if new is None else new for old, new in zip(own, filed, strict=True))
+    upright = cross(panel.fast, panel.slow)
+    away = upright if dot(panel.origin_mm, upright) > 0.0 else (-upright[0], -upright[1], -upright[2])
+    single = replace(
+        given, pixels=(panel.shape[1], panel.shape[0]), pixel_size_mm=panel.pixel_size_mm, convention="custom", pivot="sample",
+        fast_axis=panel.fast, slow_axis=panel.slow, normal_axis=away, pix0_mm=panel.origin_mm, mask=panel.mask,
+        thickness_um=given.thickness_um if panel.thickness_um is None else panel.thickness_um,
+        attenuation_depth_um=given.attenuation_depth_um if panel.attenuation_depth_um is None else panel.attenuation_depth_um,
+    )  # fmt: skip
+    return Parameters(
+        parameters.crystal, replace(parameters.beam, direction=beam, polarization_axis=electric), single,
+        replace(parameters.sampling, spindle_axis=spindle), Axes(),
+    )  # fmt: skip
+
+
 def planes_of(detector: PanelDetector, x: Experiment, parameters: Parameters) -> tuple[Plane, ...]:
     """The planes, in the order in which their first panels come; ``x``: of ``without_detector(parameters)``."""
     together: dict[Hashable, list[int]] = {}

@@ -11,13 +11,13 @@ import numpy as np
 
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.engine.needed_code import begin_for_image
-from nanobragg_numba.engine.pixel_engine import PixelEngine
+from nanobragg_numba.engine.pixel_engine import OutOfTable, PixelEngine
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.memory import require_memory
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
-from nanobragg_numba.experiment.seeds import Seeds
+from nanobragg_numba.experiment.seeds import Seeds, fresh_seed
 from nanobragg_numba.jit.calls import in_threads
 from nanobragg_numba.threads import number_of_threads
 
@@ -39,6 +39,8 @@ class PanelSimulation:
     """For each panel the geometry of its plane, whose pixels count from the plane's first one."""
     solid_angle_sum: float
     """Sum of the solid angles of all sub-pixels of all layers, sr."""
+    out_of_table: OutOfTable | None
+    """The step that turned interpolation off (Q2) in the first plane where one did; its pixel counts in that plane. None: none did."""
 
     def __repr__(self) -> str:
         largest, total = float(np.max(self.image)), float(np.sum(self.image, dtype=np.float64))
@@ -63,7 +65,8 @@ class PanelSimulation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the stacked image, .bin (bare little-endian float32), .npy or .png, and beside it the map of the panels, the same name
-        with .json. Raises InputError for another suffix and for what the disk refuses."""
+        with .json; or .nxs or .h5, an NXmx file with a module for each panel. Raises InputError for another suffix and for what the disk
+        refuses."""
         from .stacked import save_stacked
 
         save_stacked(path, self)
@@ -79,14 +82,16 @@ def simulate_panels(
     threads: int | None = None,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    missing_seed: Callable[[], int] = fresh_seed,
 ) -> PanelSimulation:
     """The diffraction image of ``parameters`` on the panels of ``detector``.
 
     Of ``parameters.detector`` only the convention, for the laboratory's vectors, the sensor of panels that have none, its layers and
     ``point_pixel`` count; ``detector.axes`` go before the convention. All else is as for ``simulate``, and so are the bits: what it makes
     of a detector is what its pieces record (``PanelDetector.cut``). In "c" and "c-fixed" each plane is as a run of its own of the
-    reference, with the phi carryover (Q1) and the table's edge (Q2) met anew. ``progress`` is called with (rows done, rows to do). Raises
-    InputError where the parameters make no sense, for a panel whose plane goes through the sample, and where there is no such device.
+    reference, with the phi carryover (Q1) and the table's edge (Q2) met anew. ``progress`` is called with (rows done, rows to do);
+    ``missing_seed`` makes the seeds that are not given. Raises InputError where the parameters make no sense, for a panel whose plane
+    goes through the sample, and where there is no such device.
     """
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
@@ -97,10 +102,11 @@ def simulate_panels(
     count = number_of_threads(threads)
     shape = detector.shape
     require_memory(shape[0] * shape[1] * np.dtype(dtype).itemsize, f"a stacked image of {shape[0]} x {shape[1]} pixels")
-    x, planes, oversample = derive_planes(parameters, detector, compat)
+    x, planes, oversample = derive_planes(parameters, detector, compat, missing_seed=missing_seed)
     image = np.zeros(shape, dtype)
     rows = _Progress(sum(plane.geometry.window[3] - plane.geometry.window[2] for plane in planes), progress)
     sums = np.zeros(len(planes))
+    left: list[OutOfTable | None] = [None] * len(planes)
 
     def render(number: int, workers: int) -> None:
         plane = planes[number]
@@ -110,6 +116,7 @@ def simulate_panels(
         for block in engine.blocks():
             rows.add(block.slow_end - block.slow_start)
         sums[number] = engine.solid_angle_sum
+        left[number] = engine.out_of_table
         _copy(engine.image, plane, detector, image)
 
     if index is not None or len(planes) < count or count == 1:
@@ -130,15 +137,33 @@ def simulate_panels(
         in_threads(count, some)
     geometries: dict[int, Geometry] = {number: plane.geometry for plane in planes for number in plane.panels}
     first = seen_by(x, planes[0], oversample, parameters)
-    return PanelSimulation(image, detector, first, tuple(geometries[i] for i in range(len(detector))), float(sums.sum()))
+    in_order = tuple(geometries[i] for i in range(len(detector)))
+    gone = next((event for event in left if event is not None), None)
+    return PanelSimulation(image, detector, first, in_order, float(sums.sum()), gone)
 
 
-def derive_planes(parameters: Parameters, detector: PanelDetector, compat: Compat) -> tuple[Experiment, tuple[Plane, ...], tuple[int, int]]:
+def derive_planes(
+    parameters: Parameters,
+    detector: PanelDetector,
+    compat: Compat,
+    noise_seed: int | None = None,
+    missing_seed: Callable[[], int] = fresh_seed,
+) -> tuple[Experiment, tuple[Plane, ...], tuple[int, int]]:
     """The experiment without a detector and with one sub-pixel, the planes, and the number of sub-pixels (see ``sub_pixels``)."""
     bare = without_detector(parameters, detector)
-    x = derive_experiment(replace(bare, sampling=replace(bare.sampling, oversample=1)), compat)
+    x = derive_experiment(
+        replace(bare, sampling=replace(bare.sampling, oversample=1)), compat, noise_seed=noise_seed, missing_seed=missing_seed
+    )
     planes = planes_of(detector, x, parameters)
     return x, planes, sub_pixels(x, planes, parameters)
+
+
+def seen_by_panel(
+    parameters: Parameters, detector: PanelDetector, compat: Compat, noise_seed: int | None, missing_seed: Callable[[], int]
+) -> Experiment:
+    """The experiment of a detector of one panel, for an engine of its own."""
+    x, (plane,), oversample = derive_planes(parameters, detector, compat, noise_seed, missing_seed)
+    return seen_by(x, plane, oversample, parameters)
 
 
 def _largest_first(planes: tuple[Plane, ...]) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.files.output import Chunk, OutputFiles, require_writable
+from nanobragg_numba.files.output import Chunk, OutputFiles, require_writable, write_whole
 
 from .detector import PanelDetector
 
@@ -34,6 +34,8 @@ def _png(image: np.ndarray) -> list[Chunk]:
 
 
 WRITERS: Mapping[str, Callable[[np.ndarray], Iterable[Chunk]]] = {".bin": _bare_floats, ".npy": _npy, ".png": _png}
+NEXUS = (".nxs", ".h5")
+"""Of one file that says all; the others have a map beside them."""
 
 
 def map_name(path: str) -> str:
@@ -52,10 +54,14 @@ def save_stacked(path: str | os.PathLike[str], run: "PanelSimulation") -> None:
     """See ``PanelSimulation.save``."""
     name = os.fspath(path)
     suffix = os.path.splitext(name)[1].lower()
+    if suffix in NEXUS:
+        from .nexus_image import image_bytes
+
+        write_whole(name, "save", [image_bytes(run)])
+        return
     if suffix not in WRITERS:
-        raise InputError(
-            f"save {name}: the suffix {suffix or 'of none'} names no format of a stacked image; these do: {', '.join(WRITERS)}"
-        )
+        known = ", ".join((*WRITERS, *NEXUS))
+        raise InputError(f"save {name}: the suffix {suffix or 'of none'} names no format of a stacked image; these do: {known}")
     targets = {name: WRITERS[suffix](run.image), map_name(name): [map_text(run.detector)]}
     for target in targets:
         require_writable(target, "save")

@@ -212,6 +212,16 @@ def oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, cel
     return recommended, oversample
 
 
+def detector_table(parameters: Parameters, geometry: Geometry, oversample: int) -> DetectorTable:
+    """What the kernels read of the detector."""
+    return DetectorTable(
+        geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
+        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.obliquity_distance,
+        parameters.detector.curved, parameters.detector.point_pixel,
+        geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
+    )  # fmt: skip
+
+
 def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool) -> tuple[float, float]:
     """r_e^2 times the fluence, and what a pixel's sum ("c") or each source's ("spec") starts with: the scattering of the water.
 
@@ -223,16 +233,6 @@ def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool
     if not spec:
         return photon_scale, scattering_water
     return photon_scale, scattering_water / photon_scale * sweep_steps if photon_scale else 0.0
-
-
-def detector_table(parameters: Parameters, geometry: Geometry, oversample: int) -> DetectorTable:
-    """What the kernels read of the detector."""
-    return DetectorTable(
-        geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
-        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.obliquity_distance,
-        parameters.detector.curved, parameters.detector.point_pixel,
-        geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
-    )  # fmt: skip
 
 
 def _tables(

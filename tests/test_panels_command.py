@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,20 @@ def test_parts_of_an_experiment(folder):
     assert expt_parts("a.expt:2") == ("a.expt", 2, None)
     assert expt_parts("a.expt:2:30") == ("a.expt", 2, 30)
     assert expt_parts("odd:3") == ("odd:3", None, None) and expt_parts("odd:3:4") == ("odd:3", 4, None)
+
+
+def test_commands_of_the_page_run(capfd, folder):
+    root = Path(__file__).parent.parent
+    (folder / "examples").symlink_to(root / "examples")
+    lines = [line for line in (root / "docs/detectors.md").read_text().splitlines() if line.startswith("nanoBragg ")]
+    assert len(lines) == 2
+    for line in lines:
+        status, out, _ = run(line.removeprefix("nanoBragg "), capfd)
+        assert status == 0 and "4 panels, 200 x 240 pixels" in out
+    images = {name: np.fromfile(name, "<f4").reshape(200, 240) for name in ("panels.bin", "image.bin")}
+    assert all(image.max() > 100 * np.median(image) for image in images.values())
+    # The beam stop of the geometry is masked, in the list made from it too.
+    assert 50 < (images["panels.bin"] == 0).sum() == (images["image.bin"] == 0).sum()
 
 
 def test_structure_factors_are_needed(capfd):

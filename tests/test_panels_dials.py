@@ -15,6 +15,7 @@ from nanobragg_numba.panels.detector import Group, Panel, PanelDetector
 from nanobragg_numba.panels.dials import iterate_expt, read_expt
 from nanobragg_numba.panels.dials_writing import write_expt
 from nanobragg_numba.panels.placing import seen_by
+from nanobragg_numba.panels.reading import read_described
 from nanobragg_numba.panels.simulate import derive_planes, simulate_panels
 
 
@@ -219,6 +220,16 @@ def test_stills_share_a_detector(tmp_path):
     mask[1:9, 2:5] = False
     np.testing.assert_array_equal(first.detector.panels[2].mask, mask)
     np.testing.assert_array_equal(first.detector.panels[3].origin_mm, content["detector"][0]["panels"][3]["origin"])
+
+
+def test_panels_of_the_first_of_several_detectors(tmp_path):
+    content = experiment_list(np.random.default_rng(14))
+    content["detector"].append(copy.deepcopy(content["detector"][0]))
+    content["detector"][1]["panels"][0]["origin"] = [1.0, 2.0, 3.0]
+    content["experiment"].append({**content["experiment"][0], "detector": 1})
+    described = read_described(saved(tmp_path, content))
+    np.testing.assert_allclose(described.detector.panels[0].origin_mm, laboratory(content, 0, 0, 0), atol=1e-12)
+    assert described.remarks == ("the experiments have several detectors; this is the first one's",)
 
 
 def test_sensors_names_and_offsets(tmp_path):

@@ -76,8 +76,11 @@ def iterate_expt(path: str | os.PathLike[str], flag: str = "-expt") -> Iterator[
 
 def read_panels_of_expt(path: str, flag: str = "-panels") -> DescribedDetector:
     """The detector of the first experiment, with its beam and spindle."""
-    first = next(iterate_expt(path, flag))
-    return DescribedDetector(first.detector, first.parameters.beam.wavelength_A, first.remarks)
+    experiments = read_expt(path, flag)
+    first = experiments[0]
+    others = any(experiment.detector.panels is not first.detector.panels for experiment in experiments)
+    said = ("the experiments have several detectors; this is the first one's",) if others else ()
+    return DescribedDetector(first.detector, first.parameters.beam.wavelength_A, (*first.remarks, *said))
 
 
 def _model(whole: Node, entry: Node, kind: str) -> tuple[int, Node] | None:

@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,18 +123,22 @@ def simulate_panels(
         for number in range(len(planes)):
             render(number, count)
     else:
-        following = _largest_first(planes)
+        waiting = _smallest_first(planes)
         taking = threading.Lock()
 
         def some() -> None:
             while True:
                 with taking:
-                    number = next(following, None)
-                if number is None:
-                    return
+                    if not waiting:
+                        return
+                    number = waiting.pop()
                 render(number, 1)
 
-        in_threads(count, some)
+        try:
+            in_threads(count, some)
+        finally:
+            # After an interrupt or a failure the threads stop behind the planes that they are at.
+            waiting.clear()
     geometries: dict[int, Geometry] = {number: plane.geometry for plane in planes for number in plane.panels}
     first = seen_by(x, planes[0], oversample, parameters)
     in_order = tuple(geometries[i] for i in range(len(detector)))
@@ -166,9 +170,9 @@ def seen_by_panel(
     return seen_by(x, plane, oversample, parameters)
 
 
-def _largest_first(planes: tuple[Plane, ...]) -> Iterator[int]:
-    """The planes' numbers: what is begun last should take the shortest."""
-    return iter(sorted(range(len(planes)), key=lambda number: -planes[number].geometry.slow_pixels * planes[number].geometry.fast_pixels))
+def _smallest_first(planes: tuple[Plane, ...]) -> list[int]:
+    """The planes' numbers, to be taken from the end: what is begun last should take the shortest."""
+    return sorted(range(len(planes)), key=lambda number: planes[number].geometry.slow_pixels * planes[number].geometry.fast_pixels)
 
 
 def _copy(pixels: np.ndarray, plane: Plane, detector: PanelDetector, image: np.ndarray) -> None:

@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "autograd": {"gpu", *BELOW_GPU},
     "cli": {"autograd", "gpu", "panels", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
+    "simtbx": {"panels", *RUN},
     "doctor": {"gpu", "", *BELOW_GPU},
     "": {"autograd", "gpu", "file_formats", "panels", *BELOW_GPU},
 }

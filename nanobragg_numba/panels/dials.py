@@ -62,16 +62,21 @@ def iterate_expt(path: str | os.PathLike[str], flag: str = "-expt") -> Iterator[
     name = os.fspath(path)
     whole = read_json(name, flag)
     try:
-        if not whole.has("__id__") or whole.at("__id__").value != "ExperimentList":
-            raise InputError('is no experiment list of DIALS ("__id__": "ExperimentList")')
-        entries = list(whole.at("experiment").items())
-        if not entries:
-            raise InputError("holds no experiment")
-        detectors: dict[int, tuple[PanelDetector, list[str]]] = {}
-        for number, entry in enumerate(entries):
-            yield _experiment(whole, entry, number, detectors)
+        yield from experiments_in(whole)
     except InputError as error:
         raise InputError(f"{flag} {name}: {error}") from None
+
+
+def experiments_in(whole: Node) -> Iterator[DialsExperiment]:
+    """The experiments of a list. Raises InputError naming the key at fault."""
+    if not whole.has("__id__") or whole.at("__id__").value != "ExperimentList":
+        raise InputError('is no experiment list of DIALS ("__id__": "ExperimentList")')
+    entries = list(whole.at("experiment").items())
+    if not entries:
+        raise InputError("holds no experiment")
+    detectors: dict[int, tuple[PanelDetector, list[str]]] = {}
+    for number, entry in enumerate(entries):
+        yield _experiment(whole, entry, number, detectors)
 
 
 def read_panels_of_expt(path: str, flag: str = "-panels") -> DescribedDetector:
@@ -106,7 +111,7 @@ def _experiment(whole: Node, entry: Node, number: int, detectors: dict[int, tupl
         detectors[at] = read_detector(node)
     panels, said = detectors[at]
     remarks += said
-    beam_fields, direction, electric = _beam(beam[1], remarks)
+    beam_fields, direction, electric = read_beam(beam[1], remarks)
     axis, setting, fixed = (None, np.eye(3), np.eye(3)) if goniometer is None else _goniometer(goniometer[1], remarks)
     sampling, images = (Sampling(), (1, 1)) if scan is None or axis is None else _scan(scan[1])
     spindle = None if axis is None else _tuple(setting @ axis)
@@ -133,7 +138,7 @@ def _unit(node: Node) -> np.ndarray:
     return unit
 
 
-def _beam(node: Node, remarks: list[str]) -> tuple[Beam, Vector, Vector]:
+def read_beam(node: Node, remarks: list[str]) -> tuple[Beam, Vector, Vector]:
     """The beam, its direction, and the direction of its E vector."""
     if node.has("probe") and node.at("probe").value != "x-ray":
         raise node.at("probe").wrong(f"must be x-ray, not {node.at('probe').text()}")

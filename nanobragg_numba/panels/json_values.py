@@ -41,7 +41,7 @@ class Node:
 
     def items(self) -> Iterator["Node"]:
         """The members of a list."""
-        if not isinstance(self.value, list):
+        if not isinstance(self.value, list | tuple):
             raise self.wrong("must be a list [ ]")
         for number, member in enumerate(self.value):
             yield Node(member, f"{self.place}[{number}]")

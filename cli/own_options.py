@@ -120,6 +120,13 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
     return own, rest
 
 
+def refuse_panels(own: OwnOptions) -> None:
+    """Raise InputError where the detector comes from a file, which only the command that makes an image reads."""
+    for word, value in (("-panels", own.panels), ("-expt", own.expt), ("-nxmx", own.nxmx)):
+        if value is not None:
+            raise InputError(f"{word} is of the command nanoBragg alone")
+
+
 def expt_parts(value: str) -> tuple[str, int | None, int | None]:
     """The file of -expt, and the numbers of experiment and image behind it, None where they are not given."""
     numbers: list[int] = []

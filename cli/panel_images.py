@@ -1,6 +1,7 @@
 """A run of the command with many panels: one stacked image, its map, an NXmx file."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -42,10 +43,14 @@ def run_panels(own: OwnOptions, line: CommandLine, detector: PanelDetector, thre
             bar.add(done - last)
             last = done
 
-        run = simulate_panels(
-            line.parameters, detector, compat=own.compat, precision=own.precision, threads=threads, device=own.device, progress=progress,
-            missing_seed=fresh_seed if mode_of(own.compat).spec else clock_seed,
-        )  # fmt: skip
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", RuntimeWarning)
+            run = simulate_panels(
+                line.parameters, detector, compat=own.compat, precision=own.precision, threads=threads, device=own.device,
+                progress=progress, missing_seed=fresh_seed if mode_of(own.compat).spec else clock_seed,
+            )  # fmt: skip
+    for warning in told:
+        tell(f"-{warning.message}")
     for text in notes(line, run.experiment, run.out_of_table):
         tell(text)
     if math.isinf(run.image.max(initial=0.0)):

@@ -10,7 +10,9 @@ import pytest
 from test_panels_crystfel import HEAD, PANEL, SECOND
 from test_panels_dials import experiment_list
 
-from nanobragg_numba import parameters_from_command_line, simulate
+from nanobragg_numba import InputError, parameters_from_command_line, simulate
+from nanobragg_numba.cli import trace
+from nanobragg_numba.cli.engines import ready_to_run
 from nanobragg_numba.cli.nanobragg import main
 from nanobragg_numba.cli.own_options import expt_parts
 from nanobragg_numba.files.smv import read as read_smv_image
@@ -142,6 +144,12 @@ def test_several_experiments_and_none_with_a_crystal(capfd, folder):
     assert "holds several experiments: say which one, as -expt more.expt:0" in run("-expt more.expt -default_F 1", capfd)[2]
     assert "experiment 1 has no crystal; -panels" in run("-expt more.expt:1 -default_F 1", capfd)[2]
     assert run("-expt more.expt:0 -default_F 1", capfd)[0] == 0
+
+
+def test_the_other_commands_refuse_what_they_would_not_heed(capfd):
+    for read in (lambda words: ready_to_run(words.split()), lambda words: trace._read_words(words.split(), None)):
+        with pytest.raises(InputError, match="-panels is of the command nanoBragg alone"):
+            read(f"{CELL} -panels two.geom")
 
 
 def test_parts_of_an_experiment(folder):

@@ -185,6 +185,7 @@ BAD = {
     r"panel p \(line 6\) has no corner_y": PANEL.replace("p/corner_y = 4\n", ""),
     "describes no panel": "",
     r"ends before it begins": PANEL.replace("max_ss = 7", "max_ss = 0").replace("min_ss = 0", "min_ss = 1"),
+    "are too many": PANEL.replace("max_fs = 9", "max_fs = 1e12"),
     "along one line": PANEL.replace("-y", "-x"),
     "panel 'q' lies upon another": PANEL + PANEL.replace("p/", "q/"),
     "group g: 'r' is neither a panel": PANEL + "group_g = p,r\n",

@@ -385,6 +385,8 @@ BAD = {
     r"detector\[0\]\.panels\[0\]\.image_size is missing": _with((*P0, "image_size"), KeyError),
     r"detector\[0\]\.panels\[0\]\.pixel_size must be positive": _with((*P0, "pixel_size"), [0.1, 0.0]),
     r"detector\[0\]\.panels\[0\] is not usable: panel 'm0': a panel of 0 x 0": _with((*P0, "image_size"), [0, 0]),
+    r"panels\[0\]\.image_size\[0\] must be a whole number, not 1\.5": _with((*P0, "image_size"), [1.5, 3]),
+    r"are too many": _with((*P0, "image_size"), [10**9, 10**9]),
     r"panels\[0\]\.mask\[0\] is not inside the panel": _with((*P0, "mask"), [[0, 0, 99, 1]]),
     r"children\[0\]\.panel is 1, which is in the hierarchy twice": _with((*Q1, 0, "panel"), 1),
     r"hierarchy does not hold panel 7": _with((*Q1, 3), {"children": []}),

@@ -66,6 +66,8 @@ class Panel:
             raise InputError(f"{name}: the pixel size must be positive, not {self.pixel_size_mm:g} mm")
         if min(self.shape) < 1:
             raise InputError(f"{name}: a panel of {self.shape[0]} x {self.shape[1]} pixels (slow, fast) is empty")
+        if self.shape[0] * self.shape[1] > MOST_PIXELS:
+            raise InputError(f"{name}: {self.shape[0]} x {self.shape[1]} pixels (slow, fast) are too many (at most {MOST_PIXELS})")
         if min(self.first_pixel) < 0:
             raise InputError(f"{name}: the first pixel {self.first_pixel} is before its plane's first one")
         if self.place is not None and min(self.place) < 0:

@@ -65,6 +65,8 @@ def iterate_expt(path: str | os.PathLike[str], flag: str = "-expt") -> Iterator[
         yield from experiments_in(whole)
     except InputError as error:
         raise InputError(f"{flag} {name}: {error}") from None
+    except RecursionError:
+        raise InputError(f"{flag} {name}: its groups are nested too deep") from None
 
 
 def experiments_in(whole: Node) -> Iterator[DialsExperiment]:
@@ -208,7 +210,7 @@ def _goniometer(node: Node, remarks: list[str]) -> tuple[np.ndarray, np.ndarray,
 
 def _scan(node: Node) -> tuple[Sampling, tuple[int, int]]:
     """Start and width of the first image, and the numbers of the first and the last one."""
-    first, last = (int(value) for value in node.at("image_range").numbers(2))
+    first, last = node.at("image_range").wholes(2)
     if last < first:
         raise node.at("image_range").wrong(f"ends before it begins: {first} to {last}")
     table = node.at("properties") if node.has("properties") else node

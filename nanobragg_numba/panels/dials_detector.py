@@ -5,6 +5,7 @@ its normal is fast x slow; a point of it goes to the frame that it is in as orig
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,12 @@ def read_detector(node: Node) -> tuple[PanelDetector, list[str]]:
         frames = dict.fromkeys(range(len(panels)), (laboratory, None))
     remarks: list[str] = []
     names = _names(panels, remarks)
-    offsets = [panel.at("raw_image_offset").numbers(2) if panel.has("raw_image_offset") else (0.0, 0.0) for panel in panels]
-    laid_out = any(offset != (0.0, 0.0) for offset in offsets)
+    offsets = [panel.at("raw_image_offset").wholes(2) if panel.has("raw_image_offset") else (0, 0) for panel in panels]
+    laid_out = any(offset != (0, 0) for offset in offsets)
     made = []
     for number, panel in enumerate(panels):
         outer, group = frames[number]
-        place = (int(offsets[number][1]), int(offsets[number][0])) if laid_out else None
+        place = (offsets[number][1], offsets[number][0]) if laid_out else None
         try:
             made.append(_panel(panel, names[number], outer.inner(panel), group, place, remarks))
         except InputError as error:
@@ -102,23 +103,25 @@ def _names(panels: Sequence[Node], remarks: list[str]) -> list[str]:
 
 
 def _panel(node: Node, name: str, frame: Frame, group: int | None, place: tuple[int, int] | None, remarks: list[str]) -> Panel:
-    fast, slow = node.at("image_size").numbers(2)
+    fast, slow = node.at("image_size").wholes(2)
     wide, high = node.at("pixel_size").numbers(2)
     if not (wide > 0.0 and high > 0.0):
         raise node.at("pixel_size").wrong(f"must be positive, not {wide:g} and {high:g} mm")
     fields = frame.fields
     if wide != high:
         fields["slow"] = tuple((frame.axes[:, 1] * (high / wide)).tolist())
-    shape = (int(slow), int(fast))
+    shape = (slow, fast)
     strategy = node.at("px_mm_strategy").at("type").text() if node.has("px_mm_strategy") else ""
     if strategy.startswith("Offset"):
         remarks.append(f"{node.place}: the offsets of single pixels ({strategy}) are not used")
     thickness, mu = (node.at(key).number() if node.has(key) else 0.0 for key in ("thickness", "mu"))
     sensor = thickness > 0.0 and mu > 0.0 and PARALLAX in strategy
-    return Panel(
-        name, shape, wide, mask=_mask(node, shape), thickness_um=1000.0 * thickness if sensor else None,
-        attenuation_depth_um=1000.0 / mu if sensor else None, group=group, place=place, **fields,
+    panel = Panel(
+        name, shape, wide, thickness_um=1000.0 * thickness if sensor else None, attenuation_depth_um=1000.0 / mu if sensor else None,
+        group=group, place=place, **fields,
     )  # fmt: skip
+    # Behind the panel's own look at its size.
+    return replace(panel, mask=_mask(node, shape))
 
 
 def _mask(node: Node, shape: tuple[int, int]) -> np.ndarray | None:
@@ -127,7 +130,7 @@ def _mask(node: Node, shape: tuple[int, int]) -> np.ndarray | None:
         return None
     good = np.ones(shape, np.bool_)
     for box in node.at("mask").items():
-        fast, slow, fast_end, slow_end = (int(value) for value in box.numbers(4))
+        fast, slow, fast_end, slow_end = box.wholes(4)
         if not (0 <= fast <= fast_end <= shape[1] and 0 <= slow <= slow_end <= shape[0]):
             raise box.wrong("is not inside the panel")
         good[slow:slow_end, fast:fast_end] = False

@@ -72,6 +72,13 @@ class Node:
             raise self.wrong(f"must be {count} numbers, not {len(values)}")
         return values
 
+    def wholes(self, count: int) -> tuple[int, ...]:
+        """So many whole numbers."""
+        values = tuple(item.whole() for item in self.items())
+        if len(values) != count:
+            raise self.wrong(f"must be {count} whole numbers, not {len(values)}")
+        return values
+
     def vector(self) -> Vector:
         """Three numbers."""
         x, y, z = self.numbers(3)

@@ -97,13 +97,15 @@ def test_panels_of_their_own_are_single_detectors(threads):
     for number in range(5):
         turn = rotation((1, 2, number), 7.0 * number)
         fast, slow = turn @ [0, 0, 1.0], turn @ [0, -1.0, 0]
-        panels.append(Panel(f"p{number}", (9 + number, 11), 0.8, (60.0, 9.0 - 4 * number, -7.0 + number), fast, slow))
+        sensor = {"thickness_um": 300.0, "attenuation_depth_um": 200.0 + number} if number % 2 else {}
+        panels.append(Panel(f"p{number}", (9 + number, 11), 0.8, (60.0, 9.0 - 4 * number, -7.0 + number), fast, slow, **sensor))
     run = simulate_panels(FLAT, PanelDetector(panels), threads=threads)
     assert run.image.shape == (9 + 10 + 11 + 12 + 13, 11)
     for panel, image in zip(panels, run.images, strict=True):
         detector = replace(
             FLAT.detector, pixels=panel.shape[::-1], pixel_size_mm=0.8, convention="custom", fast_axis=panel.fast, slow_axis=panel.slow,
-            normal_axis=(1.0, 0.0, 0.0), pix0_mm=panel.origin_mm,
+            normal_axis=(1.0, 0.0, 0.0), pix0_mm=panel.origin_mm, thickness_um=panel.thickness_um or 0.0,
+            attenuation_depth_um=panel.attenuation_depth_um,
         )  # fmt: skip
         single = simulate(replace(FLAT, detector=detector, sampling=replace(FLAT.sampling, oversample=run.experiment.oversample)))
         np.testing.assert_allclose(image, single.image, rtol=2e-7)

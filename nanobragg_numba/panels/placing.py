@@ -1,7 +1,7 @@
 """From panels to planes: panels that share a plane's frame are computed as one image of it, with their pixels alone."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,10 +106,33 @@ def planes_of(detector: PanelDetector, x: Experiment, parameters: Parameters) ->
     together: dict[Hashable, list[int]] = {}
     for number, panel in enumerate(detector.panels):
         together.setdefault(_frame(panel), []).append(number)
-    return tuple(_plane(detector, tuple(numbers), x, parameters) for numbers in together.values())
+    sensors: dict[Hashable, Sensor] = {}
+    for numbers in together.values():
+        panel = detector.panels[numbers[0]]
+        if _depths(panel) not in sensors:
+            sensors[_depths(panel)] = _sensor(panel, x, parameters)
+    return tuple(_plane(detector, tuple(numbers), x, sensors) for numbers in together.values())
 
 
-def _plane(detector: PanelDetector, numbers: tuple[int, ...], x: Experiment, parameters: Parameters) -> Plane:
+Sensor = tuple[float, float, int, float, tuple[str, ...]]
+"""As ``sensor_of`` gives it."""
+
+
+def _depths(panel: Panel) -> Hashable:
+    return panel.thickness_um, panel.attenuation_depth_um
+
+
+def _sensor(panel: Panel, x: Experiment, parameters: Parameters) -> Sensor:
+    given = parameters.detector
+    own = replace(
+        given,
+        thickness_um=given.thickness_um if panel.thickness_um is None else panel.thickness_um,
+        attenuation_depth_um=given.attenuation_depth_um if panel.attenuation_depth_um is None else panel.attenuation_depth_um,
+    )
+    return sensor_of(replace(parameters, detector=own), x.compat)
+
+
+def _plane(detector: PanelDetector, numbers: tuple[int, ...], x: Experiment, sensors: Mapping[Hashable, Sensor]) -> Plane:
     panels = [detector.panels[number] for number in numbers]
     corners = np.array([panel.first_pixel for panel in panels])
     ends = corners + np.array([panel.shape for panel in panels])
@@ -120,7 +143,7 @@ def _plane(detector: PanelDetector, numbers: tuple[int, ...], x: Experiment, par
         box |= True if panel.mask is None else panel.mask != 0
     full = mask[slow:, fast:].all()
     first = panels[0]
-    geometry = first.cut_from if first.cut_from is not None else _placed(first, x, parameters)
+    geometry = first.cut_from if first.cut_from is not None else _placed(first, x, sensors[_depths(first)])
     geometry = replace(
         geometry, slow_pixels=slow_end, fast_pixels=fast_end, roi=(fast, fast_end - 1, slow, slow_end - 1),
         size=(geometry.pixel_size * fast_end, geometry.pixel_size * slow_end),
@@ -128,7 +151,7 @@ def _plane(detector: PanelDetector, numbers: tuple[int, ...], x: Experiment, par
     return Plane(numbers, geometry, None if full else mask, first.cut_from is not None)
 
 
-def _placed(panel: Panel, x: Experiment, parameters: Parameters) -> Geometry:
+def _placed(panel: Panel, x: Experiment, sensor: Sensor) -> Geometry:
     """The geometry of a panel's plane, the same in every mode. Raises InputError for a plane through the sample."""
     pixel = panel.pixel_size_mm / 1000.0
     pix0 = (panel.origin_mm[0] / 1000.0, panel.origin_mm[1] / 1000.0, panel.origin_mm[2] / 1000.0)
@@ -146,13 +169,7 @@ def _placed(panel: Panel, x: Experiment, parameters: Parameters) -> Geometry:
     in_plane = np.linalg.inv(np.array([panel.fast, panel.slow, normal]).T)
     near = (in_plane @ (-np.array(pix0)))[:2].tolist()
     meets = (in_plane @ (distance * np.array(beam) - np.array(pix0)))[:2].tolist() if cosine else [math.inf, math.inf]
-    given = parameters.detector
-    sensor = replace(
-        given,
-        thickness_um=given.thickness_um if panel.thickness_um is None else panel.thickness_um,
-        attenuation_depth_um=given.attenuation_depth_um if panel.attenuation_depth_um is None else panel.attenuation_depth_um,
-    )
-    thickness, layer, layers, mu, warnings = sensor_of(replace(parameters, detector=sensor), x.compat)
+    thickness, layer, layers, mu, warnings = sensor
     return replace(
         x.geometry, pixel_size=pixel, fast=panel.fast, slow=panel.slow, normal=normal, pix0=pix0, distance=distance, close_distance=plane,
         obliquity_distance=plane * (1.0 if abs(area - 1.0) < RIGHT else area), xbeam=meets[0], ybeam=meets[1], fbeam=meets[0],

@@ -386,6 +386,8 @@ BAD = {
     r"detector\[0\]\.panels\[0\]\.pixel_size must be positive": _with((*P0, "pixel_size"), [0.1, 0.0]),
     r"detector\[0\]\.panels\[0\] is not usable: panel 'm0': a panel of 0 x 0": _with((*P0, "image_size"), [0, 0]),
     r"panels\[0\]\.image_size\[0\] must be a whole number, not 1\.5": _with((*P0, "image_size"), [1.5, 3]),
+    r"oscillation_width is empty": _with(("scan", 0, "properties", "oscillation_width"), []),
+    r"mu must be a number, not 1000": _with((*P0, "mu"), 10**400),
     r"are too many": _with((*P0, "image_size"), [10**9, 10**9]),
     r"panels\[0\]\.mask\[0\] is not inside the panel": _with((*P0, "mask"), [[0, 0, 99, 1]]),
     r"children\[0\]\.panel is 1, which is in the hierarchy twice": _with((*Q1, 0, "panel"), 1),

@@ -220,7 +220,10 @@ def _scan(node: Node) -> tuple[Sampling, tuple[int, int]]:
     if not angles:
         raise table.at("oscillation").wrong("is empty")
     if table.has("oscillation_width"):
-        width = next(table.at("oscillation_width").items()).number()
+        widths = [width.number() for width in table.at("oscillation_width").items()]
+        if not widths:
+            raise table.at("oscillation_width").wrong("is empty")
+        width = widths[0]
     elif len(angles) < 2:
         raise table.at("oscillation").wrong("gives no width: it must be start and width, or the start of each image")
     elif table is node:

@@ -17,6 +17,8 @@ from .json_values import Node
 
 RIGHT_ANGLE = 1e-7
 """Cosine between fast and slow that dxtbx, too, lets pass."""
+LEAST_PIXEL = 1e-6
+"""Millimetres: no pixel is a nanometre wide."""
 PARALLAX = "ParallaxCorrectedPxMmStrategy"
 
 
@@ -105,7 +107,7 @@ def _names(panels: Sequence[Node], remarks: list[str]) -> list[str]:
 def _panel(node: Node, name: str, frame: Frame, group: int | None, place: tuple[int, int] | None, remarks: list[str]) -> Panel:
     fast, slow = node.at("image_size").wholes(2)
     wide, high = node.at("pixel_size").numbers(2)
-    if not (wide > 0.0 and high > 0.0):
+    if not min(wide, high) > LEAST_PIXEL:
         raise node.at("pixel_size").wrong(f"must be positive, not {wide:g} and {high:g} mm")
     fields = frame.fields
     if wide != high:

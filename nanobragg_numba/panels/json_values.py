@@ -1,7 +1,6 @@
 """Values of a JSON file by their keys, each asked for by what it must be, and refused by its place where it is not."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,8 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.reading import read_bytes
 
 Vector = tuple[float, float, float]
+LARGEST = 1e50
+"""Whose cube is a number, too."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Node:
             yield Node(member, f"{self.place}[{number}]")
 
     def number(self) -> float:
-        """A finite number."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not abs(self.value) < math.inf:
+        """A number, neither infinite nor so large that its powers are."""
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not abs(self.value) < LARGEST:
             raise self.wrong(f"must be a number, not {json.dumps(self.value)[:40]}")
         return float(self.value)
 

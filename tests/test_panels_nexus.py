@@ -151,6 +151,7 @@ BAD = {
     f"{MODULE}/slow_pixel_direction is missing": remove(f"{MODULE}/slow_pixel_direction"),
     f"{MODULE}/fast_pixel_direction has no attribute vector": attribute(f"{MODULE}/fast_pixel_direction", "vector", np.zeros(3)),
     f"{MODULE}/fast_pixel_direction has the units 'furlong'": attribute(f"{MODULE}/fast_pixel_direction", "units", "furlong"),
+    f"{MODULE}/module_offset@offset must hold finite real numbers": attribute(f"{MODULE}/module_offset", "offset", np.full(3, np.nan)),
     "which is not there": attribute(f"{MODULE}/fast_pixel_direction", "depends_on", "/entry/nowhere"),
     "has the transformation_type 'shear'": attribute(f"{MODULE}/module_offset", "transformation_type", "shear"),
     "a chain of transformations does not end": attribute(f"{MODULE}/module_offset", "depends_on", f"{MODULE}/module_offset"),

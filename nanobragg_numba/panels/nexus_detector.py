@@ -22,6 +22,8 @@ MILLIMETRES = {"m": 1e3, "cm": 10.0, "mm": 1.0, "um": 1e-3, "micron": 1e-3, "mic
 DEGREES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180.0 / math.pi, "radian": 180.0 / math.pi, "radians": 180.0 / math.pi}
 ANGSTROMS = {"angstrom": 1.0, "angstroms": 1.0, "nm": 10.0, "m": 1e10, "pm": 0.01}
 LONGEST_CHAIN = 64
+LARGEST = 1e50
+"""Of the numbers: its cube is one, too."""
 CORNER_BITS = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x100
 """Bits of pixel_mask that say a pixel is no good: gap, dead, dead by threshold, hot, noisy, masked by the user."""
 
@@ -88,7 +90,7 @@ def _pair(module: Any, name: str) -> tuple[int, int]:
     """Slow and fast, of two numbers or of the last two."""
     if name not in module:
         raise InputError(f"{module.name}/{name} is missing")
-    values = np.ravel(module[name][()])
+    values = _reals(module[name].name, module[name][()])
     if len(values) < 2:
         raise InputError(f"{module.name}/{name} must be 2 numbers, slow and fast")
     return int(values[-2]), int(values[-1])
@@ -98,11 +100,27 @@ def _scaled(dataset: Any, attribute: str, units: dict[str, float], value: Any) -
     unit = _text(dataset.attrs.get(attribute, ""))
     if unit not in units:
         raise InputError(f"{dataset.name} has the {attribute} {unit!r}, and must have one of {', '.join(units)}")
-    return np.asarray(value, dtype=np.float64) * units[unit]
+    return _reals(dataset.name, value) * units[unit]
+
+
+def _reals(name: str, value: Any) -> np.ndarray:
+    """(n,): real numbers whose powers are numbers."""
+    values = np.ravel(np.asarray(value))
+    if values.dtype.kind not in "iuf" or not (np.abs(values.astype(np.float64)) < LARGEST).all():
+        raise InputError(f"{name} must hold finite real numbers")
+    return values.astype(np.float64)
+
+
+def _first(dataset: Any) -> float:
+    """The value, or the first of several."""
+    values = _reals(dataset.name, dataset[()])
+    if len(values) == 0:
+        raise InputError(f"{dataset.name} has no value")
+    return float(values[0])
 
 
 def _vector(dataset: Any) -> np.ndarray:
-    vector = np.ravel(np.asarray(dataset.attrs.get("vector", ()), dtype=np.float64))
+    vector = _reals(f"{dataset.name}@vector", dataset.attrs.get("vector", np.zeros(0)))
     length = float(np.linalg.norm(vector))
     if len(vector) != 3 or not 0.0 < length < math.inf:
         raise InputError(f"{dataset.name} has no attribute vector with a direction")
@@ -112,7 +130,9 @@ def _vector(dataset: Any) -> np.ndarray:
 
 def _offset(dataset: Any) -> np.ndarray:
     """Millimetres."""
-    offset = np.ravel(np.asarray(dataset.attrs.get("offset", np.zeros(3)), dtype=np.float64))
+    offset = _reals(f"{dataset.name}@offset", dataset.attrs.get("offset", np.zeros(3)))
+    if len(offset) != 3:
+        raise InputError(f"{dataset.name}@offset must be 3 numbers, not {len(offset)}")
     if not offset.any():
         return np.zeros(3)
     moved: np.ndarray = _scaled(dataset, "offset_units", MILLIMETRES, offset)
@@ -138,14 +158,12 @@ def _laboratory(file: Any, dataset: Any) -> np.ndarray:
             return whole
         step = np.eye(4)
         step[:3, 3] = _offset(dataset)
-        values = np.ravel(dataset[()])
-        if len(values) == 0:
-            raise InputError(f"{dataset.name} has no value")
+        value = _first(dataset)
         kind = _text(dataset.attrs.get("transformation_type", "")).lower()
         if kind == "translation":
-            step[:3, 3] += _vector(dataset) * _scaled(dataset, "units", MILLIMETRES, values[0])
+            step[:3, 3] += _vector(dataset) * _scaled(dataset, "units", MILLIMETRES, value)
         elif kind == "rotation":
-            step[:3, :3] = _turn(_vector(dataset), float(_scaled(dataset, "units", DEGREES, values[0])))
+            step[:3, :3] = _turn(_vector(dataset), float(_scaled(dataset, "units", DEGREES, value)[0]))
         else:
             raise InputError(f"{dataset.name} has the transformation_type {kind!r}, and must have translation or rotation")
         whole = step @ whole
@@ -169,7 +187,7 @@ def _panel(file: Any, module: Any, size: tuple[int, int], place: tuple[int, int]
         if key not in module:
             raise InputError(f"{module.name}/{key} is missing")
         dataset = module[key]
-        length = float(_scaled(dataset, "units", MILLIMETRES, np.ravel(dataset[()])[0]))
+        length = float(_scaled(dataset, "units", MILLIMETRES, _first(dataset))[0])
         outer = _laboratory(file, _parent(file, dataset))
         steps[name] = length, outer[:3, :3] @ _vector(dataset), outer @ np.append(_offset(dataset), 1.0)
     (wide, fast, corner), (high, slow, _) = steps["fast"], steps["slow"]
@@ -192,7 +210,7 @@ def _sensor(detector: Any) -> Sensor:
     if "sensor_thickness" not in detector or "sensor_attenuation_depth" not in detector:
         return None, None
     thickness, depth = (
-        1000.0 * float(_scaled(detector[key], "units", MILLIMETRES, np.ravel(detector[key][()])[0]))
+        1000.0 * float(_scaled(detector[key], "units", MILLIMETRES, _first(detector[key]))[0])
         for key in ("sensor_thickness", "sensor_attenuation_depth")
     )
     return (thickness, depth) if thickness > 0.0 and depth > 0.0 else (None, None)
@@ -207,15 +225,15 @@ def _wavelength(instrument: Any) -> float | None:
     beam = _beam(instrument)
     if beam is None or "incident_wavelength" not in beam:
         return None
-    values = np.ravel(beam["incident_wavelength"][()])
-    return float(_scaled(beam["incident_wavelength"], "units", ANGSTROMS, values[0])) if len(values) == 1 else None
+    values = _scaled(beam["incident_wavelength"], "units", ANGSTROMS, beam["incident_wavelength"][()])
+    return float(values[0]) if len(values) == 1 else None
 
 
 def _electric(instrument: Any) -> Vector:
     """Along the E vector, from Stokes's I, Q, U, V; along x where there are none."""
     beam = _beam(instrument)
     if beam is not None and "incident_polarization_stokes" in beam:
-        stokes = np.ravel(beam["incident_polarization_stokes"][()])
+        stokes = _reals(beam["incident_polarization_stokes"].name, beam["incident_polarization_stokes"][()])
         if len(stokes) == 4 and (stokes[1] or stokes[2]):
             angle = 0.5 * math.atan2(stokes[2], stokes[1])
             return math.cos(angle), math.sin(angle), 0.0

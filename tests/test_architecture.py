@@ -29,13 +29,15 @@ ROOMS: dict[str, set[str]] = {
     "reflections": {"files", *RUN},
     "spectra": {"files", *RUN},
     "command_line": {"files", "reflections", "spectra", "experiment", "fields", *COMPILED},
+    "panels": {"engine", "files", "output", "threads", *RUN},
     "gpu": BELOW_GPU,
     "batch": {"", *BELOW_GPU},
     "autograd": {"gpu", *BELOW_GPU},
-    "cli": {"autograd", "batch", "gpu", "prediction", *BELOW_GPU},
+    "cli": {"autograd", "batch", "gpu", "panels", "prediction", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
+    "simtbx": {"panels", *RUN},
     "doctor": {"gpu", "", *BELOW_GPU},
-    "": {"autograd", "gpu", "file_formats", "prediction", *BELOW_GPU},
+    "": {"autograd", "gpu", "file_formats", "panels", "prediction", *BELOW_GPU},
 }
 """What each room may import beside itself and ``errors``; the nameless one is ``nanobragg_numba/__init__.py``, the public names."""
 WHEN_ASKED_FOR = {"gpu", "autograd", "reflections", "spectra"}

@@ -11,7 +11,7 @@ FOLDERS = {"": "nanobragg_numba", "gpu": "cuda_kernels", "autograd": "autograd",
 COMPILED = {"jit", "maths"}
 PHYSICS = {"kernels", *COMPILED}
 RUN = {"experiment", "fields", *PHYSICS}
-BELOW_GPU = {"engine", "simd", "derivatives", "output", "files", "command_line", "threads", *RUN}
+BELOW_GPU = {"engine", "simd", "derivatives", "output", "response", "files", "command_line", "threads", *RUN}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "threads": set(),
@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"simd", "derivatives", "output", "threads", *RUN},
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
+    "response": {"threads", *RUN},
     "command_line": {"files", "experiment", "fields", *COMPILED},
     "gpu": BELOW_GPU,
     "autograd": {"gpu", *BELOW_GPU},

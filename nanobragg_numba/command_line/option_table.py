@@ -32,6 +32,8 @@ class Option:
     same: bool = False
     """One value goes to all the fields."""
     exact: bool = False
+    bare: bool = False
+    """The word, which need not begin with a dash, is the value itself, and no other row sees it."""
     length: int = 0
     stop: bool = False
     sensor: bool = False

@@ -92,7 +92,7 @@ class CommandLine:
         return [*(unknown_option(word, own_options) for word in self.ignored), *self.stray, *self.warnings]
 
 
-def _build(cls: type, name: str, settings: Settings) -> Any:
+def build(cls: type, name: str, settings: Settings) -> Any:
     """An object of the dataclass ``cls`` from the settings under ``name``."""
     given: dict[str, Any] = {}
     defaults: dict[str, Any] = {f.name: f.default for f in fields(cls)}
@@ -116,9 +116,9 @@ def meant(line: CommandLine) -> Parameters:
     reading = Reading(line.words, "spec", headers=dict(line.header_settings))
     read_words(reading)
     settings, read = reading.settings, line.parameters
-    beam = replace(_build(Beam, "beam", settings), sources=read.beam.sources)
-    detector = replace(_build(Detector, "detector", settings), mask=read.detector.mask)
-    parameters = Parameters(read.crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+    beam = replace(build(Beam, "beam", settings), sources=read.beam.sources)
+    detector = replace(build(Detector, "detector", settings), mask=read.detector.mask)
+    parameters = Parameters(read.crystal, beam, detector, build(Sampling, "sampling", settings), build(Axes, "axes", settings))
     check_distances(parameters, reading.given)
     return parameters
 
@@ -133,10 +133,10 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     reading = Reading(words, compat, headers=donors.settings)
     unknown = read_words(reading)
     settings = reading.settings
-    files = _build(Files, "files", settings)
-    crystal = _build(Crystal, "crystal", settings)
-    beam = _build(Beam, "beam", settings)
-    detector = replace(_build(Detector, "detector", settings), mask=donors.mask)
+    files = build(Files, "files", settings)
+    crystal = build(Crystal, "crystal", settings)
+    beam = build(Beam, "beam", settings)
+    detector = replace(build(Detector, "detector", settings), mask=donors.mask)
     remarks = donors.remarks
     if files.matrix is not None:
         matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=not mode_of(compat).spec)
@@ -150,13 +150,13 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
     if files.sources is not None:
         beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
-    parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+    parameters = Parameters(crystal, beam, detector, build(Sampling, "sampling", settings), build(Axes, "axes", settings))
     if mode_of(compat).spec:
         check_distances(parameters, reading.given)
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(
         parameters,
-        _build(Outputs, "outputs", settings),
+        build(Outputs, "outputs", settings),
         files,
         tuple(donors.images),
         hkl_report,

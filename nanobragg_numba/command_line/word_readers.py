@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
-from nanobragg_numba.maths.c_numbers import atof
+from nanobragg_numba.maths.c_numbers import atof, shown
 from nanobragg_numba.maths.constants import ELECTRONVOLT_ANGSTROM
 
 from .detector_words import Settings, settle
@@ -37,6 +37,10 @@ class Reading:
     warnings: list[str] = field(default_factory=list)
     given: dict[str, int] = field(default_factory=dict)
     """Place of the last word of each option, by the option's first word."""
+    options: Sequence[Option] = OPTIONS
+    """The program's."""
+    said: list[str] = field(default_factory=list)
+    """What the reference prints while it reads."""
     refused: dict[str, str] = field(default_factory=dict)
     """By the field it is for, what is wrong with a value that a later word may still replace."""
 
@@ -150,9 +154,20 @@ def _read_carryover(reading: Reading, option: Option, at: int) -> bool:
     return True
 
 
+def _read_psf(reading: Reading, option: Option, at: int) -> bool:
+    (text,) = reading.values(option, at, 1)
+    named = [kind for kind in ("gauss", "fiber") if kind in text]
+    reading.settings["noisify.psf"] = named[-1] if named else None
+    if not named:
+        reading.said.append(f"WARNING: unknown psf type: {text}")
+        reading.warnings.append(f"{reading.words[at]}: {shown(text)} is neither gauss nor fiber, and no point spread is applied")
+    return False
+
+
 SPECIAL = {
     "cell": _read_cell, "misset": _read_misset, "pivot": _read_pivot, "pix0": _read_pix0, "attenuation": _read_attenuation,
     "energy": _read_energy, "flag_not_last": _read_flag_not_last, "carryover": _read_carryover,
+    "psf": _read_psf,
 }  # fmt: skip
 
 
@@ -189,11 +204,17 @@ def read_words(reading: Reading) -> list[int]:
     unknown, spec = [], mode_of(reading.compat).spec
     if not spec:
         reading.settings.update(reading.headers)
+    bare = [option for option in reading.options if option.bare]
     for at, word in enumerate(reading.words):
+        named = next((option for option in bare if option.matches(word)), None)
+        if named is not None:
+            reading.settings[named.sets[0]] = word
+            reading.used.add(at)
+            continue
         if not word.startswith("-"):
             continue
         known = False
-        for option in OPTIONS:
+        for option in reading.options:
             if option.matches(word) and not (spec and option.unless and option.unless in word):
                 known = True
                 reading.given[option.words[0]] = at

@@ -1,0 +1,99 @@
+"""Gaussian and Poisson deviates drawn one by one from two seeds over one generator, as the reference's noisify draws them.
+
+Both seeds advance the same shuffle table, and the spare Gaussian deviate belongs to whichever asks next. So nothing of the stream
+can be made ahead, as kernels/noise.py does for one seed; the formulas are its own.
+"""
+
+import math
+
+import numpy as np
+
+from nanobragg_numba.jit.decorators import entry, inlined
+from nanobragg_numba.jit.entry_types import Doubles1, Singles1, Singles2, Whole1
+from nanobragg_numba.kernels.noise import DIRECT_BELOW, GAUSSIAN_ABOVE, direct_threshold, log_gamma, rejection_parameters
+from nanobragg_numba.kernels.random import uniform
+from nanobragg_numba.kernels.random_state import RandomState
+
+
+@inlined
+def gaussian(state):
+    """A float32 deviate of mean 0 and variance 1 (Box-Muller); every second one was kept from the last time."""
+    if state.flags[0]:
+        state.flags[0] = 0
+        return state.floats[0]
+    while True:
+        v1 = np.float32(2.0 * np.float64(uniform(state)) - 1.0)
+        v2 = np.float32(2.0 * np.float64(uniform(state)) - 1.0)
+        square = np.float32(v1 * v1 + v2 * v2)
+        if not (square >= np.float32(1.0) or square == np.float32(0.0)):
+            factor = np.float32(math.sqrt(-2.0 * math.log(np.float64(square)) / np.float64(square)))
+            state.floats[0] = v1 * factor
+            state.flags[0] = 1
+            return np.float32(v2 * factor)
+
+
+@inlined
+def poisson(mean, state):
+    """A float32 deviate of that float32 mean; beyond a million photons Gaussian."""
+    if mean > GAUSSIAN_ABOVE:
+        wide = np.float64(mean)
+        return np.float32(wide + math.sqrt(wide) * np.float64(gaussian(state)))
+    if mean < DIRECT_BELOW:
+        threshold = direct_threshold(mean)
+        count, product = np.float32(0.0), uniform(state)
+        while product > threshold:
+            count += np.float32(1.0)
+            product *= uniform(state)
+        return count
+    root, logarithm, g = rejection_parameters(mean)
+    while True:
+        y = np.float32(math.tan(math.pi * np.float64(uniform(state))))
+        count = np.float32(root * y + mean)
+        if count < np.float32(0.0):
+            continue
+        count = np.float32(math.floor(np.float64(count)))
+        exponent = np.float32(np.float32(count * logarithm) - log_gamma(np.float32(np.float64(count) + 1.0))) - g
+        ratio = np.float32(0.9 * (1.0 + np.float64(np.float32(y * y))) * math.exp(np.float64(exponent)))
+        if not uniform(state) > ratio:
+            return count
+
+
+@inlined
+def turn_to(which, seeds, state):
+    """Let the generator go on from seed ``which`` of two; the other is kept in ``seeds``."""
+    other = 1 - which
+    seeds[other] = state.integers[0]
+    state.integers[0] = seeds[which]
+
+
+@entry
+def noisy_photons(image: Singles2, flicker: float, calibration: float, seeds: Whole1, state: RandomState, total: Doubles1) -> None:
+    """Replace each pixel's mean by the photons counted: flicker and calibration, relative, change the mean before.
+
+    ``seeds``: of flicker and photons, of calibration; as they go on from afterwards. ``total[0]``: the photons, added one by one.
+    Afterwards the generator goes on from the first.
+    """
+    summed = 0.0
+    state.integers[0] = seeds[0]
+    for slow in range(image.shape[0]):
+        row = image[slow, :]
+        for fast in range(row.shape[0]):
+            mean = np.float64(row[fast])
+            if flicker > 0.0:
+                mean *= 1.0 + flicker * np.float64(gaussian(state))
+            if calibration > 0.0:
+                turn_to(1, seeds, state)
+                mean *= 1.0 + calibration * np.float64(gaussian(state))
+                turn_to(0, seeds, state)
+            count = poisson(np.float32(mean), state)
+            row[fast] = count
+            summed += np.float64(count)
+    seeds[0] = state.integers[0]
+    total[0] = summed
+
+
+@entry
+def gaussian_deviates(state: RandomState, deviates: Singles1) -> None:
+    """The generator's next Gaussian deviates."""
+    for n in range(deviates.shape[0]):
+        deviates[n] = gaussian(state)

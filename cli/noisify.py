@@ -18,7 +18,7 @@ from nanobragg_numba.threads import Background
 from .nanobragg import _threads, say
 from .noisify_input import NoisifyImage, read_image
 from .own_options import OwnOptions
-from .sister import SISTER_WORDS, check_targets, check_words, run_sister
+from .sister import SISTER_WORDS, check_targets, check_words, run_sister, smv_header
 
 BANNER = "noisify - add noise to pixels - James Holton 3-19-16\n"
 NO_IMAGE = 9
@@ -64,7 +64,7 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     if settings.float_file is None:
         from .sister_texts import NOISIFY_USAGE
 
-        say(said + NOISIFY_USAGE)
+        say(said + "".join(NOISIFY_USAGE))
         return NO_IMAGE
     outputs = [("-intfile", settings.int_file)]
     outputs += [("-pgmfile", settings.pgm_file)] if settings.write_pgm else []
@@ -174,18 +174,12 @@ class _Run:
         image, settings = self.image, self.settings
         if image.header is not None:
             return image.header
-        kinds = {16: "unsigned_short", 32: "long_integer"}
-        text = ""
-        if settings.bits in kinds:
-            text = f"{{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE={kinds[settings.bits]};\n"
-        text += f"SIZE1={image.width};\nSIZE2={image.height};\n"
-        rows = (
+        values = (
             ("PIXEL_SIZE", image.pixel_size * 1000.0), ("DISTANCE", image.distance * 1000.0), ("WAVELENGTH", image.wavelength),
             ("BEAM_CENTER_X", image.beam[0] * 1000.0), ("BEAM_CENTER_Y", (image.size[1] - image.beam[1]) * 1000.0),
             ("PHI", settings.phi_deg), ("OSC_START", settings.phi_deg), ("OSC_RANGE", settings.osc_deg),
         )  # fmt: skip
-        text += "".join(c_format(f"{key}=%g;\n", value) for key, value in rows)
-        return (text + "DETECTOR_SN=000;\nBEAMLINE=fake;\n}\f").encode().ljust(512, b" ")
+        return smv_header({16: "unsigned_short", 32: "long_integer"}.get(settings.bits), image.width, image.height, values)
 
     def _summary(self) -> str:
         return "".join(self._summary_lines())

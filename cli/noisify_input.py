@@ -74,7 +74,8 @@ def read_image(settings: NoisifySettings) -> NoisifyImage:
     if settings.bits not in (16, 32):
         remarks.append(f"-bits {settings.bits}: neither 16 nor 32, and the images are headers without pixels, as the C program's")
     return NoisifyImage(
-        pixels, width, height, given.pixel_size, size, given.distance, settings.wavelength_A, (centre[0], centre[1]), header, report, remarks
+        pixels, width, height, given.pixel_size, size, given.distance, settings.wavelength_A, (centre[0], centre[1]), header, report,
+        remarks,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from nanobragg_numba import __version__
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import require_writable
 from nanobragg_numba.jit import compilation
+from nanobragg_numba.maths.c_numbers import c_format
 
 from .file_clashes import Named, clashes
 from .nanobragg import ended, say
@@ -53,3 +54,10 @@ def check_targets(own: OwnOptions, inputs: Sequence[Named], outputs: Sequence[Na
         if own.strict:
             raise InputError(text)
         tell(f"warning: {text}; -strict refuses that")
+
+
+def smv_header(kind: str | None, width: int, height: int, values: Sequence[tuple[str, float]]) -> bytes:
+    """The header of the reference's SMV images; without a ``kind`` of pixels it lacks its beginning."""
+    text = "" if kind is None else f"{{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE={kind};\n"
+    text += f"SIZE1={width};\nSIZE2={height};\n" + "".join(c_format(f"{key}=%g;\n", value) for key, value in values)
+    return (text + "DETECTOR_SN=000;\nBEAMLINE=fake;\n}\f").encode().ljust(512, b" ")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from nanobragg_numba.command_line.noisify_options import NOISIFY_OPTIONS
+from nanobragg_numba.command_line.nonbragg_options import NONBRAGG_OPTIONS
 from nanobragg_numba.command_line.option_table import Option
 
 from .help import entry_text
@@ -82,6 +83,20 @@ The options and all output are those of the C program noisify; docs/sisters.md s
 def noisify_help() -> str:
     """The text of ``noisify -help``."""
     return _help(NOISIFY_INTRODUCTION, NOISIFY_OPTIONS)
+
+
+NONBRAGG_INTRODUCTION = """\
+nonBragg: X-ray diffraction images of amorphous samples: water, air, ice.
+
+  nonBragg -stol water.stol -distance 250 -density 1 -thickness 1 -detpixels 1024 -lambda 1
+
+The options and all output are those of the C program nonBragg; docs/sisters.md says what there is to know about it.
+"""
+
+
+def nonbragg_help() -> str:
+    """The text of ``nonBragg -help``."""
+    return _help(NONBRAGG_INTRODUCTION, NONBRAGG_OPTIONS)
 
 
 def _help(introduction: str, options: Sequence[Option]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
-from nanobragg_numba.maths.c_numbers import atof, shown
+from nanobragg_numba.maths.c_numbers import atof, c_int, shown
 from nanobragg_numba.maths.constants import ELECTRONVOLT_ANGSTROM
 
 from .detector_words import Settings, settle
@@ -164,10 +164,16 @@ def _read_psf(reading: Reading, option: Option, at: int) -> bool:
     return False
 
 
+def _read_ignore(reading: Reading, option: Option, at: int) -> bool:
+    value = reading.number(at, reading.values(option, at, 1)[0])
+    reading.settings["sample.ignore"] = (*reading.settings.get("sample.ignore", ()), c_int(value) & 0xFFFF)
+    return False
+
+
 SPECIAL = {
     "cell": _read_cell, "misset": _read_misset, "pivot": _read_pivot, "pix0": _read_pix0, "attenuation": _read_attenuation,
     "energy": _read_energy, "flag_not_last": _read_flag_not_last, "carryover": _read_carryover,
-    "psf": _read_psf,
+    "psf": _read_psf, "ignore": _read_ignore,
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"simd", "derivatives", "output", "threads", *RUN},
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
-    "response": {"threads", *RUN},
+    "response": {"simd", "threads", *RUN},
     "command_line": {"files", "experiment", "fields", *COMPILED},
     "gpu": BELOW_GPU,
     "autograd": {"gpu", *BELOW_GPU},

@@ -1,8 +1,12 @@
 """The table that the kernels of amorphous scattering read."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import numpy as np
 
 from nanobragg_numba.jit.entry_types import Doubles1, Doubles2
+
+Places1 = Annotated[np.ndarray, "int32", 1]
 
 
 class AmorphousTable(NamedTuple):
@@ -13,8 +17,14 @@ class AmorphousTable(NamedTuple):
     F: Doubles1
     """(n,): electrons."""
     pieces: Doubles2
-    """(n, 9): for the piece above point i, the four points i - 1 to i + 2, F of each over the product of its distances from the other
-    three, and the largest error of F squared over F, twice that of F: what is not given exactly below."""
+    """(n, 8): for the piece above point i, a point of its own, the cubic's four coefficients in the distance from there, and the largest
+    error of F squared over F, twice that of F: what is not given exactly below."""
+    cells: Places1
+    """The piece at the beginning of each of many equal cells from s = 0 on."""
+    cells_per_s: float
+    """Cells in 1/m."""
+    crowded: bool
+    """Whether there are cells in which more than one piece begins."""
     relative: float
     """The largest error of all else, relative to the square of F."""
     scales: tuple[float, float, float, float]

@@ -13,10 +13,12 @@ from nanobragg_numba.experiment.parameters import Beam, Detector, Parameters
 from nanobragg_numba.kernels.arguments import BeamTable, DetectorTable
 from nanobragg_numba.maths.constants import AVOGADRO, THOMSON_CROSS_SECTION
 
+from nanobragg_numba.simd.error_bound import WORK_SHAPE
+
 from . import amorphous_table, entries
 
-RECORDED, WORK_ROWS, CHUNK = 4, 10, 256
-"""See amorphous.py and amorphous_rows.py, which are not imported: they load the compiler."""
+RECORDED = 4
+"""See amorphous.py, which is not imported: it loads the compiler."""
 
 
 def molecules_in_beam(size: tuple[float, float, float], density: float, weight: float) -> float:
@@ -70,9 +72,7 @@ def render(
             rows, threads if ascending else 1, work, window, detector, rays, table, image, solid_angles, records
         )
     else:
-        entries.guarded_pixels.over_rows(
-            rows, threads, lambda: np.zeros((WORK_ROWS, CHUNK)), window, detector, rays, table, image, solid_angles
-        )
+        entries.guarded_pixels.over_rows(rows, threads, lambda: np.zeros(WORK_SHAPE), window, detector, rays, table, image, solid_angles)
     return AmorphousImage(image, records, _printed(float(solid_angles.sum()), window, detector), table)
 
 

@@ -13,86 +13,128 @@ from nanobragg_numba.jit.decorators import compiled, entry, inlined
 from nanobragg_numba.jit.entry_types import Doubles1, Doubles2, Singles2
 from nanobragg_numba.kernels.arguments import BeamTable, DetectorTable
 from nanobragg_numba.kernels.formulas import plane_position, polarization_frame
+from nanobragg_numba.kernels.noise import place
 from nanobragg_numba.maths.vectors3 import dot
+from nanobragg_numba.simd.error_bound import WORK_SHAPE
+from nanobragg_numba.simd.work_rows import of_work_shape
 
-from .amorphous import exact_pixel, photons_of_sum, piece_of
+from .amorphous import exact_pixel, photons_of_sum
 from .amorphous_arguments import AmorphousTable
 
-CHUNK = 256
+DX, DY, DZ, OMEGA, SUM, ERROR, S, WEIGHT, FACTOR, SLACK, OMEGAS, LEAST, MOST = range(13)
+"""Rows of the work array: unit vector to a sub-pixel, its solid angle, sums of F^2 and their errors, sin(theta) / lambda, what F^2 is
+multiplied with, F and its error, sums of the solid
+angles, a pixel's bounds."""
+CHUNK = WORK_SHAPE[1]
 """Pixels of a row."""
-ROWS = 10
-"""Of work for a chunk."""
-DX, DY, DZ, OMEGA, SUM, ERROR, S, WEIGHT, PIECE, OMEGAS = range(ROWS)
 LAST_ROUNDINGS = 8.0 * 2.0**-53
 
 
 @compiled
-def fill_directions(fast, slow, sub_fast, sub_slow, detector, x, y, z, omegas, omega_sums):
+def begin_chunk(count, work):
+    """Nothing is summed yet."""
+    w = of_work_shape(work)
+    sums, errors, omegas = w[SUM], w[ERROR], w[OMEGAS]
+    for n in range(count):
+        sums[n] = errors[n] = omegas[n] = 0.0
+
+
+@compiled
+def fill_directions(count, work, fast, slow, sub_fast, sub_slow, detector):
     """Unit vectors to the sub-pixels from ``fast`` on, and their solid angles."""
+    w = of_work_shape(work)
+    x, y, z, omegas, omega_sums = w[DX], w[DY], w[DZ], w[OMEGA], w[OMEGAS]
     slow_distance = detector.subpixel_size * (slow * detector.oversample + sub_slow) + detector.subpixel_size / 2.0
     facing = 1.0 if detector.point_pixel else detector.pixel_size * detector.pixel_size * detector.close_distance
-    for n in range(x.shape[0]):
+    for n in range(count):
         fast_distance = detector.subpixel_size * float((fast + n) * detector.oversample + sub_fast) + detector.subpixel_size / 2.0
         position = plane_position(fast_distance, slow_distance, 0.0, detector)
         inverse = 1.0 / math.sqrt(dot(position, position))
         x[n], y[n], z[n] = position[0] * inverse, position[1] * inverse, position[2] * inverse
-        omega = facing * inverse * inverse
-        omega = omega if detector.point_pixel else omega * inverse
+        omega = facing * inverse * inverse * (1.0 if detector.point_pixel else inverse)
         omegas[n] = omega
         omega_sums[n] += omega
 
 
 @compiled
-def fill_steps(incident, wavelength, weight, kahn, polarized, frame, x, y, z, omegas, s, weights):
-    """sin(theta) / lambda of one source's ray to each sub-pixel, and what F^2 is to be multiplied with."""
-    b_in, e_in = frame
-    half = 0.5 / wavelength
-    for n in range(x.shape[0]):
-        dx, dy, dz = x[n] - incident[0], y[n] - incident[1], z[n] - incident[2]
-        s[n] = half * math.sqrt(dx * dx + dy * dy + dz * dz)
-        polar = 1.0
-        if polarized:
-            cosine = x[n] * incident[0] + y[n] * incident[1] + z[n] * incident[2]
-            b = x[n] * b_in[0] + y[n] * b_in[1] + z[n] * b_in[2]
-            e = x[n] * e_in[0] + y[n] * e_in[1] + z[n] * e_in[2]
-            # b^2 + e^2 is the squared sine of two-theta, by which the reference multiplies cos(2 psi).
-            polar = 0.5 * (1.0 + cosine * cosine - kahn * (e * e - b * b))
-        weights[n] = polar * omegas[n] * weight
+def fill_steps(count, work, incident, wavelength, weight, base, share):
+    """sin(theta) / lambda of one source's ray to each sub-pixel, and what F^2 is to be multiplied with, for an unpolarized beam.
 
-
-@compiled
-def fill_steps_unpolarized(incident, wavelength, weight, polarized, x, y, z, omegas, s, weights):
-    """The same without a polarized part."""
+    The polarization factor is ``base`` plus ``share`` times the squared cosine of two-theta.
+    """
+    w = of_work_shape(work)
+    x, y, z, omegas, s, weights = w[DX], w[DY], w[DZ], w[OMEGA], w[S], w[WEIGHT]
     half = 0.5 / wavelength
-    share = 0.5 if polarized else 0.0
-    base = 0.5 if polarized else 1.0
-    for n in range(x.shape[0]):
+    for n in range(count):
         dx, dy, dz = x[n] - incident[0], y[n] - incident[1], z[n] - incident[2]
         s[n] = half * math.sqrt(dx * dx + dy * dy + dz * dz)
         cosine = x[n] * incident[0] + y[n] * incident[1] + z[n] * incident[2]
         weights[n] = (base + share * cosine * cosine) * omegas[n] * weight
 
 
+@compiled
+def polarize(count, work, weight, kahn, frame):
+    """Take the polarized part off what F^2 is to be multiplied with."""
+    w = of_work_shape(work)
+    x, y, z, omegas, weights = w[DX], w[DY], w[DZ], w[OMEGA], w[WEIGHT]
+    b_in, e_in = frame
+    half = 0.5 * kahn * weight
+    for n in range(count):
+        b = x[n] * b_in[0] + y[n] * b_in[1] + z[n] * b_in[2]
+        e = x[n] * e_in[0] + y[n] * e_in[1] + z[n] * e_in[2]
+        # b^2 + e^2 is the squared sine of two-theta, by which the reference multiplies cos(2 psi).
+        weights[n] -= half * (e * e - b * b) * omegas[n]
+
+
 @inlined
-def find_pieces(s, points, pieces):
-    """The piece of the table for each s."""
-    piece = 1
-    for n in range(s.shape[0]):
-        piece = piece_of(s[n], points, piece)
-        pieces[n] = piece
+def factor_at(x, at, pieces):
+    """The cubic of piece ``at``."""
+    i = place(at)
+    t = x - pieces[i, 0]
+    return ((pieces[i, 4] * t + pieces[i, 3]) * t + pieces[i, 2]) * t + pieces[i, 1], pieces[i, 5]
 
 
 @compiled
-def add_steps(s, weights, omegas, pieces, table, size, sums, errors):
+def fill_factors(count, work, table):
+    """F at each s, and the largest error of F^2 over F."""
+    w = of_work_shape(work)
+    s, factors, slacks = w[S], w[FACTOR], w[SLACK]
+    points, cells, pieces, cells_per_s = table.s, table.cells, table.pieces, table.cells_per_s
+    last = place(cells.shape[0] - 1)
+    if table.crowded:
+        for n in range(count):
+            at = np.int64(cells[min(place(np.int64(s[n] * cells_per_s)), last)])
+            while s[n] >= points[place(at + 1)]:
+                at += 1
+            factors[n], slacks[n] = factor_at(s[n], at, pieces)
+        return
+    for n in range(count):
+        # Unsigned: what is no number goes to the last.
+        at = np.int64(cells[min(place(np.int64(s[n] * cells_per_s)), last)])
+        at += 1 if s[n] >= points[place(at + 1)] else 0
+        factors[n], slacks[n] = factor_at(s[n], at, pieces)
+
+
+@compiled
+def fill_values(count, work, table):
+    """From sums and errors to photons: the least and the most that each pixel may be rounded from."""
+    w = of_work_shape(work)
+    sums, errors, least, most = w[SUM], w[ERROR], w[LEAST], w[MOST]
+    for n in range(count):
+        value = photons_of_sum(sums[n], table)
+        error = abs(photons_of_sum(errors[n], table)) + abs(value) * LAST_ROUNDINGS
+        least[n], most[n] = value - error, value + error
+
+
+@compiled
+def add_steps(count, work, relative, size):
     """Add F^2 times the weights to the sums, and what that may be wrong by to the errors; ``size``: of the source's weight."""
-    data = table.pieces
-    for n in range(s.shape[0]):
-        at = np.int64(pieces[n])
-        a, b, c, d = s[n] - data[at, 0], s[n] - data[at, 1], s[n] - data[at, 2], s[n] - data[at, 3]
-        F = (data[at, 4] * b + data[at, 5] * a) * (c * d) + (data[at, 6] * d + data[at, 7] * c) * (a * b)
-        magnitude_of_F = abs(F)
-        sums[n] += magnitude_of_F * F * weights[n]
-        errors[n] += magnitude_of_F * (magnitude_of_F * table.relative + data[at, 8]) * (abs(omegas[n]) * size)
+    w = of_work_shape(work)
+    omegas, factors, weights, sums, errors, slacks = w[OMEGA], w[FACTOR], w[WEIGHT], w[SUM], w[ERROR], w[SLACK]
+    for n in range(count):
+        magnitude_of_F = abs(factors[n])
+        sums[n] += magnitude_of_F * factors[n] * weights[n]
+        errors[n] += magnitude_of_F * (magnitude_of_F * relative + slacks[n]) * (abs(omegas[n]) * size)
 
 
 @entry
@@ -100,41 +142,35 @@ def guarded_pixels(
     rows: tuple[int, int], work: Doubles2, window: tuple[int, int, int, int], detector: DetectorTable, beam: BeamTable,
     table: AmorphousTable, image: Singles2, solid_angles: Doubles1,
 ) -> None:  # fmt: skip
-    """See ``amorphous_pixels``; for a flat detector and a table that ascends. ``work``: (``ROWS``, ``CHUNK``)."""
+    """See ``amorphous_pixels``; for a flat detector and a table that ascends. ``work``: of ``WORK_SHAPE``."""
     width = window[1] - window[0]
     sources = beam.wavelengths.shape[0]
     each = detector.oversample * detector.oversample * sources
     axis = (beam.axes[0, 0], beam.axes[0, 1], beam.axes[0, 2])
+    base, share = (0.5, 0.5) if beam.polarized else (1.0, 0.0)
     none = work[0, 0:0]
     for slow in range(rows[0], rows[1]):
         solid_angles[slow] = 0.0
         for fast in range(window[0], window[1], CHUNK):
             count = min(CHUNK, window[1] - fast)
-            x, y, z, omegas = work[DX, :count], work[DY, :count], work[DZ, :count], work[OMEGA, :count]
-            sums, errors, omega_sums = work[SUM, :count], work[ERROR, :count], work[OMEGAS, :count]
-            s, weights, pieces = work[S, :count], work[WEIGHT, :count], work[PIECE, :count]
-            for n in range(count):
-                sums[n] = errors[n] = omega_sums[n] = 0.0
+            begin_chunk(count, work)
             for sub_slow in range(detector.oversample):
                 for sub_fast in range(detector.oversample):
-                    fill_directions(fast, slow, sub_fast, sub_slow, detector, x, y, z, omegas, omega_sums)
+                    fill_directions(count, work, fast, slow, sub_fast, sub_slow, detector)
                     for source in range(sources):
                         incident = (beam.incident[source, 0], beam.incident[source, 1], beam.incident[source, 2])
                         weight = beam.weights[source]
+                        fill_steps(count, work, incident, beam.wavelengths[source], weight, base, share)
                         if beam.polarized and beam.kahn != 0.0:
-                            frame = polarization_frame(incident, axis)
-                            fill_steps(incident, beam.wavelengths[source], weight, beam.kahn, True, frame, x, y, z, omegas, s, weights)
-                        else:
-                            fill_steps_unpolarized(incident, beam.wavelengths[source], weight, beam.polarized, x, y, z, omegas, s, weights)
-                        find_pieces(s, table.s, pieces)
-                        add_steps(s, weights, omegas, pieces, table, abs(weight), sums, errors)
+                            polarize(count, work, weight, beam.kahn, polarization_frame(incident, axis))
+                        fill_factors(count, work, table)
+                        add_steps(count, work, table.relative, abs(weight))
+            fill_values(count, work, table)
             for n in range(count):
-                value = photons_of_sum(sums[n], table)
-                error = abs(photons_of_sum(errors[n], table)) + abs(value) * LAST_ROUNDINGS
-                low, high = np.float32(value - error), np.float32(value + error)
+                low, high = np.float32(work[LEAST, n]), np.float32(work[MOST, n])
                 if low != high:
                     evaluation = ((slow - window[2]) * width + fast + n - window[0]) * each
                     exact, _, _ = exact_pixel(fast + n, slow, detector, beam, table, evaluation, 1, none)
                     low = np.float32(exact)
                 image[slow, fast + n] = low
-                solid_angles[slow] += omega_sums[n]
+                solid_angles[slow] += work[OMEGAS, n]

@@ -17,7 +17,7 @@ sum_in_order = Entry(RESPONSE, "response.read_out", "sum_in_order")
 counts_of_16_bits = Entry(RESPONSE, "response.read_out", "counts_of_16_bits")
 counts_of_32_bits = Entry(RESPONSE, "response.read_out", "counts_of_32_bits")
 
-AMORPHOUS = Library("amorphous", "amorphous scattering", ("kernels", "response"), 4.0)
+AMORPHOUS = Library("amorphous", "amorphous scattering", ("kernels", "simd", "response"), 4.0)
 
 amorphous_pixels = Entry(AMORPHOUS, "response.amorphous", "amorphous_pixels")
 guarded_pixels = Entry(AMORPHOUS, "response.amorphous_rows", "guarded_pixels")

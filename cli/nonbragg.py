@@ -15,6 +15,7 @@ from nanobragg_numba.files.output import OutputFiles
 from nanobragg_numba.maths.constants import AVOGADRO
 from nanobragg_numba.response import amorphous_table
 from nanobragg_numba.response.amorphous_image import molecules_in_beam, render
+from nanobragg_numba.response.measured_factors import Measured, groups
 
 from . import nonbragg_report as report
 from .nanobragg import _threads, say
@@ -66,6 +67,7 @@ def _derive(line: NonBraggLine) -> Run:
     if sample.molecules != 0.0:
         density = sample.molecules / (size[0] * size[1] * size[2]) / AVOGADRO * weight
     geometry = derive_geometry(parameters, "c", "nonBragg")
+    _require_pixels(line, geometry)
     wavelength = beam.wavelength_A / 1.0e10
     sources = derive_sources(beam, geometry, wavelength, "c", sample.source_distance_mm / 1000.0)
     if beam.sources is None:
@@ -85,6 +87,15 @@ def _require_sample(line: NonBraggLine) -> None:
         raise InputError("-MW: the molecular weight must not be zero")
     if sample.molecules != 0.0 and 0.0 in (*sample.size_mm, line.parameters.beam.beamsize_mm):
         raise InputError("-molecules: a sample of no volume has no density")
+
+
+def _require_pixels(line: NonBraggLine, geometry: Geometry) -> None:
+    """Raise InputError where the image of -img has fewer pixels than are computed."""
+    if line.image is not None and line.image.pixels.size < geometry.fast_pixels * geometry.slow_pixels:
+        slow, fast = line.image.pixels.shape
+        raise InputError(f"-img {line.image.path}: {fast}x{slow} pixels where {geometry.fast_pixels}x{geometry.slow_pixels} are computed")
+    if line.sample.gain == 0.0:
+        raise InputError("-gain must not be zero")
 
 
 def _run(own: OwnOptions, words: Sequence[str]) -> int:
@@ -125,4 +136,11 @@ def _write(run: Run, threads: int, files: OutputFiles) -> None:
         plots_F=line.sample.plots_F, recorded=recorded,
     )  # fmt: skip
     say(report.meanwhile(x, made) + report.solid_angle(made.printed_solid_angle))
-    write_images(x, made, threads, files, say)
+    last_group = None
+    if line.image is not None:
+        measured = Measured(line.image.pixels, line.outputs.adc_offset, line.sample.gain, line.sample.ignore)
+        found = list(groups(made, measured, x.geometry.window))
+        say(report.about_groups(x, found))
+        files.write(line.files.stol_out, [report.group_lines(x, found).encode()])
+        last_group = found[-1].pixels
+    write_images(x, made, threads, files, say, last_group)

@@ -10,11 +10,13 @@ import numpy as np
 
 from nanobragg_numba.files import pgm
 from nanobragg_numba.files.output import OutputFiles
+from nanobragg_numba.kernels.entries import image_sums
 from nanobragg_numba.kernels.random_state import new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_format
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.output.integer_images import NoiseImage, automatic_scale, grey_levels, scaled_counts
-from nanobragg_numba.output.statistics import statistics
+from nanobragg_numba.output.photon_noise import Window
+from nanobragg_numba.output.statistics import Statistics, statistics
 from nanobragg_numba.response.amorphous_image import AmorphousImage
 from nanobragg_numba.response.entries import shifted_deviations
 
@@ -27,10 +29,17 @@ GREY_SPAN = 5.0
 """Standard deviations up to which grey levels reach."""
 
 
-def write_images(x: Run, made: AmorphousImage, threads: int, files: OutputFiles, say: Callable[[str], None]) -> None:
-    """Write the images and report on them."""
+def write_images(
+    x: Run, made: AmorphousImage, threads: int, files: OutputFiles, say: Callable[[str], None], last_group: int | None
+) -> None:
+    """Write the images and report on them.
+
+    ``last_group``: pixels of the last group of structure factors, by whose number the reference then divides for the mean.
+    """
     image, window, outputs = made.image, x.geometry.window, x.line.outputs
     stats = statistics(image, window, np.ones(image.shape, bool))
+    if last_group is not None:
+        stats = divided_by(stats, image, window, last_group)
     pixels = max(window[1] - window[0], 0) * max(window[3] - window[2], 0)
     deviations = np.zeros(1)
     shifted_deviations(image, window, stats.mean, deviations)
@@ -61,6 +70,13 @@ def write_images(x: Run, made: AmorphousImage, threads: int, files: OutputFiles,
     say(c_format("%.0f", noise.total) + f" photons on noise image ({noise.overloads} overloads)\n")
     say(f"writing {outputs.noise_file} as 2-byte integers\n")
     files.write(outputs.noise_file, [header, *counts])
+
+
+def divided_by(stats: Statistics, image: np.ndarray, window: Window, count: int) -> Statistics:
+    """The same with another number of pixels."""
+    sums = np.zeros(3)
+    image_sums(image, window, np.ones(image.shape, bool), sums, np.zeros(2, np.int64))
+    return stats._replace(mean=float(sums[1]) / max(count, 1), rms=math.sqrt(float(sums[2]) / (max(count, 2) - 1)))
 
 
 def _brightest(at: int, x: Run) -> tuple[float, float]:

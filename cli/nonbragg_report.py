@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nanobragg_numba.command_line.nonbragg_line import NonBraggLine
+from nanobragg_numba.command_line.nonbragg_line import PER_METRE, NonBraggLine
 from nanobragg_numba.maths.c_numbers import c_format
 from nanobragg_numba.response.amorphous_image import AmorphousImage
+from nanobragg_numba.response.measured_factors import FEWEST, Group
 
 from .report import Progress
 
@@ -122,6 +124,23 @@ def last_position(x: Run, slow: int, fast: int) -> tuple[float, float, float]:
         return flat[0], flat[1], flat[2]
     turned = rotate_about_axis(scale(g.beam, g.distance), g.slow, flat[1] / g.distance)
     return rotate_about_axis(turned, g.fast, flat[2] / g.distance)
+
+
+def about_groups(x: Run, found: Sequence[Group]) -> str:
+    """The lines about groups with too few pixels, and about the file. The reference prints a median that it never set."""
+    per_metre = PER_METRE[x.line.sample.stol_unit]
+    text = "".join(
+        c_format(f"WARNING: not enough pixels in bin= {g.point} n={g.pixels} stol= %g median= 0 avg_arej= %g\n", g.s / per_metre, g.mean)
+        for g in found
+        if g.pixels <= FEWEST
+    )
+    return text + f"wrote {x.line.files.stol_out} as {sum(g.pixels > FEWEST for g in found)} lines of text\n"
+
+
+def group_lines(x: Run, found: Sequence[Group]) -> str:
+    """The file of structure factors: s, mean, rmsd, median and its deviation (never set), pixels."""
+    per_metre = PER_METRE[x.line.sample.stol_unit]
+    return "".join(c_format(f"%g %g %g   0 0  {g.pixels}\n", g.s / per_metre, g.mean, g.rmsd) for g in found if g.pixels > FEWEST)
 
 
 def solid_angle(total: float) -> str:

@@ -56,6 +56,7 @@ ROWS = {
     "reference": (
         "test_against_reference.py::test_same_bytes_on_a_random_line*",
         "test_large_images.py::test_a_large_image_has_the_same_bytes*",
+        "test_sisters_reference.py::test_same_bytes_on_a_random_line*",
     ),
 }
 

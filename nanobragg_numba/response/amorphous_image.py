@@ -12,7 +12,6 @@ from nanobragg_numba.experiment.memory import require_memory
 from nanobragg_numba.experiment.parameters import Beam, Detector, Parameters
 from nanobragg_numba.kernels.arguments import BeamTable, DetectorTable
 from nanobragg_numba.maths.constants import AVOGADRO, THOMSON_CROSS_SECTION
-
 from nanobragg_numba.simd.error_bound import WORK_SHAPE
 
 from . import amorphous_table, entries

@@ -49,6 +49,9 @@ def table_of(
     largest_polar = 0.5 * (2.0 + abs(kahn))
     steps = sources * oversample * oversample
     relative = (40.0 + 12.0 * sources) * (1.0 + abs(kahn)) * U + largest_polar * (40.0 + 2.0 * steps) * U
+    if not ascends(s):
+        # The vector kernel is not for such a table.
+        return AmorphousTable(s, F, np.zeros((1, 8)), np.zeros(1, np.int32), 0.0, True, relative, scales, plots_F)
     inner = np.arange(1, len(s) - 2)
     points, values = (np.stack([column[inner + offset] for offset in (-1, 0, 1, 2)], axis=1).astype(WIDE) for column in (s, F))
     low, high = np.maximum(points[:, 1], 0.0), np.minimum(points[:, 2], 1.1 / shortest)

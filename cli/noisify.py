@@ -206,6 +206,6 @@ class _Run:
         pixels, settings = self.image.pixels, self.settings
         negative = pixels[pixels < 0.0].tolist()
         text = "".join(c_format(f"WARNING: negative intensity in {settings.float_file}: %g\n", value) for value in negative)
-        brightest = max(float(pixels.max(initial=0.0)), 0.0)
+        brightest = float(pixels.max(initial=0.0)) or 0.0
         on_scale = brightest * settings.scale * settings.fluence * THOMSON_CROSS_SECTION
         return text + c_format("maximum value in input file: %g ( %g on photon scale)\n", brightest, on_scale)

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from .file_formats import write_mosflm_matrix as write_mosflm_matrix
     from .file_formats import write_smv as write_smv
     from .output.photon_noise import poisson_image as poisson_image
+    from .response.background import Background as Background
+    from .response.background import amorphous_background as amorphous_background
+    from .response.detector_response import DetectorResponse as DetectorResponse
+    from .response.detector_response import detector_response as detector_response
+    from .response.detector_response import point_spread as point_spread
 
 __version__ = "0.1.0"
 
@@ -51,6 +56,11 @@ _HOME = {
     "simulate_batch": "engine.batch",
     "Simulation": "engine.simulate",
     "poisson_image": "output.photon_noise",
+    "Background": "response.background",
+    "amorphous_background": "response.background",
+    "DetectorResponse": "response.detector_response",
+    "detector_response": "response.detector_response",
+    "point_spread": "response.detector_response",
     "read_hkl": "file_formats",
     "read_mosflm_matrix": "file_formats",
     "read_smv": "file_formats",

@@ -52,6 +52,10 @@ def test_same_bytes_on_a_random_line(program, seed, tmp_path, capfdbinary):
     if EMPTY_SUMS in c.stdout:
         assert run.status == 2 and "-round_div" in run.stderr
         return
+    if c.returncode < 0:
+        # Fewer photons than 0.01 in a pixel make an automatic radius of a Gaussian no number, and the reference fall over.
+        assert run.status == 0 and "gauss" in words and "-nonoise" in words, line
+        return
     assert run.status == c.returncode, f"{line}\n{run.stderr}"
     want = {p.name: p.read_bytes() for p in (tmp_path / "c").iterdir() if p.name not in inputs}
     got = run.files(inputs)

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "experiment": {"fields", *PHYSICS},
     "simd": RUN,
     "derivatives": {"threads", *RUN},
-    "engine": {"simd", "derivatives", "output", "threads", *RUN},
+    "engine": {"simd", "derivatives", "output", "response", "threads", *RUN},
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
     "response": {"simd", "threads", *RUN},

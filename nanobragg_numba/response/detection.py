@@ -46,7 +46,7 @@ def count_photons(photons: np.ndarray, flicker: float, calibration: float, seeds
 def gaussian_deviates(count: int, state: RandomState) -> np.ndarray:
     """(count,), float32: the generator's next deviates of mean 0 and variance 1."""
     deviates = np.empty(count, np.float32)
-    entries.gaussian_deviates(state, deviates)
+    entries.gaussian_deviates(state.integers[:1].copy(), state, deviates)
     return deviates
 
 

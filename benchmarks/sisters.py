@@ -1,7 +1,8 @@
 """noisify and nonBragg beside the C programs: whole commands, which take turns; each figure is the median of REPEATS.
 
-noisify by the clock, on two threads; the C program has one. nonBragg by processor time, on one thread, in which ours pays for Python's
-start too. The outputs must be equal. NB_NOISIFY_BIN and NB_NONBRAGG_BIN name the C programs.
+noisify by the clock, on two threads; the C program has one. nonBragg by processor time, on one thread: of the whole commands, in which
+ours pays for Python's start, and of our kernels alone, once loaded. The outputs must be equal. NB_NOISIFY_BIN and
+NB_NONBRAGG_BIN name the C programs.
 
     NB_NOISIFY_BIN=/path/to/noisify NB_NONBRAGG_BIN=/path/to/nonBragg python benchmarks/sisters.py
 """
@@ -14,9 +15,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
+
+from nanobragg_numba.cli.nonbragg import derive
+from nanobragg_numba.command_line.nonbragg_line import read_nonbragg_line
+from nanobragg_numba.response.amorphous_image import render
 
 REPEATS = 3
 SIDE = 2048
@@ -51,9 +56,21 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def kernel_time(words: str, folder: Path) -> float:
+    """Processor time of nonBragg's kernels."""
+    before = os.getcwd()
+    os.chdir(folder)
+    x = derive(read_nonbragg_line(words.split()))
+    os.chdir(before)
+    started = process_time()
+    render(x.geometry, x.line.parameters, x.sources, x.points, x.oversample, x.fluence, x.molecules, 1)
+    return process_time() - started
+
+
 def compare(name: str, program: str, binary: str, words: str, threads: int, by_clock: bool, kept: str) -> None:
     """Run both in turn, see that the file ``kept`` is the same, and print a line."""
     seconds: dict[str, list[float]] = {"C": [], "ours": []}
+    alone = []
     with tempfile.TemporaryDirectory() as base:
         for who in seconds:
             (Path(base) / who).mkdir()
@@ -66,10 +83,12 @@ def compare(name: str, program: str, binary: str, words: str, threads: int, by_c
             for who, start in (("C", [binary]), ("ours", command)):
                 wall, busy = timed([*start, *words.split()], Path(base) / who)
                 seconds[who].append(wall if by_clock else busy)
+            alone += [kernel_time(words, Path(base) / "ours")] if program == "nonBragg" else []
         same = (Path(base) / "C" / kept).read_bytes() == (Path(base) / "ours" / kept).read_bytes()
     c, ours = (statistics.median(seconds[who]) for who in ("C", "ours"))
     equal = "equal" if same else "NOT EQUAL"
-    print(f"{program} {name:40} C {c:7.2f} s   ours {ours:6.2f} s   {c / ours:5.1f}x   {kept} {equal}", flush=True)
+    kernels = f"   kernels {statistics.median(alone):5.2f} s   {c / statistics.median(alone):5.1f}x" if alone else ""
+    print(f"{program} {name:38} C {c:7.2f} s   ours {ours:6.2f} s   {c / ours:5.1f}x{kernels}   {kept} {equal}", flush=True)
 
 
 def make_inputs(folder: Path, program: str) -> None:

@@ -58,7 +58,8 @@ class Run:
     """Of the noise, as the generator takes it."""
 
 
-def _derive(line: NonBraggLine) -> Run:
+def derive(line: NonBraggLine) -> Run:
+    """What follows from the line. Raises InputError."""
     parameters, sample = line.parameters, line.sample
     assert line.table is not None
     beam, given = parameters.beam, parameters.sampling.oversample
@@ -118,7 +119,7 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     named = [(f"-{line.sample.stol_unit}", files.stol), ("-sourcefile", files.sources), ("-img", files.image)]
     check_targets(own, [(flag, path) for flag, path in named if path is not None], targets)
     _require_sample(line)
-    run = _derive(line)
+    run = derive(line)
     with OutputFiles() as written:
         _write(run, _threads(own.threads), written)
         written.commit()

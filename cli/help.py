@@ -32,11 +32,12 @@ def help_text() -> str:
         parts.append(f"\n{group.capitalize()}\n")
         for option in all_options():
             if option.group == group:
-                parts.append(_entry(option))
+                parts.append(entry_text(option))
     return "".join(parts)
 
 
-def _entry(option: Option) -> str:
+def entry_text(option: Option) -> str:
+    """The lines about one option."""
     head = f"  {' '.join(option.words)} {option.arguments}".rstrip()
     facts = [option.help]
     if option.default:

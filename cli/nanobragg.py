@@ -4,7 +4,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,28 +42,13 @@ def say(text: str) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if words is None else words
+    return ended(lambda: _main(words))
+
+
+def ended(run: Callable[[], int]) -> int:
+    """The exit status of a command that ``run`` runs, which ends in one sentence where it cannot go on."""
     try:
-        own, rest = take_own_options(words)
-        if own.action == "help":
-            from .help import help_text
-
-            say(help_text())
-            return 0
-        if own.action == "version":
-            say(f"nanoBragg (nanobragg_numba) {__version__}\n")
-            return 0
-        compilation.say = tell_now
-        if own.compile is not None:
-            from .compile_code import compile_all
-
-            compile_all(own.compile, say)
-            return 0
-        if own.batch is not None:
-            from .batch import run_batch
-
-            return run_batch(own.batch, own.words, main)
-        with quietly(own.quiet):
-            return _run(own, rest)
+        return run()
     except InputError as error:
         tell_error(f"error: {error}")
         return BAD_INPUT
@@ -77,6 +62,30 @@ def main(words: Sequence[str] | None = None) -> int:
         # Whoever read our standard output is gone: end as a program killed by SIGPIPE would, but without remains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _main(words: Sequence[str]) -> int:
+    own, rest = take_own_options(words)
+    if own.action == "help":
+        from .help import help_text
+
+        say(help_text())
+        return 0
+    if own.action == "version":
+        say(f"nanoBragg (nanobragg_numba) {__version__}\n")
+        return 0
+    compilation.say = tell_now
+    if own.compile is not None:
+        from .compile_code import compile_all
+
+        compile_all(own.compile, say)
+        return 0
+    if own.batch is not None:
+        from .batch import run_batch
+
+        return run_batch(own.batch, own.words, main)
+    with quietly(own.quiet):
+        return _run(own, rest)
 
 
 def _check_words(own: OwnOptions, line: CommandLine) -> None:

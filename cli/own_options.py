@@ -30,6 +30,8 @@ ROWS = (
     Option(("-h", "--help", "-help"), GROUP, "", "", "print this help and stop", exact=True),
 )  # fmt: skip
 
+SISTER_ROWS = tuple(row for row in ROWS if {"-threads", "-strict", "-quiet", "-version", "-help"} & {*row.words})
+"""Those that noisify and nonBragg have too."""
 OTHER_PICTURES = (".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ps", ".eps", ".pdf", ".svg", ".pgm", ".ppm")
 OWN_WORDS = tuple(word for row in ROWS for word in row.words)
 
@@ -55,13 +57,13 @@ class OwnOptions:
     action: Literal["run", "help", "version"] = "run"
 
 
-def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
-    """Our options, and the words that are left. Raises InputError for a missing or impossible value."""
+def take_own_options(words: Sequence[str], rows: Sequence[Option] = ROWS) -> tuple[OwnOptions, list[str]]:
+    """Our options, those of ``rows``, and the words that are left. Raises InputError for a missing or impossible value."""
     own, rest = OwnOptions(), []
     remaining = list(words)
     while remaining:
         word = remaining.pop(0)
-        row = next((row for row in ROWS if row.matches(word)), None)
+        row = next((row for row in rows if row.matches(word)), None)
         if row is None:
             rest.append(word)
             continue

@@ -13,6 +13,7 @@ MOST_RANGES = 12
 class _Listener:
     """How messages are told now."""
 
+    program: str = "nanoBragg"
     quiet: bool = False
     line: int | None = None
     """Line of the batch's file."""
@@ -27,7 +28,7 @@ def _write(text: str) -> None:
     # Where standard error is closed or full, the run goes on without.
     if sys.stderr is not None:
         with suppress(OSError):
-            print(f"nanoBragg: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
+            print(f"{_now.program}: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
 
 
 def tell(text: str) -> None:
@@ -49,6 +50,16 @@ def tell_now(text: str) -> None:
 def tell_error(text: str) -> None:
     """What ends a run."""
     _write(text if _now.line is None else f"line {_now.line}: {text}")
+
+
+@contextmanager
+def speaking_as(program: str) -> Iterator[None]:
+    """With another program's name before what is told."""
+    before, _now.program = _now.program, program
+    try:
+        yield
+    finally:
+        _now.program = before
 
 
 @contextmanager

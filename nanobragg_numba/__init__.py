@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     from .panels.simulate import simulate_panels as simulate_panels
     from .prediction.spots import Spots as Spots
     from .prediction.spots import spots as spots
+    from .response.background import Background as Background
+    from .response.background import amorphous_background as amorphous_background
+    from .response.detector_response import DetectorResponse as DetectorResponse
+    from .response.detector_response import detector_response as detector_response
+    from .response.detector_response import point_spread as point_spread
 
 __version__ = "0.1.0"
 
@@ -68,6 +73,11 @@ _HOME = {
     "poisson_image": "output.photon_noise",
     "Spots": "prediction.spots",
     "spots": "prediction.spots",
+    "Background": "response.background",
+    "amorphous_background": "response.background",
+    "DetectorResponse": "response.detector_response",
+    "detector_response": "response.detector_response",
+    "point_spread": "response.detector_response",
     "read_hkl": "file_formats",
     "read_mosflm_matrix": "file_formats",
     "read_smv": "file_formats",

@@ -12,6 +12,7 @@ GOLDEN_CASES = (
     "phi_zero_mosaic_sources", "div_round_disp", "sourcefile", "oversample_omega_polar_thick", "curved_detector", "conv_xds_org",
     "mask_image", "water_background", "scales_adc", "noise_bright", "printout_pixel",
 )  # fmt: skip
+SISTER_CASES = ("noisify_11", "noisify_37", "nonbragg_01", "nonbragg_39")
 ROWS = {
     "quick": (
         "test_acceptance.py::*",
@@ -49,6 +50,7 @@ ROWS = {
         "test_simulate.py::test_spec_against_the_plain_twin*",
         "test_spots.py::test_partiality*",
         "test_spots.py::test_what_is_refused*",
+        *(f"test_sisters_golden.py::test_same_bytes_as_the_reference[{case}-2]" for case in SISTER_CASES),
         "test_stored_code.py::test_a_warm_command_loads_no_compiler*",
         "test_suite.py::*",
         "test_trace.py::test_every_line_of_the_recorded_trace",
@@ -74,6 +76,7 @@ ROWS = {
     "reference": (
         "test_against_reference.py::test_same_bytes_on_a_random_line*",
         "test_large_images.py::test_a_large_image_has_the_same_bytes*",
+        "test_sisters_reference.py::test_same_bytes_on_a_random_line*",
     ),
 }
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -30,9 +31,19 @@ def nanobragg(words, folder: Path, capfdbinary, inputs: Iterable[str] = ()) -> R
     """Run ``nanoBragg words`` in ``folder``, with copies of golden inputs beside it."""
     from nanobragg_numba.cli.nanobragg import main
 
+    return _run(main, words, folder, capfdbinary, [GOLDEN / "inputs" / name for name in inputs])
+
+
+def sister(program: str, words, folder: Path, capfdbinary, inputs: Iterable[str] = ()) -> Run:
+    """Run ``noisify`` or ``nonBragg`` likewise."""
+    main = import_module(f"nanobragg_numba.cli.{program.lower()}").main
+    return _run(main, words, folder, capfdbinary, [GOLDEN / "sister" / "inputs" / name for name in inputs])
+
+
+def _run(main, words, folder: Path, capfdbinary, inputs: Iterable[Path]) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in inputs:
-        shutil.copy(GOLDEN / "inputs" / name, folder)
+    for path in inputs:
+        shutil.copy(path, folder)
     before = os.getcwd()
     os.chdir(folder)
     capfdbinary.readouterr()

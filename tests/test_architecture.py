@@ -11,7 +11,9 @@ FOLDERS = {"": "nanobragg_numba", "gpu": "cuda_kernels", "autograd": "autograd",
 COMPILED = {"jit", "maths"}
 PHYSICS = {"kernels", *COMPILED}
 RUN = {"experiment", "fields", *PHYSICS}
-BELOW_GPU = {"engine", "simd", "derivatives", "output", "files", "reflections", "spectra", "command_line", "threads", *RUN}
+BELOW_GPU = {
+    "engine", "simd", "derivatives", "output", "response", "files", "reflections", "spectra", "command_line", "threads", *RUN
+}  # fmt: skip
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "threads": set(),
@@ -22,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "experiment": {"fields", *PHYSICS},
     "simd": RUN,
     "derivatives": {"threads", *RUN},
-    "engine": {"simd", "derivatives", "output", "threads", *RUN},
+    "engine": {"simd", "derivatives", "output", "response", "threads", *RUN},
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
     "prediction": RUN,
@@ -30,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "spectra": {"files", *RUN},
     "command_line": {"files", "reflections", "spectra", "experiment", "fields", *COMPILED},
     "panels": {"engine", "files", "output", "threads", *RUN},
+    "response": {"simd", "threads", *RUN},
     "gpu": BELOW_GPU,
     "batch": {"", *BELOW_GPU},
     "autograd": {"gpu", *BELOW_GPU},

@@ -15,6 +15,10 @@ from nanobragg_numba import InputError, StructureFactors
 from nanobragg_numba.cli import compare, trace, view
 from nanobragg_numba.cli.help import all_options
 from nanobragg_numba.cli.own_options import take_own_options
+from nanobragg_numba.command_line.noisify_line import read_noisify_line
+from nanobragg_numba.command_line.noisify_options import NOISIFY_OPTIONS
+from nanobragg_numba.command_line.nonbragg_line import read_nonbragg_line
+from nanobragg_numba.command_line.nonbragg_options import NONBRAGG_OPTIONS
 from nanobragg_numba.command_line.reading import read_command_line
 
 matplotlib.use("Agg")
@@ -101,6 +105,10 @@ def check_command(program, words, folder):
     cut = words.index("--") if "--" in words else len(words)
     if program == "nanoBragg":
         check_options(words, folder)
+    elif program in ("noisify", "nonBragg"):
+        shutil.copy(ROOT / "golden" / "sister" / "inputs" / "water.stol", folder)
+        line = {"noisify": read_noisify_line, "nonBragg": read_nonbragg_line}[program](words)
+        assert not (*line.doubts, *line.warnings)
     elif program in ("nb-compare", "nb-trace"):
         {"nb-compare": compare, "nb-trace": trace}[program]._parser().parse_args(words[:cut])
         check_options(words[cut + 1 :], folder, whole=cut < len(words))
@@ -147,7 +155,8 @@ def test_options_named_in_the_text_exist(path):
     text = without_blocks(path.read_text())
     snippets = re.findall(r"`(-[^`]+)`", text)
     words = {word for snippet in snippets for word in snippet.split() if re.match(r"-+[A-Za-z]", word)} - COMPILERS
-    unknown = {word for word in words if not word.startswith("--") and not any(option.matches(word) for option in all_options())}
+    known = (*all_options(), *NOISIFY_OPTIONS, *NONBRAGG_OPTIONS)
+    unknown = {word for word in words if not word.startswith("--") and not any(option.matches(word) for option in known)}
     assert not unknown
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from nanobragg_numba.maths.c_numbers import is_number
 
-from .option_table import OPTIONS
+from .option_table import OPTIONS, Option
 from .own_input_options import ROWS
 
 NEAR = 0.6
@@ -18,19 +18,21 @@ PYTHON_SAYS = {
 """The command's own options, and what Python has for them."""
 
 
-def nearest_option(word: str, also: Iterable[str] = ()) -> str:
-    """The known option, or one of ``also``, most like ``word``; empty where none is near."""
+def nearest_option(word: str, also: Iterable[str] = (), options: Sequence[Option] = OPTIONS) -> str:
+    """The known option of the program with these ``options``, or one of ``also``, most like ``word``; empty where none is near."""
     # Seldom needed, and slow to load.
     import difflib
 
-    known = {own.lower().lstrip("-"): own for own in (*(own for option in (*OPTIONS, *ROWS) for own in option.words), *also)}
+    # The options of ours about input files go with the program that reads those files.
+    own_rows = ROWS if options is OPTIONS else ()
+    known = {own.lower().lstrip("-"): own for own in (*(own for option in (*options, *own_rows) for own in option.words), *also)}
     near = difflib.get_close_matches(word.lower().lstrip("-"), known, 1, NEAR)
     return known[near[0]] if near else ""
 
 
-def unknown_option(word: str, also: Iterable[str] = ()) -> str:
+def unknown_option(word: str, also: Iterable[str] = (), options: Sequence[Option] = OPTIONS) -> str:
     """A sentence about an option that does not exist."""
-    near = nearest_option(word, also)
+    near = nearest_option(word, also, options)
     return f"unknown option {word}" + (f" (the nearest is {near})" if near else "")
 
 

@@ -121,6 +121,11 @@ def _read(path: str, flag: str, remarks: list[Remark]) -> tuple[Settings, np.nda
 
 
 def _read_as_c(path: str, flag: str, remarks: list[Remark]) -> tuple[Settings, np.ndarray]:
+    return read_donor_as_c(path, flag, remarks, flag == "-mask")
+
+
+def read_donor_as_c(path: str, flag: str, remarks: list[Remark], flips: bool) -> tuple[Settings, np.ndarray]:
+    """What the reference takes from the header of an image, and its pixels; ``flips``: it counts BEAM_CENTER_Y from the far edge."""
     image = smv.read_as_c(path, flag)
     got: Settings = {"detector.pixels.0": image.width, "detector.pixels.1": image.height}
     found = {target: value for key, target in C_KEYS.items() if not math.isnan(value := image.value_of(key))}
@@ -130,8 +135,8 @@ def _read_as_c(path: str, flag: str, remarks: list[Remark]) -> tuple[Settings, n
     if (beam_y := found.get("detector.beam_center_mm.1")) is not None:
         pixel_size = got.get("detector.pixel_size_mm", Detector.pixel_size_mm) / 1000.0
         flipped = pixel_size * image.height - beam_y / 1000.0
-        got["detector.beam_center_y_m"] = flipped if flag == "-mask" else None
-        if flag == "-mask" and abs(flipped - beam_y / 1000.0) > 1e-9:
+        got["detector.beam_center_y_m"] = flipped if flips else None
+        if flips and abs(flipped - beam_y / 1000.0) > 1e-9:
             said.append("BEAM_CENTER_Y was counted from the far edge")
     if atof(image.keys.get("TWOTHETA", "")) != 0.0:
         said.append("TWOTHETA was not used")

@@ -32,6 +32,8 @@ class Option:
     same: bool = False
     """One value goes to all the fields."""
     exact: bool = False
+    bare: bool = False
+    """The word, which need not begin with a dash, is the value itself, and no other row sees it."""
     length: int = 0
     stop: bool = False
     sensor: bool = False
@@ -64,7 +66,16 @@ def _vector(field_name: str) -> str:
     return " ".join(f"{field_name}.{i}" for i in range(3))
 
 
-OPTIONS: tuple[Option, ...] = (
+class OptionTable(tuple[Option, ...]):
+    """The options of one program; equal to itself alone, so that what was found in it can be kept by table and word."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+OPTIONS = OptionTable((
     _value("-Na", "crystal", "N", "1", "unit cells along a", "crystal.n_cells.0", kind="int", stop=True),
     _value("-Nb", "crystal", "N", "1", "unit cells along b", "crystal.n_cells.1", kind="int", stop=True),
     _value("-Nc", "crystal", "N", "1", "unit cells along c", "crystal.n_cells.2", kind="int", stop=True),
@@ -191,4 +202,4 @@ OPTIONS: tuple[Option, ...] = (
     _value("-misset_seed", "crystal", "N", "clock; in spec fresh for each image", "seed of -misset random", "crystal.misset_seed", kind="int", quirk="Q8"),
     Option(("-phi_carryover_mode",), "this program", "c-parity | spec", "as -compat", "the phi = 0 carryover alone, on or off", kind="carryover", exact=True, quirk="Q1"),
     _value("-water", "crystal", "thickness (um)", "0", "background of this much water", "crystal.water_um", quirk="Q6"),
-)  # fmt: skip
+))  # fmt: skip

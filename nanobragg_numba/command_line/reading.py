@@ -110,7 +110,7 @@ class CommandLine:
         return [*(unknown_option(word, own_options) for word in self.ignored), *self.stray, *self.warnings]
 
 
-def _build(cls: type, name: str, settings: Settings) -> Any:
+def build(cls: type, name: str, settings: Settings) -> Any:
     """An object of the dataclass ``cls`` from the settings under ``name``."""
     given: dict[str, Any] = {}
     defaults: dict[str, Any] = {f.name: f.default for f in fields(cls)}
@@ -140,9 +140,9 @@ def meant(line: CommandLine) -> Parameters:
     reading = Reading(line.words, "spec", headers=dict(line.header_settings))
     read_words(reading)
     settings, read = reading.settings, line.parameters
-    beam = replace(_build(Beam, "beam", settings), sources=read.beam.sources)
-    detector = replace(_build(Detector, "detector", settings), mask=read.detector.mask)
-    parameters = Parameters(read.crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+    beam = replace(build(Beam, "beam", settings), sources=read.beam.sources)
+    detector = replace(build(Detector, "detector", settings), mask=read.detector.mask)
+    parameters = Parameters(read.crystal, beam, detector, build(Sampling, "sampling", settings), build(Axes, "axes", settings))
     check_distances(parameters, reading.given)
     return parameters
 
@@ -162,7 +162,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
 
     def built(cls: type, name: str) -> Any:
         own = {key: value for key, value in settings.items() if key.startswith(f"{name}.")}
-        return kept.get(name, tuple(own.items()), lambda: _build(cls, name, own))
+        return kept.get(name, tuple(own.items()), lambda: build(cls, name, own))
 
     files = built(Files, "files")
     beam, detector = built(Beam, "beam"), built(Detector, "detector")
@@ -190,7 +190,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     hkl = files.hkl
     if hkl is not None and kept.get("the kind of -hkl", hkl, lambda: is_of_the_formats(hkl)):
         beam, channels = in_channels(beam, options.channels)
-        bare, wavelength = _build(Crystal, "crystal", of_crystal), beam.wavelength_A
+        bare, wavelength = build(Crystal, "crystal", of_crystal), beam.wavelength_A
         found = kept.get(
             "-hkl",
             (hkl, options, bare.cell, files.matrix, bare.default_F, wavelength, channels),
@@ -207,7 +207,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
             lambda: read_list_or_dump(hkl, dump, named, only_named, default_F, compat),
         )
     remarks += found.remarks
-    crystal = _build(Crystal, "crystal", {**of_crystal, "crystal.structure_factors": found.factors})
+    crystal = build(Crystal, "crystal", {**of_crystal, "crystal.structure_factors": found.factors})
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
-from nanobragg_numba.maths.c_numbers import atof
+from nanobragg_numba.maths.c_numbers import atof, c_int, shown
 from nanobragg_numba.maths.constants import ELECTRONVOLT_ANGSTROM
 
 from .detector_words import Settings, settle
 from .input_files import beneath
-from .option_table import OPTIONS, Option
+from .option_table import OPTIONS, Option, OptionTable
 from .word_values import read_number
 
 _T = TypeVar("_T")
@@ -37,6 +37,10 @@ class Reading:
     warnings: list[str] = field(default_factory=list)
     given: dict[str, int] = field(default_factory=dict)
     """Place of the last word of each option, by the option's first word."""
+    options: OptionTable = OPTIONS
+    """The program's."""
+    said: list[str] = field(default_factory=list)
+    """What the reference prints while it reads."""
     refused: dict[str, str] = field(default_factory=dict)
     """By the field it is for, what is wrong with a value that a later word may still replace."""
 
@@ -150,9 +154,26 @@ def _read_carryover(reading: Reading, option: Option, at: int) -> bool:
     return True
 
 
+def _read_psf(reading: Reading, option: Option, at: int) -> bool:
+    (text,) = reading.values(option, at, 1)
+    named = [kind for kind in ("gauss", "fiber") if kind in text]
+    reading.settings["noisify.psf"] = named[-1] if named else None
+    if not named:
+        reading.said.append(f"WARNING: unknown psf type: {text}")
+        reading.warnings.append(f"{reading.words[at]}: {shown(text)} is neither gauss nor fiber, and no point spread is applied")
+    return False
+
+
+def _read_ignore(reading: Reading, option: Option, at: int) -> bool:
+    value = reading.number(at, reading.values(option, at, 1)[0])
+    reading.settings["sample.ignore"] = (*reading.settings.get("sample.ignore", ()), c_int(value) & 0xFFFF)
+    return False
+
+
 SPECIAL = {
     "cell": _read_cell, "misset": _read_misset, "pivot": _read_pivot, "pix0": _read_pix0, "attenuation": _read_attenuation,
     "energy": _read_energy, "flag_not_last": _read_flag_not_last, "carryover": _read_carryover,
+    "psf": _read_psf, "ignore": _read_ignore,
 }  # fmt: skip
 
 
@@ -185,9 +206,9 @@ def _apply(reading: Reading, option: Option, at: int) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _options_of(word: str, spec: bool) -> tuple[Option, ...]:
+def _options_of(word: str, spec: bool, options: OptionTable) -> tuple[Option, ...]:
     """The rows that ``word`` matches: the lines of a batch have the same words."""
-    return tuple(option for option in OPTIONS if option.matches(word) and not (spec and option.unless and option.unless in word))
+    return tuple(option for option in options if option.matches(word) and not (spec and option.unless and option.unless in word))
 
 
 def read_words(reading: Reading) -> list[int]:
@@ -195,15 +216,21 @@ def read_words(reading: Reading) -> list[int]:
     unknown, spec = [], mode_of(reading.compat).spec
     if not spec:
         reading.settings.update(reading.headers)
+    bare = [option for option in reading.options if option.bare]
     for at, word in enumerate(reading.words):
+        named = next((option for option in bare if option.matches(word)), None)
+        if named is not None:
+            reading.settings[named.sets[0]] = word
+            reading.used.add(at)
+            continue
         if not word.startswith("-"):
             continue
-        options = _options_of(word, spec)
-        for option in options:
+        matching = _options_of(word, spec, reading.options)
+        for option in matching:
             reading.given[option.words[0]] = at
             if _apply(reading, option, at):
                 break
-        if not options:
+        if not matching:
             unknown.append(at)
     # What no target has is used nowhere.
     for target, sentence in reading.refused.items():

@@ -3,11 +3,12 @@
 from nanobragg_numba.derivatives.entries import ADJOINT, SECOND_ORDER, TANGENT
 from nanobragg_numba.jit import compilation
 from nanobragg_numba.kernels.entries import EXACT, IMAGES, NOISE, ORIENTATIONS, TEXT
+from nanobragg_numba.response.entries import AMORPHOUS, RESPONSE
 from nanobragg_numba.simd.entries import GUARDED
 
 FOR_AN_IMAGE = (GUARDED, EXACT, ORIENTATIONS)
 FOR_FILES = (IMAGES,)
-ALL = (*FOR_AN_IMAGE, *FOR_FILES, NOISE, TEXT, ADJOINT, TANGENT, SECOND_ORDER)
+ALL = (*FOR_AN_IMAGE, *FOR_FILES, NOISE, TEXT, RESPONSE, AMORPHOUS, ADJOINT, TANGENT, SECOND_ORDER)
 
 
 def begin_for_image(files: bool = False, noise: bool = False, text: bool = False) -> None:

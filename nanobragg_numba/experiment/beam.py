@@ -134,11 +134,13 @@ def incident_rays(beam: Beam, sources: Sources, geometry: Geometry, wavelength: 
     return [ray for ray in rays for _ in colours], colours * len(tilts)
 
 
-def derive_sources(beam: Beam, geometry: Geometry, wavelength: float, compat: Compat = "spec") -> Sources:
-    """Sources from the list given, or from divergence and dispersion around ``wavelength`` (metres)."""
+def derive_sources(
+    beam: Beam, geometry: Geometry, wavelength: float, compat: Compat = "spec", distance: float = SOURCE_DISTANCE
+) -> Sources:
+    """Sources from the list given, or from divergence and dispersion around ``wavelength``, ``distance`` away (metres)."""
     h, v, spectrum = grid_steps(beam, compat)
     report: list[str] = []
-    along = scale(geometry.beam, -SOURCE_DISTANCE)
+    along = scale(geometry.beam, -distance)
     if beam.sources is not None:
         positions = np.where(np.isnan(beam.sources.positions), np.array(along), beam.sources.positions)
         intensities = np.where(np.isnan(beam.sources.intensities), 1.0, beam.sources.intensities)

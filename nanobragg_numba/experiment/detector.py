@@ -14,7 +14,7 @@ from .conventions import Convention, starting_axes
 from .memory import require_memory
 from .modes import mode_of
 from .parameters import Compat, Parameters
-from .placement import LEAST_AREA, Frame, placed, placed_as_in_c
+from .placement import LEAST_AREA, PROGRAMS, Frame, Program, ProgramName, placed
 from .steps import even_steps, layer_steps
 
 MOST_PIXELS = 2**31 - 1
@@ -106,7 +106,7 @@ class Geometry:
         return max(f0, 0), min(f1 + 1, self.fast_pixels), max(s0, 0), min(s1 + 1, self.slow_pixels)
 
 
-def _image_size(parameters: Parameters) -> tuple[int, int, float, float, float]:
+def _image_size(parameters: Parameters, program: Program) -> tuple[int, int, float, float, float]:
     """Pixels (fast, slow), pixel size and detector size (metres), checked."""
     detector = parameters.detector
     pixel = detector.pixel_size_mm / 1000.0
@@ -118,7 +118,7 @@ def _image_size(parameters: Parameters) -> tuple[int, int, float, float, float]:
         if not (0.0 < size / pixel < 2.0**31):
             raise InputError(f"-detpixels/-detsize: {size / pixel:g} pixels along the {name} axis is no image size")
         sizes.append(size)
-        counts.append(math.ceil(value_of(size / pixel) - 0.5))
+        counts.append(math.ceil(value_of(size / pixel) - program.spare_pixel))
     fast, slow = counts
     if min(counts) < 1:
         raise InputError(f"-detpixels/-detsize: an image of {fast}x{slow} pixels is empty")
@@ -140,19 +140,19 @@ def _check(parameters: Parameters) -> None:
             raise InputError(f"{flag} must be positive, not {number:g} {unit_name}")
 
 
-def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
-    """Place the detector as the reference does, or, in "spec", where the parameters say (see ``placement``).
+def derive_geometry(parameters: Parameters, compat: Compat, program: ProgramName = "nanoBragg") -> Geometry:
+    """Place the detector as the reference's ``program`` does, or, in "spec", where the parameters say (see ``placement``).
 
     Raises InputError for sizes and distances that are not positive, for vectors of no direction, and in "spec" for a detector that no
     position makes true.
     """
-    detector = parameters.detector
+    detector, rules = parameters.detector, PROGRAMS[program]
     _check(parameters)
-    fast_pixels, slow_pixels, pixel, size_f, size_s = _image_size(parameters)
+    fast_pixels, slow_pixels, pixel, size_f, size_s = _image_size(parameters, rules)
     start, warnings = starting_axes(parameters, compat)
     _check_axes(parameters, start, compat)
     frame = Frame(detector, start, pixel, (size_f, size_s))
-    p = placed(frame) if mode_of(compat).spec else placed_as_in_c(frame)
+    p = placed(frame) if mode_of(compat).spec else rules.placed(frame)
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
     f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))

@@ -5,9 +5,9 @@ unit normal n is. The sample's nearest point is D n, and the beam b meets the pl
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.maths.constants import RTD
@@ -18,6 +18,7 @@ from .conventions import BEAM_CENTRES, CONVENTIONS, Convention, X, Y, Z, minus
 from .parameters import Detector
 
 Pair = tuple[Any, Any]
+ProgramName = Literal["nanoBragg", "nonBragg"]
 SMALLEST = 2.2250738585072014e-308
 LEAST_AREA = 1e-9
 """Of what unit steps along fast and slow span."""
@@ -129,7 +130,7 @@ def default_centre(convention: str, pixel: float, size: Pair) -> Pair:
 
 def placed_as_in_c(frame: Frame) -> Placement:
     """The reference's way, number for number: it forgets two-theta in distances, and uses the points that its convention knows."""
-    detector, start, pixel = frame.detector, frame.axes, frame.pixel
+    detector, pixel = frame.detector, frame.pixel
     near = _or(frame.org[0], frame.size[0] / 2.0), _or(frame.org[1], frame.size[1] / 2.0)
     named = _or(frame.close_point[0], near[0]), _or(frame.close_point[1], near[1])
     x, y = frame.beam_centre
@@ -141,13 +142,33 @@ def placed_as_in_c(frame: Frame) -> Placement:
         if detector.convention == "custom":
             near = x, y
     beam_point = BEAM_CENTRES[detector.convention].on_detector(x, y, pixel, frame.size[1])
+    return _in_its_place(frame, near, (x, y), beam_point, named, abs)
 
+
+def placed_as_in_nonbragg(frame: Frame) -> Placement:
+    """nonBragg's way: no conventions, ORGX counted from the first pixel's corner, and a middle half a pixel off either way."""
+    detector, pixel = frame.detector, frame.pixel
+    org = tuple(math.nan if value is None else value * pixel for value in detector.org_pixels)
+    middle = (frame.size[0] - pixel) / 2.0, (frame.size[1] + pixel) / 2.0
+    close = frame.close_point
+    near = _or(org[0], _or(close[0], middle[0])), _or(org[1], _or(close[1], middle[1]))
+    x, y = frame.beam_centre
+    point = _or(x, near[0]), _or(y, near[1])
+    return _in_its_place(frame, near, point, point, near, lambda distance: distance)
+
+
+def _in_its_place(frame: Frame, near: Pair, centre: Pair, beam_point: Pair, named: Pair, sense: Callable[[Any], Any]) -> Placement:
+    """The detector turned, and placed by ``near`` or ``beam_point``, whichever the pivot asks for.
+
+    ``sense``: what becomes of the distance to the plane that the distance along the beam gives.
+    """
+    detector, start = frame.detector, frame.axes
     ratio = dot(start.beam, frame.turn(start.normal))
     if ratio == 0.0:
         ratio = SMALLEST
     close_distance = metres(detector.close_distance_mm)
     if not _given(close_distance):
-        close_distance = abs(ratio * (detector.distance_mm / 1000.0))
+        close_distance = sense(ratio * (detector.distance_mm / 1000.0))
     distance = close_distance / ratio
     pix0 = (0.0, 0.0, 0.0)
     if frame.pivot == "sample":
@@ -159,7 +180,7 @@ def placed_as_in_c(frame: Frame) -> Placement:
     distance = close_distance / ratio
     impact = _minus(scale(start.beam, distance), pix0)
     return Placement(
-        fast, slow, normal, pix0, distance, close_distance, close_distance, (x, y), (dot(fast, impact), dot(slow, impact)), named,
+        fast, slow, normal, pix0, distance, close_distance, close_distance, centre, (dot(fast, impact), dot(slow, impact)), named,
         (-dot(pix0, fast), -dot(pix0, slow)), (1000.0 * dot(pix0, Z), 1000.0 * dot(pix0, Y), 1000.0 * dot(pix0, minus(X))),
     )  # fmt: skip
 
@@ -306,3 +327,16 @@ def _counted_centre(frame: Frame, plane: float, near: Pair, meets: Pair) -> Pair
         return counted
     given = frame.beam_centre
     return _or(given[0], counted[0]), _or(given[1], counted[1])
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one of the reference's programs makes of the geometry parameters."""
+
+    spare_pixel: float
+    """What is taken off a width in pixels before it is rounded up to a number of pixels."""
+    placed: Callable[[Frame], Placement]
+    """Where the detector stands."""
+
+
+PROGRAMS: Mapping[ProgramName, Program] = {"nanoBragg": Program(0.5, placed_as_in_c), "nonBragg": Program(0.0, placed_as_in_nonbragg)}

@@ -36,9 +36,9 @@ class Spots:
     """(n, 4) int64: fast start, fast end, slow start, slow end, ends excluded, as the ``regions`` of ``simulate_batch``; clipped to the
     part of the image that is computed."""
     partiality: np.ndarray
-    """(n,): the largest share of the peak's intensity that any ray of the run reaches, the maximum of L(u)^2 / L(0)^2: u is the point of the Ewald
-    sphere where the crystal's shape transform L around the reflection is largest, the rays are all sources at all phi steps and mosaic
-    domains. 1: a sphere goes through the reflection."""
+    """(n,): the largest share of the peak's intensity that any ray of the run reaches, the maximum of L(u)^2 / L(0)^2: u is the point of
+    the Ewald sphere where the crystal's shape transform L around the reflection is largest, the rays are all sources at all phi steps and
+    mosaic domains. 1: a sphere goes through the reflection."""
     phi_deg: np.ndarray
     """(n,): the spindle angle at which the lattice without mosaic domains crosses the Ewald sphere of the mean source, the one nearest to
     the middle of the sweep; beyond the sweep for a spot that is cut off by its end. nan for a still, and where it never crosses."""

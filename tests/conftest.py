@@ -59,7 +59,8 @@ def pytest_itemcollected(item):
 
 
 def pytest_collection_finish(session):
-    if session.config.option.collectonly:
+    # Of several processes that share the tests, each begins what it comes to.
+    if session.config.option.collectonly or hasattr(session.config, "workerinput"):
         return
     for item in session.items:
         if "simulated" in item.fixturenames:

@@ -1,9 +1,19 @@
-"""Every option of nonBragg: one row each, in the order in which the reference tests them; see option_table.py.
+"""Every option of nonBragg: one row each, or the name of nanoBragg's, in the order in which the reference tests them; see option_table.py.
 
 Fields are those of nanoBragg's parameters (experiment/parameters.py), of the sample, and of what is written.
 """
 
-from .option_table import BEAM_PIVOT, SAMPLE_PIVOT, Option, OptionTable, _flag, _value, _vector
+from collections.abc import Iterator
+
+from .option_table import BEAM_PIVOT, OPTIONS, SAMPLE_PIVOT, Option, OptionTable, _flag, _value, _vector
+
+OF_NANOBRAGG = {option.words[0]: option for option in OPTIONS}
+
+
+def of_nanobragg(words: str) -> Iterator[Option]:
+    """The rows that both programs have."""
+    return map(OF_NANOBRAGG.__getitem__, words.split())
+
 
 SAMPLE_SIZE = "sample.size_mm.0 sample.size_mm.1 sample.size_mm.2"
 
@@ -18,8 +28,7 @@ NONBRAGG_OPTIONS = OptionTable((
     _value("-molecular", "sample", "weight (g/mol)", "18", "molecular weight", "sample.molecular_weight"),
     _value("-Xbeam", "geometry", "X (mm)", "centre", "direct beam, fast coordinate", "detector.beam_center_mm.0", also=BEAM_PIVOT),
     _value("-Ybeam", "geometry", "Y (mm)", "centre", "direct beam, slow coordinate", "detector.beam_center_mm.1", also={**BEAM_PIVOT, "detector.beam_center_y_m": None}),
-    _value("-Xclose", "geometry", "X (mm)", "centre", "point of the detector nearest to the sample, fast coordinate", "detector.close_point_mm.0", also=SAMPLE_PIVOT),
-    _value("-Yclose", "geometry", "Y (mm)", "centre", "point of the detector nearest to the sample, slow coordinate", "detector.close_point_mm.1", also=SAMPLE_PIVOT),
+    *of_nanobragg("-Xclose -Yclose"),
     _value("-ORGX", "geometry", "X (pixels)", "centre", "the same in pixels from the first pixel's corner", "detector.org_pixels.0", also=SAMPLE_PIVOT),
     _value("-ORGY", "geometry", "Y (pixels)", "centre", "the same in pixels from the first pixel's corner", "detector.org_pixels.1", also=SAMPLE_PIVOT),
     Option(("-pivot",), "geometry", "beam | sample", "beam", "what stays in place when the detector turns", kind="pivot"),
@@ -31,46 +40,25 @@ NONBRAGG_OPTIONS = OptionTable((
     _value("-spindle_axis", "geometry", "x y z", "0 0 1", "read and not used, as in the reference", _vector("unused.spindle")),
     _value("-twotheta_axis", "geometry", "x y z", "0 1 0", "axis of the two-theta swing; its first number is read as -twotheta too, as in the reference", _vector("detector.twotheta_axis")),
     _value("-pix0_vector", "geometry", "x y z", "", "read, and overruled by the beam centre, as in the reference", _vector("unused.pix0")),
-    _value("-distance", "geometry", "distance (mm)", "100", "sample to detector along the beam", "detector.distance_mm", also=BEAM_PIVOT),
-    _value("-close_distance", "geometry", "distance (mm)", "from -distance", "sample to the nearest point of the detector plane", "detector.close_distance_mm", also=SAMPLE_PIVOT),
+    *of_nanobragg("-distance -close_distance"),
     _value("-source_distance", "beam", "distance (mm)", "10000", "of sources that -sourcefile gives no place, and of those made", "sample.source_distance_mm"),
     _value("-twotheta", "geometry", "angle (degrees)", "0", "swing of the detector", "detector.twotheta_deg", also=SAMPLE_PIVOT),
-    _value("-detector_rotx", "geometry", "angle (degrees)", "0", "detector rotation about laboratory x", "detector.rotations_deg.0"),
-    _value("-detector_roty", "geometry", "angle (degrees)", "0", "detector rotation about laboratory y", "detector.rotations_deg.1"),
-    _value("-detector_rotz", "geometry", "angle (degrees)", "0", "detector rotation about laboratory z", "detector.rotations_deg.2"),
-    _value("-detsize", "detector", "size (mm)", "102.4", "width and height", "detector.size_mm.0 detector.size_mm.1", same=True, length=8),
+    *of_nanobragg("-detector_rotx -detector_roty -detector_rotz -detsize"),
     _value("-detsize_x", "detector", "size (mm)", "102.4", "size along the fast axis", "detector.size_mm.0"),
     _value("-detsize_y", "detector", "size (mm)", "102.4", "size along the slow axis", "detector.size_mm.1"),
-    _value("-detpixels", "detector", "N", "from -detsize", "pixels along both axes", "detector.pixels.0 detector.pixels.1", kind="int", same=True, length=10),
+    *of_nanobragg("-detpixels"),
     _value("-detpixels_f -detpixels_x", "detector", "N", "from -detsize_x", "pixels along the fast axis", "detector.pixels.0", kind="int"),
     _value("-detpixels_s -detpixels_y", "detector", "N", "from -detsize_y", "pixels along the slow axis", "detector.pixels.1", kind="int"),
     Option(("-curved_det",), "detector", "", "off", "all pixels at the same distance (as the last word of a line it is ignored, as in the reference)", kind="flag_not_last", also={"detector.curved": True}),
-    _value("-pixel", "detector", "size (mm)", "0.1", "pixel size", "detector.pixel_size_mm"),
-    _flag("-point_pixel", "detector", "inverse square law only, no pixel area or obliquity", {"detector.point_pixel": True}),
+    *of_nanobragg("-pixel -point_pixel"),
     _flag("-Fmap", "output", "the float image is the structure factor at each pixel", {"sample.plots_F": True}),
     _value("-polar", "beam", "fraction", "0", "Kahn polarization factor", "beam.polarization", length=6, also={"beam.polarized": True}),
-    _flag("-nopolar", "beam", "no polarization factor", {"beam.polarized": False}),
+    *of_nanobragg("-nopolar"),
     _value("-oversample", "sampling", "N", "1", "sub-pixels along each axis of a pixel", "sampling.oversample", kind="int"),
-    _value("-roi", "detector", "xmin xmax ymin ymax (pixels)", "whole image", "compute this window only, ends included", "detector.roi.0 detector.roi.1 detector.roi.2 detector.roi.3", kind="int"),
-    _value("-lambda -wave", "beam", "wavelength (A)", "1", "wavelength", "beam.wavelength_A"),
-    Option(("-energy",), "beam", "energy (eV)", "12398.42", "photon energy, instead of -lambda", kind="energy"),
-    _value("-fluence", "beam", "photons/m^2", "1.26e29", "photons per square metre, exposure included", "beam.fluence"),
-    _value("-flux", "beam", "photons/s", "0", "gives the fluence, with -exposure and -beamsize", "beam.flux"),
-    _value("-exposure", "beam", "time (s)", "1", "exposure time", "beam.exposure_s"),
+    *of_nanobragg("-roi -lambda -energy -fluence -flux -exposure"),
     _value("-beamsize", "beam", "size (mm)", "0.1", "width of the beam; clips the sample across it", "beam.beamsize_mm"),
-    _value("-dispersion", "beam", "percent", "0", "full spectral width", "beam.dispersion_percent"),
-    _value("-dispsteps", "beam", "N", "1, or 2 with a dispersion", "wavelengths", "beam.dispersion_steps", kind="int"),
-    _value("-divergence", "beam", "angle (mrad)", "0", "full divergence, both ways", "beam.hdivrange_mrad beam.vdivrange_mrad", same=True),
-    _value("-hdivrange", "beam", "angle (mrad)", "0", "full horizontal divergence", "beam.hdivrange_mrad"),
-    _value("-vdivrange", "beam", "angle (mrad)", "0", "full vertical divergence", "beam.vdivrange_mrad"),
-    _value("-hdivstep", "beam", "angle (mrad)", "from -hdivsteps", "horizontal step", "beam.hdivstep_mrad", length=9),
-    _value("-hdivsteps", "beam", "N", "from -hdivstep", "horizontal steps", "beam.hdivsteps", kind="int"),
-    _value("-vdivstep", "beam", "angle (mrad)", "from -vdivsteps", "vertical step", "beam.vdivstep_mrad", length=9),
-    _value("-vdivsteps", "beam", "N", "from -vdivstep", "vertical steps", "beam.vdivsteps", kind="int"),
-    _value("-divsteps", "beam", "N", "from the step size", "steps both ways", "beam.hdivsteps beam.vdivsteps", kind="int", same=True),
-    Option(("-round_div",), "beam", "", "on", "cut the corners off the divergence grid", kind="flag", also={"beam.round_divergence": True}),
-    _flag("-square_div", "beam", "keep the corners of the divergence grid", {"beam.round_divergence": False}),
-    _value("-adc", "output", "counts", "40", "offset added to the integer images", "outputs.adc_offset"),
+    *of_nanobragg("-dispersion -dispsteps -divergence -hdivrange -vdivrange -hdivstep -hdivsteps -vdivstep -vdivsteps -divsteps"),
+    *of_nanobragg("-round_div -square_div -adc"),
     _value("-gain", "input", "counts/photon", "1", "gain of the image of -img", "sample.gain"),
     _value("-phi", "header", "angle (degrees)", "0", "spindle angle, for the header", "sampling.phi_deg", length=4),
     _value("-osc", "header", "angle (degrees)", "0", "rotation range, for the header", "sampling.osc_deg"),
@@ -83,19 +71,14 @@ NONBRAGG_OPTIONS = OptionTable((
     _value("-4stol", "sample", "FILE", "none", "the same against 4 sin(theta)/lambda", "files.stol", kind="text", length=6, also={"sample.stol_unit": "4stol"}),
     _value("-Q", "sample", "FILE", "none", "the same against 4 pi sin(theta)/lambda", "files.stol", kind="text", length=2, also={"sample.stol_unit": "Q"}),
     _value("-sourcefile", "beam", "FILE", "none", "lines of X Y Z (m), weight, wavelength (m); replaces divergence and dispersion", "files.sources", kind="text"),
-    _value("-floatfile -floatimage", "output", "FILE", "floatimage.bin", "photons per pixel, 4-byte floats", "outputs.float_file", kind="text"),
-    _value("-intfile -intimage", "output", "FILE", "intimage.img", "noiseless SMV image, scaled", "outputs.int_file", kind="text"),
+    *of_nanobragg("-floatfile -intfile"),
     _value("-pgmfile -pgmimage", "output", "FILE", "image.pgm", "8-bit grey image", "outputs.pgm_file", kind="text"),
-    _value("-noisefile -noiseimage", "output", "FILE", "noiseimage.img", "SMV image in photons, with Poisson noise", "outputs.noise_file", kind="text", also={"outputs.noise": True}),
-    _flag("-nonoise", "output", "no noise image", {"outputs.noise": False}),
+    *of_nanobragg("-noisefile -nonoise"),
     _flag("-nopgm", "output", "read and not used, as in the reference", {}),
     _flag("-noreject", "output", "read and not used, as in the reference", {}),
-    _value("-scale", "output", "factor", "automatic", "scale of the noiseless image", "outputs.int_scale"),
+    *of_nanobragg("-scale"),
     _value("-pgmscale", "output", "factor", "automatic", "scale of the grey image", "outputs.pgm_scale"),
     _flag("-coherent", "beam", "read and not used, as in the reference", {}),
-    _flag("-printout", "output", "print every pixel, or that of -printout_pixel", {"outputs.printout": True}),
-    _flag("-noprogress", "output", "no progress lines on standard output", {"outputs.progress": False}),
-    Option(("-progress",), "output", "", "on", "progress lines on standard output", kind="flag", also={"outputs.progress": True}),
-    _value("-printout_pixel", "output", "fast slow (pixels)", "all", "the pixel to print", "outputs.printout_fast outputs.printout_slow", kind="int"),
+    *of_nanobragg("-printout -noprogress -progress -printout_pixel"),
     _value("-seed", "output", "N", "clock", "seed of the noise", "outputs.noise_seed", kind="int"),
 ))  # fmt: skip

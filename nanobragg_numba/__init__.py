@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from .file_formats import write_mosflm_matrix as write_mosflm_matrix
     from .file_formats import write_smv as write_smv
     from .output.photon_noise import poisson_image as poisson_image
+    from .panels.detector import Group as Group
+    from .panels.detector import Panel as Panel
+    from .panels.detector import PanelDetector as PanelDetector
+    from .panels.dials import iterate_expt as iterate_expt
+    from .panels.dials import read_expt as read_expt
+    from .panels.dials_writing import write_expt as write_expt
+    from .panels.reading import read_panels as read_panels
+    from .panels.simulate import PanelSimulation as PanelSimulation
+    from .panels.simulate import simulate_panels as simulate_panels
 
 __version__ = "0.1.0"
 
@@ -60,6 +69,15 @@ _HOME = {
     "write_hkl": "file_formats",
     "write_mosflm_matrix": "file_formats",
     "write_smv": "file_formats",
+    "Group": "panels.detector",
+    "Panel": "panels.detector",
+    "PanelDetector": "panels.detector",
+    "iterate_expt": "panels.dials",
+    "read_expt": "panels.dials",
+    "write_expt": "panels.dials_writing",
+    "read_panels": "panels.reading",
+    "PanelSimulation": "panels.simulate",
+    "simulate_panels": "panels.simulate",
 }
 __all__ = list(_HOME)
 

@@ -26,12 +26,13 @@ ROOMS: dict[str, set[str]] = {
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
     "command_line": {"files", "experiment", "fields", *COMPILED},
+    "panels": {"engine", "files", "output", "threads", *RUN},
     "gpu": BELOW_GPU,
     "autograd": {"gpu", *BELOW_GPU},
-    "cli": {"autograd", "gpu", *BELOW_GPU},
+    "cli": {"autograd", "gpu", "panels", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
     "doctor": {"gpu", "", *BELOW_GPU},
-    "": {"autograd", "gpu", "file_formats", *BELOW_GPU},
+    "": {"autograd", "gpu", "file_formats", "panels", *BELOW_GPU},
 }
 """What each room may import beside itself and ``errors``; the nameless one is ``nanobragg_numba/__init__.py``, the public names."""
 WHEN_ASKED_FOR = {"gpu", "autograd"}

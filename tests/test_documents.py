@@ -88,7 +88,7 @@ def check_options(words, folder, whole=True):
     bad = (*line.ignored, *line.stray, *line.warnings)
     if bad:
         raise InputError(f"{bad[0]}: no option, or belongs to none")
-    if whole and own.batch is None and not line.usable:
+    if whole and own.batch is None and own.expt is None and not line.usable:
         raise InputError("no crystal")
 
 
@@ -150,6 +150,9 @@ def test_python_blocks_run(path, tmp_path, monkeypatch):
         shutil.copy(ROOT / "golden" / "inputs" / name.replace("A.mat", "erl.mat"), tmp_path / name)
     for name in ("erl.hkl", "P1.hkl"):
         shutil.copy(ROOT / "examples" / "erl.hkl", tmp_path / name)
+    (tmp_path / "examples").mkdir()
+    for name in ("four_panels.geom", "four_panels.expt"):
+        shutil.copy(ROOT / "examples" / name, tmp_path / "examples" / name)
     model().make_mmcif_document().write_file(str(tmp_path / "2erl.cif"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")

@@ -12,6 +12,7 @@ PYTHON_SAYS = {
     "-compat": "the argument compat", "-threads": "simulate's argument threads", "-precision": "simulate's argument precision",
     "-device": "simulate's argument device", "-batch": "simulate_batch", "-compile": "the command nanoBragg -compile",
     "-strict": "nothing, being strict", "-quiet": "the filters of warnings", "-png": "files.preview.png",
+    "-panels": "read_panels and simulate_panels", "-expt": "read_expt and simulate_panels", "-nxmx": "Simulation.save",
 }  # fmt: skip
 """The command's own options, and what Python has for them."""
 

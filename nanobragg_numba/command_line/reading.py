@@ -81,7 +81,8 @@ class CommandLine:
         """Whether there are structure factors and a lattice; without, the reference prints its usage."""
         crystal = self.parameters.crystal
         has_F = crystal.structure_factors is not None or crystal.default_F != 0.0
-        has_cell = self.files.matrix is not None or (crystal.cell is not None and crystal.cell[0] != 0.0)
+        has_cell = crystal.real_space_matrix is not None or self.files.matrix is not None
+        has_cell = has_cell or (crystal.cell is not None and crystal.cell[0] != 0.0)
         return has_F and has_cell
 
     def doubts(self, own_options: Sequence[str] = ()) -> list[str]:

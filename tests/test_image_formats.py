@@ -216,6 +216,58 @@ def test_masks_that_are_arrays(kind, folder):
     assert np.array_equal(masked, np.where(kept, whole, 0)) and (whole > 0).all()
 
 
+def test_a_mask_of_nan_is_refused():
+    parameters = parameters_from_command_line(LINE)
+    mask = np.ones((16, 24))
+    mask[3, 4:6] = np.nan
+    with pytest.raises(InputError, match="-mask: 2 of its pixels are nan"):
+        simulate(replace(parameters, detector=replace(parameters.detector, mask=mask)))
+
+
+TWO = """
+photon_energy = 11000 eV
+clen = 0.1 m
+res = 10000
+a/min_fs = 0
+a/max_fs = 9
+a/min_ss = 0
+a/max_ss = 4
+a/fs = -x
+a/ss = -y
+a/corner_x = 5
+a/corner_y = 1
+b/min_fs = 0
+b/max_fs = 9
+b/min_ss = 5
+b/max_ss = 9
+b/fs = -x
+b/ss = -y + 0.1z
+b/corner_x = 5
+b/corner_y = 8
+"""
+
+
+def test_the_stacked_image_of_panels(tmp_path, capfdbinary, folder):
+    (folder / "two.geom").write_text(TWO)
+    line = f"{CRYSTAL} -lambda 1.1271 -panels two.geom -quiet"
+    for mode in ("c", "spec"):
+        for name in ("a.bin", "a.npy", "a.edf"):
+            assert nanobragg(f"{line} -compat {mode} -floatfile {name}".split(), folder, capfdbinary).status == 0
+        floats = np.fromfile("a.bin", "<f4").reshape(10, 10)
+        assert floats.max() > 0
+        if mode == "spec":
+            assert np.array_equal(np.load("a.npy"), floats) and np.array_equal(read("a.edf"), floats)
+        else:
+            assert all((folder / name).read_bytes() == floats.tobytes() for name in ("a.npy", "a.edf"))
+    for name, says in {
+        "b.h5": "-nxmx FILE writes NXmx",
+        "b.cbf": "a CBF file holds whole numbers",
+        "b.tif": "is not written as .tif",
+    }.items():
+        run = nanobragg(f"{line} -compat spec -floatfile {name}".split(), folder, capfdbinary)
+        assert run.status == 2 and says in run.stderr and not (folder / name).exists()
+
+
 @pytest.mark.parametrize("name", ["m.npy", "m.edf", "m.cbf", "m.tif"])
 def test_masks_in_files(name, folder):
     kept = (np.random.default_rng(8).random((16, 24)) > 0.4).astype(np.int32)

@@ -5,6 +5,8 @@ worked out here from docs/options.md. A triclinic cell has no symmetry but the i
 """
 
 import importlib.util
+import re
+import shlex
 from pathlib import Path
 
 import ImageD11  # noqa: F401
@@ -153,3 +155,26 @@ def test_a_sign_is_not_overlooked(axis):
     mirror[axis, axis] = -1
     assert differences(lattice @ mirror, lattice) is None
     assert differences(lattice @ turn(np.eye(3)[axis], 180).T, lattice) is None
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_pages_commands(here, capfdbinary):
+    """The commands of docs/indexing.md give what stands under them."""
+    text = (ROOT / "docs" / "indexing.md").read_text()
+    said = [numbers(block) for block in re.findall(r"```text\n(.*?)```", text, re.S)]
+    for script, shown in zip(re.findall(r"```bash\n(.*?)```", text, re.S), said, strict=True):
+        making, (python, example, *files) = map(shlex.split, script.splitlines())
+        assert (making[0], python, example) == ("nanoBragg", "python", "examples/index_image.py")
+        assert nanobragg([*making[1:], "-quiet", "-noprogress"], here, capfdbinary).status == 0
+        index_image.main(files)
+        printed = numbers(capfdbinary.readouterr().out.decode())
+        assert len(printed) == len(shown) == 17 and printed[0] == pytest.approx(shown[0], rel=0.1) and printed[1] >= 95
+        # In whatever basis: other versions of the indexer may take another.
+        of_cell, degrees = differences(np.reshape(printed[8:], (3, 3)), np.reshape(shown[8:], (3, 3)))
+        assert of_cell < 0.003 and degrees < 0.1
+        assert printed[2:8] == pytest.approx(cell_of(np.reshape(printed[8:], (3, 3))), abs=0.02)
+    assert len(said) == 2
+
+
+def numbers(text):
+    return [float(word) for word in re.findall(r"-?\d+(?:\.\d+)?", text)]

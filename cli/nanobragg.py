@@ -163,6 +163,9 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
         from nanobragg_numba.panels.simulate import seen_by_panel
 
         experiment = seen_by_panel(line.parameters, detector, own.compat, noise_seed, missing)
+    from .image_formats import check_formats
+
+    check_formats(line, experiment)
     with OutputFiles() as files:
         _simulate(own, line, experiment, threads, files)
         files.commit()
@@ -220,7 +223,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     from .quirks import notes
     from .write_images import NoiseFile, write_images
 
-    noise_seed = generator_seed(experiment.seeds.noise)
+    noise_seed, command = generator_seed(experiment.seeds.noise), command_of(own, line)
     # Before anything is printed: it may find no GPU, or too little memory there.
     engine = PixelEngine(experiment, precision=own.precision, threads=threads, device=own.device)
     if engine.cpu_reason is not None:
@@ -232,7 +235,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
     reseed(experiment.random_state, noise_seed)
-    noise = NoiseFile(line, engine, files) if line.outputs.noise else None
+    noise = NoiseFile(line, engine, files, command) if line.outputs.noise else None
     try:
         _compute(line, engine, noise, dump_written)
     except BaseException:
@@ -245,7 +248,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         tell("warning: pixels have more photons than a 4-byte float can hold (3.4e38), and are inf in the image")
     if mode_of(own.compat).spec:
         tell_seeds(line, experiment)
-    write_images(line, engine, files, noise, say)
+    write_images(line, engine, files, noise, command, say)
     if own.png is not None:
         from nanobragg_numba.files import preview
 
@@ -253,7 +256,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     if own.nxmx is not None:
         from nanobragg_numba.files.nexus import image_bytes
 
-        files.write(own.nxmx, [image_bytes(engine.image, experiment, command_of(own, line))])
+        files.write(own.nxmx, [image_bytes(engine.image, experiment, command)])
 
 
 def command_of(own: OwnOptions, line: CommandLine) -> str:

@@ -2,19 +2,23 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+
+import numpy as np
 
 from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.seeds import clock_seed, fresh_seed
-from nanobragg_numba.files.output import OutputFiles
+from nanobragg_numba.files.output import Chunk, OutputFiles
+from nanobragg_numba.output.saved_images import npy
 from nanobragg_numba.panels.detector import PanelDetector
 from nanobragg_numba.panels.simulate import simulate_panels
 from nanobragg_numba.panels.stacked import map_name, map_text
 
+from .image_formats import check_format, described, format_of
 from .own_options import OwnOptions
 from .progress_bar import ProgressBar
 from .quirks import notes
@@ -29,6 +33,9 @@ def run_panels(own: OwnOptions, line: CommandLine, detector: PanelDetector, thre
     from .nanobragg import check_targets, command_of, tell_seeds, write_dump
 
     _refuse_single_images(line)
+    check_format("-floatfile", line.outputs.float_file, own.compat)
+    if format_of(line.outputs.float_file, own.compat) in (".h5", ".nxs"):
+        raise InputError(f"-floatfile {line.outputs.float_file}: of many panels -nxmx FILE writes NXmx, with a module for each")
     map_path = map_name(line.outputs.float_file)
     targets = [("-floatfile", line.outputs.float_file), ("the map of -floatfile", map_path)]
     targets += [(flag, path) for flag, path in (("-png", own.png), ("-nxmx", own.nxmx)) if path is not None]
@@ -58,8 +65,9 @@ def run_panels(own: OwnOptions, line: CommandLine, detector: PanelDetector, thre
     slow, fast = detector.shape
     say(f"{len(detector)} panels, {slow} x {fast} pixels (slow, fast) in one image\n")
     with OutputFiles() as files:
-        say(f"writing {line.outputs.float_file} as {run.image.size} 4-byte floats\n")
-        files.write(line.outputs.float_file, [run.image.astype("<f4", copy=False)])
+        plain = f"{run.image.size} 4-byte floats"
+        say(f"writing {line.outputs.float_file} as {described(line.outputs.float_file, own.compat, plain)}\n")
+        files.write(line.outputs.float_file, _stacked_bytes(own, line.outputs.float_file, run.image))
         say(f"writing {map_path} as the map of the panels\n")
         files.write(map_path, [map_text(detector)])
         if own.nxmx is not None:
@@ -75,6 +83,16 @@ def run_panels(own: OwnOptions, line: CommandLine, detector: PanelDetector, thre
     if mode_of(own.compat).spec:
         tell_seeds(replace(line, outputs=replace(line.outputs, noise=False)), run.experiment)
     return 0
+
+
+def _stacked_bytes(own: OwnOptions, path: str, image: np.ndarray) -> Iterable[Chunk]:
+    """The stacked image in the format that the suffix names; its geometry stands in the map."""
+    suffix = format_of(path, own.compat)
+    if suffix == ".edf":
+        from nanobragg_numba.files import edf
+
+        return edf.contents(image)
+    return [image.astype("<f4", copy=False)] if suffix is None else npy(image)
 
 
 def _refuse_single_images(line: CommandLine) -> None:

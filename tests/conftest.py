@@ -15,7 +15,7 @@ import checkout
 import marks
 
 checkout.look_past_the_working_folder()
-EXTRAS = ("torch", "matplotlib", "gemmi", "hypothesis", "fabio", "h5py", "hdf5plugin", "nxmx", "silx", "pyFAI")
+EXTRAS = ("torch", "matplotlib", "gemmi", "hypothesis", "fabio", "h5py", "hdf5plugin", "nxmx", "silx", "pyFAI", "ImageD11")
 """What the quick tests of a combination of versions may lack: modules of tests that import it are skipped."""
 _MISSING = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
 

@@ -12,6 +12,7 @@ from nanobragg_numba.experiment.beam import wavelength_channels
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Beam, Compat, Detector, SourceList
 from nanobragg_numba.files import smv, text_columns
+from nanobragg_numba.files.reading import read_bytes
 from nanobragg_numba.maths.c_numbers import atof
 
 Settings = dict[str, Any]
@@ -113,11 +114,27 @@ def read_donors(words: Sequence[str], compat: Compat) -> Donors:
 def _read(path: str, flag: str, remarks: list[Remark]) -> tuple[Settings, np.ndarray]:
     from nanobragg_numba.files import foreign_images, smv_header
 
-    if flag == "-mask" and not smv.is_smv(path, flag):
+    if smv.is_smv(path, flag):
+        image = smv.read(path, flag)
+        return smv_header.geometry_settings(image), image.pixels()
+    if flag == "-mask":
         pixels = foreign_images.read(path, flag)
         return {"detector.pixels": (pixels.shape[1], pixels.shape[0])}, pixels
-    image = smv.read(path, flag)
-    return smv_header.geometry_settings(image), image.pixels()
+    return _foreign_header(path, flag)
+
+
+def _foreign_header(path: str, flag: str) -> tuple[Settings, np.ndarray]:
+    """Geometry and pixels of an image that is not SMV. Raises InputError where its format has no geometry that is known."""
+    from nanobragg_numba.files import cbf, edf
+
+    content = smv.unpacked(read_bytes(path, flag), f"{flag} {path}")
+    if content.startswith(cbf.BEGINS_WITH):
+        return cbf.geometry_settings(content, path, flag)
+    if content.startswith(b"{"):
+        return edf.geometry_settings(path, flag)
+    if content.startswith(b"\x89HDF"):
+        raise InputError(f"{flag} {path}: an HDF5 file; -panels takes the detector, the beam and the spindle of an NXmx file")
+    raise InputError(f"{flag} {path}: not an SMV image (it does not begin with HEADER_BYTES), nor one of miniCBF or EDF")
 
 
 def _read_as_c(path: str, flag: str, remarks: list[Remark]) -> tuple[Settings, np.ndarray]:

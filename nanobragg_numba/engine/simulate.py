@@ -48,8 +48,9 @@ class Simulation:
         """Write the image to ``path``, in the format that the suffix names; the file appears whole or not at all.
 
         .img: SMV, 16 bits: scale x photons + 40, where the brightest pixel makes 55000, the command's ``-intfile``. .bin: the photons as
-        bare little-endian float32, row by row, the command's ``-floatfile``. .npy: the array as it is. .edf: the array as it is, by
-        fabio. .h5, .nxs: the array as it is, NXmx with all that was simulated (docs/files.md). .png: a picture, logarithmic grey scale.
+        bare little-endian float32, row by row, the command's ``-floatfile``. .npy: the array as it is. .edf: the array as it is, with the
+        keys of SMV headers. .h5, .nxs: the array as it is, NXmx with all that was simulated (docs/files.md). .png: a picture, logarithmic
+        grey scale.
         .cbf: miniCBF, of whole counts alone, as ``dataclasses.replace(run, image=poisson_image(run.image, run.seeds.noise))`` has them.
         Raises InputError for another suffix, for what the disk refuses, for a CBF file of fractions of photons, and for a geometry that
         the format has no words for.

@@ -227,4 +227,6 @@ def mask_of(parameters: Parameters, geometry: Geometry, compat: Compat) -> np.nd
         raise InputError(f"a mask has shape (slow, fast), not {mask.shape}")
     if mask.shape != shape and (mode_of(compat).spec or mask.size < shape[0] * shape[1]):
         raise InputError(f"-mask: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {shape[1]}x{shape[0]}")
+    if mask.dtype.kind == "f" and np.isnan(mask).any():
+        raise InputError(f"-mask: {np.isnan(mask).sum()} of its pixels are nan, which does not say whether they are left out; 0 does")
     return np.ascontiguousarray(mask.ravel()[: shape[0] * shape[1]].reshape(shape) != 0)

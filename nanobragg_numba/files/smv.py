@@ -83,7 +83,7 @@ def header_keys(header: str) -> dict[str, str]:
 
 def is_smv(path: str, flag: str) -> bool:
     """Whether the file, unpacked, begins as an SMV image. Raises InputError if it cannot be read."""
-    return _unpacked(read_bytes(path, flag), f"{flag} {path}").startswith(BEGINS_WITH)
+    return unpacked(read_bytes(path, flag), f"{flag} {path}").startswith(BEGINS_WITH)
 
 
 def read(path: str, flag: str) -> SmvImage:
@@ -93,7 +93,7 @@ def read(path: str, flag: str) -> SmvImage:
     InputError if it is not a whole SMV image, or of pixels of an unknown type.
     """
     where = f"{flag} {path}"
-    content = _unpacked(read_bytes(path, flag), where)
+    content = unpacked(read_bytes(path, flag), where)
     if not content.startswith(BEGINS_WITH):
         raise InputError(f"{where}: not an SMV image (it does not begin with HEADER_BYTES)")
     stated = header_keys(_text(content[:BLOCK])).get("HEADER_BYTES", "")
@@ -134,7 +134,7 @@ def read_as_c(path: str, flag: str) -> SmvImage:
     return SmvImage(path, where, header, content, int(width), int(height), int(size) // 2 * 2, np.dtype("<u2"))
 
 
-def _unpacked(content: bytes, where: str) -> bytes:
+def unpacked(content: bytes, where: str) -> bytes:
     """The content, unpacked if it is packed."""
     try:
         if content.startswith(b"\x1f\x8b"):

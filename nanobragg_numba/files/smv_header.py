@@ -6,7 +6,7 @@ reference's keys, those of ``GEOMETRY_KEYS``: what the reference's keys leave op
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, Protocol
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
@@ -17,7 +17,7 @@ from nanobragg_numba.maths.c_numbers import c_format, shown
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.vectors3 import dot
 
-from .smv import BLOCK, SmvImage, finite_number
+from .smv import BLOCK, finite_number
 
 MARK = "NB_CONVENTION"
 """The key that tells such a header from others."""
@@ -42,6 +42,21 @@ WORDS = {"detector.convention": CONVENTIONS, "detector.pivot": ("beam", "sample"
 COUNTS = {"detector.pix0_mm": 3, **{name: 3 for name in GEOMETRY_KEYS.values() if name.startswith("axes.")}}
 """Numbers of the fields whose default is None, where there are more than one."""
 NOTHING = "none"
+
+
+class Keyed(Protocol):
+    """An image with keys in its header, such as ``SmvImage``."""
+
+    @property
+    def where(self) -> str: ...
+    @property
+    def keys(self) -> dict[str, str]: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    def number(self, key: str) -> float | None:
+        """The number of exactly this key, None where there is none. Raises InputError where its text is no finite number."""
 
 
 def header(x: Experiment, added_zero: float = 0.0) -> bytes:
@@ -144,7 +159,7 @@ def _text(value: Any) -> str:
     return ",".join(NOTHING if part is None else _digits(part) for part in parts)
 
 
-def geometry_settings(image: SmvImage) -> dict[str, Any]:
+def geometry_settings(image: Keyed) -> dict[str, Any]:
     """The fields of ``Parameters`` that a header's keys give, as "detector.distance_mm" or "detector.pixels.0"; for headers of other
     programs too.
 
@@ -159,7 +174,7 @@ def geometry_settings(image: SmvImage) -> dict[str, Any]:
     return single | parts
 
 
-def _whole_fields(image: SmvImage) -> dict[str, Any]:
+def _whole_fields(image: Keyed) -> dict[str, Any]:
     got: dict[str, Any] = {"detector.pixels": (image.width, image.height)}
     for key, name in PLAIN_KEYS.items():
         if (value := image.number(key)) is not None:
@@ -182,7 +197,7 @@ def _whole_fields(image: SmvImage) -> dict[str, Any]:
     return got
 
 
-def _parsed(image: SmvImage, key: str, name: str) -> Any:
+def _parsed(image: Keyed, key: str, name: str) -> Any:
     """The value of one of our keys."""
     text = image.keys[key]
     if name in WORDS:

@@ -2,9 +2,7 @@
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -31,20 +29,21 @@ def _bare_floats(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
     return [image.astype("<f4", copy=False)]
 
 
-def _npy(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+def npy(image: np.ndarray) -> list[Chunk]:
+    """The bytes of NumPy's own file of an array."""
     buffer = io.BytesIO()
     np.save(buffer, image)
     return [buffer.getvalue()]
 
 
-def _edf(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
-    # Heavy, and needed for nothing else.
-    from fabio.edfimage import EdfImage
+def _npy(image: np.ndarray, _: Experiment) -> Iterable[Chunk]:
+    return npy(image)
 
-    with tempfile.TemporaryDirectory() as folder:
-        name = os.path.join(folder, "image.edf")
-        EdfImage(data=image).write(name)
-        return [Path(name).read_bytes()]
+
+def _edf(image: np.ndarray, x: Experiment) -> Iterable[Chunk]:
+    from nanobragg_numba.files import edf
+
+    return edf.contents(image, x)
 
 
 def _cbf(image: np.ndarray, x: Experiment) -> Iterable[Chunk]:

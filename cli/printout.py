@@ -81,7 +81,7 @@ class Printout:
 def _record(engine: Any, fast: int, slow: int) -> np.ndarray:
     event = engine.out_of_table
     index = slow * engine.image.shape[1] + fast
-    record: np.ndarray = engine.record(fast, slow, event is None or index <= event.pixel)
+    record: np.ndarray = engine.record(slow, fast, event is None or index <= event.pixel)
     record[PixelRecord.LEFT_TABLE] = 0.0
     return record
 

@@ -10,6 +10,7 @@ from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.modes import mode_of
+from nanobragg_numba.experiment.steps import phi_angles
 from nanobragg_numba.files.smv_header import outgrown_bytes
 from nanobragg_numba.maths.constants import RTD
 from nanobragg_numba.maths.vectors3 import dot
@@ -25,7 +26,7 @@ class _Run(NamedTuple):
 
 def _carried(run: _Run) -> bool:
     crystal = run.x.tables.crystal
-    angles = [run.x.phi_start + run.x.phi.step * tic for tic in range(run.x.phi.count)]
+    angles = phi_angles(run.x.phi, run.x.phi_start)
     return run.x.carryover and any(angle == 0.0 for angle in angles) and crystal.orientations.size > 0 and any(angles)
 
 

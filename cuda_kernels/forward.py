@@ -71,7 +71,7 @@ def pixel_tiles(common, images, masks, boxes, starts, tile, image, omega_sums, d
             slow, fast = slow_start + i // width, fast_start + i % width
             if mask >= 0 and not masks[mask, slow, fast]:
                 continue
-            value, omega_sum, _, _, _ = pixel_value(fast, slow, tables, False, False, 0, None)
+            value, omega_sum, _, _, _ = pixel_value(slow, fast, tables, False, False, 0, None)
             if bound > 0.0 and np.float32(value * (1.0 - bound)) != np.float32(value * (1.0 + bound)):
                 value = np.nan
             if slow * common.fast_pixels + fast == first_pixel:

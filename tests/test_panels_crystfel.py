@@ -56,7 +56,7 @@ def test_64_panels_against_a_projection(tmp_path):
             centre = np.array([*corner, (0.0915 + coffset) * 9090.91]) + (fast + 0.5) * fs + (slow + 0.5) * ss
             expected = centre / 9090.91
             np.testing.assert_allclose(panel.position_mm(slow + 0.5, fast + 0.5) / 1000, expected, atol=1e-13)
-            np.testing.assert_allclose(engine.record(fast, slow, False)[PixelRecord.POSITION], expected, atol=1e-13)
+            np.testing.assert_allclose(engine.record(slow, fast, False)[PixelRecord.POSITION], expected, atol=1e-13)
     run = simulate_panels(CRYSTAL, detector)
     assert (run.image > 0).all()
     assert [group.name for group in detector.groups] == ["q0", "q1", "q2", "q3"]

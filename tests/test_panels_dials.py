@@ -121,7 +121,7 @@ def test_tilted_panels_in_groups_against_a_projection(tmp_path):
         for slow, fast in ((0, 0), (8, 10), (4, 2)):
             expected = laboratory(content, number, slow + 0.5, fast + 0.5)
             np.testing.assert_allclose(panel.position_mm(slow + 0.5, fast + 0.5), expected, rtol=1e-12, atol=1e-12)
-            np.testing.assert_allclose(engine.record(fast, slow, False)[PixelRecord.POSITION], expected / 1000, rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(engine.record(slow, fast, False)[PixelRecord.POSITION], expected / 1000, rtol=1e-12, atol=1e-13)
     assert [group.name for group in experiment.detector.groups] == ["root", "q0", "q1"]
     moved = experiment.detector.moved("q1", translation_mm=(1.0, 2.0, 3.0))
     for number in range(8):
@@ -164,7 +164,7 @@ def test_polarization(tmp_path):
     x, planes, _ = derive_planes(parameters, experiment.detector, "spec")
     seen = []
     for number, plane in enumerate(planes):
-        record = PixelEngine(seen_by(x, plane, (1, 1), parameters)).record(5, 4, False)
+        record = PixelEngine(seen_by(x, plane, (1, 1), parameters)).record(4, 5, False)
         d = laboratory(content, number, 4.5, 5.5)
         d /= np.linalg.norm(d)
         e, n = np.array([0.8, -0.6, 0.0]), np.array([0.6, 0.8, 0.0])

@@ -122,7 +122,7 @@ def test_an_axis_that_never_settles_matches_serial_counting():
     for slow in range(9):
         for fast in range(12):
             record = np.zeros(PixelRecord.SIZE)
-            value, _, _, evaluations, _ = pixel_value(fast, slow, run.experiment.tables, False, False, evaluations, record)
+            value, _, _, evaluations, _ = pixel_value(slow, fast, run.experiment.tables, False, False, evaluations, record)
             assert run.image[slow, fast] == value
     assert evaluations == 9 * 12 * 4
 

@@ -170,15 +170,15 @@ def pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars):
     if detector.curved:
         for i in range(n):
             bar = (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i])
-            ray_adjoint(start + i, slow, sub_fast, sub_slow, layer, ray_at(w, i), w[AIR, i], bar, w[AIR_BAR, i], detector, bars)
+            ray_adjoint(slow, start + i, sub_slow, sub_fast, layer, ray_at(w, i), w[AIR, i], bar, w[AIR_BAR, i], detector, bars)
         return
     x = y = z = by_x = by_y = by_z = zero_of(w)
     for i in range(n):
         bar = position_bar(ray_at(w, i), w[AIR, i], (w[RAY_BAR, i], w[RAY_BAR + 1, i], w[RAY_BAR + 2, i]), w[AIR_BAR, i])
-        f, _ = places_on_pixel(start + i, slow, sub_fast, sub_slow, detector)
+        f, _ = places_on_pixel(slow, start + i, sub_slow, sub_fast, detector)
         x, y, z = x + bar[0], y + bar[1], z + bar[2]
         by_x, by_y, by_z = by_x + f * bar[0], by_y + f * bar[1], by_z + f * bar[2]
-    _, s = places_on_pixel(start, slow, sub_fast, sub_slow, detector)
+    _, s = places_on_pixel(slow, start, sub_slow, sub_fast, detector)
     flat_adjoint((x, y, z), (by_x, by_y, by_z), s, layer, detector, bars)
 
 
@@ -285,7 +285,7 @@ def c_chunk(chunk, tables, first, interpolate, gradients, work):
     per_step = rules.scale / rules.steps
     background = by_scale = zero_of(w)
     for i in range(n):
-        w[OMEGA, i], w[CAPTURE, i], w[POLAR, i] = kept_factors(start + i, slow, tables)
+        w[OMEGA, i], w[CAPTURE, i], w[POLAR, i] = kept_factors(slow, start + i, tables)
         total[i] = rules.background
         background += g[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
     add_at(bars.background, 0, background)
@@ -316,7 +316,7 @@ def c_chunk(chunk, tables, first, interpolate, gradients, work):
         bar = g[i] * per_step * total[i]
         capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
         by_scale += bar * capture * polar * omega
-        kept_factors_adjoint(start + i, slow, bar * capture * polar, bar * polar * omega, bar * capture * omega, tables, bars)
+        kept_factors_adjoint(slow, start + i, bar * capture * polar, bar * polar * omega, bar * capture * omega, tables, bars)
     add_at(bars.scale, 0, by_scale / rules.scale)
 
 
@@ -358,7 +358,7 @@ def adjoint_rows(rows, step, pixels, singles, doubles, tables, gradients, work):
             first, n = active_run(pixels.mask, singles, doubles, slow, start, end, work.totals[1])
             start = first + n
             if n > 0:
-                chunk = Chunk(first, slow, n)
+                chunk = Chunk(slow, first, n)
                 index = slow * width + first
                 if rules.spec:
                     spec_chunk(chunk, tables, rules.interpolate, gradients, work)

@@ -30,10 +30,10 @@ class Pixels(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Neighbouring pixels of a row, from ``fast`` on."""
+    """Neighbouring pixels of row ``slow``, from ``fast`` on."""
 
-    fast: int
     slow: int
+    fast: int
     pixels: int
 
 

@@ -42,14 +42,14 @@ def rays(chunk, sub_slow, sub_fast, layer, detector, w):
     n, start, slow = chunk.pixels, chunk.fast, chunk.slow
     if detector.curved:
         for i in range(n):
-            position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
+            position = subpixel_position(slow, start + i, sub_slow, sub_fast, layer, detector)
             w[AIR, i] = magnitude(position)
             w[RAY, i], w[RAY + 1, i], w[RAY + 2, i] = unit(position)
     else:
         # The same without a branch in the loop, so that it becomes vector instructions.
         pixel, depth = detector.pixel_size, layer * detector.layer_thickness
         for i in range(n):
-            f, s = places_on_pixel(start + i, slow, sub_fast, sub_slow, detector)
+            f, s = places_on_pixel(slow, start + i, sub_slow, sub_fast, detector)
             position = plane_position(f * pixel, s * pixel, depth, detector)
             length = magnitude(position)
             w[AIR, i] = length

@@ -38,16 +38,16 @@ def is_cut(scattering, dmin):
 
 
 @derivative
-def places_on_pixel(fast, slow, sub_fast, sub_slow, detector):
+def places_on_pixel(slow, fast, sub_slow, sub_fast, detector):
     """Distances of a sub-pixel's centre along the fast and the slow axis, in pixels."""
     n = detector.oversample
     return (fast * n + sub_fast + 0.5) / n, (slow * n + sub_slow + 0.5) / n
 
 
 @derivative
-def position_adjoint(fast, slow, sub_fast, sub_slow, layer, bar, detector, bars):
+def position_adjoint(slow, fast, sub_slow, sub_fast, layer, bar, detector, bars):
     """Add to ``bars`` what the gradient ``bar`` with respect to ``subpixel_position`` gives the detector."""
-    f, s = places_on_pixel(fast, slow, sub_fast, sub_slow, detector)
+    f, s = places_on_pixel(slow, fast, sub_slow, sub_fast, detector)
     if detector.curved:
         f_m, s_m = f * detector.pixel_size, s * detector.pixel_size
         bar = curved_adjoint(f_m, s_m, layer * detector.layer_thickness, bar, detector, bars)
@@ -93,9 +93,9 @@ def curved_adjoint(f_m, s_m, depth, bar, detector, bars):
 
 
 @derivative
-def position_tangent(fast, slow, sub_fast, sub_slow, layer, detector, dots, k):
+def position_tangent(slow, fast, sub_slow, sub_fast, layer, detector, dots, k):
     """Change of ``subpixel_position`` in the direction ``k`` of ``dots``."""
-    f, s = places_on_pixel(fast, slow, sub_fast, sub_slow, detector)
+    f, s = places_on_pixel(slow, fast, sub_slow, sub_fast, detector)
     pixel, pixel_dot = detector.pixel_size, dots.pixel_size[k, 0]
     f_m, s_m, depth = f * pixel, s * pixel, layer * detector.layer_thickness
     p, a, b, o = dots.pix0[k], dots.fast[k], dots.slow[k], dots.normal[k]
@@ -128,10 +128,10 @@ def curved_tangent(f_m, s_m, depth, y_dot, z_dot, detector, dots, k):
 
 
 @derivative
-def ray_adjoint(fast, slow, sub_fast, sub_slow, layer, diffracted, airpath, direction_bar, airpath_bar, detector, bars):
+def ray_adjoint(slow, fast, sub_slow, sub_fast, layer, diffracted, airpath, direction_bar, airpath_bar, detector, bars):
     """Add to ``bars`` what gradients with respect to the unit vector along the diffracted ray and to its length give."""
     bar = position_bar(diffracted, airpath, direction_bar, airpath_bar)
-    position_adjoint(fast, slow, sub_fast, sub_slow, layer, bar, detector, bars)
+    position_adjoint(slow, fast, sub_slow, sub_fast, layer, bar, detector, bars)
 
 
 @derivative
@@ -172,9 +172,9 @@ def capture_tangent(layer, diffracted, direction_dot, detector, dots, k):
 
 
 @derivative
-def ray_of(fast, slow, sub_fast, sub_slow, layer, detector):
+def ray_of(slow, fast, sub_slow, sub_fast, layer, detector):
     """Direction and length of the ray to a sub-pixel."""
-    position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
+    position = subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector)
     return unit(position), magnitude(position)
 
 
@@ -209,13 +209,13 @@ def polarization_tangent(form_dot, slope, diffracted, diffracted_dot):
 
 
 @derivative
-def kept_polarization(fast, slow, tables):
+def kept_polarization(slow, fast, tables):
     """Where "c" computes the polarization factor: layer, sub_slow, sub_fast, source; source -1 if it never does."""
     detector, beam, _, _ = tables
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
-                direction = unit(subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector))
+                direction = unit(subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector))
                 for source in range(beam.wavelengths.shape[0]):
                     incident = vector_of(beam.incident[source], 0)
                     if not (beam.dmin > 0.0 and is_cut(scattering_vector(direction, incident, beam.wavelengths[source]), beam.dmin)):
@@ -224,67 +224,67 @@ def kept_polarization(fast, slow, tables):
 
 
 @derivative
-def kept_factors(fast, slow, tables):
+def kept_factors(slow, fast, tables):
     """Solid angle, capture fraction and polarization factor of a pixel in "c"."""
     detector, beam, _, _ = tables
-    position = subpixel_position(fast, slow, 0, 0, 0, detector)
+    position = subpixel_position(slow, fast, 0, 0, 0, detector)
     omega = solid_angle(magnitude(position), detector)
     capture = 1.0 + (omega - omega)
     if detector.thickness != 0.0:
         layer = detector.layers - 1
-        capture = capture_fraction(layer, unit(subpixel_position(fast, slow, 0, 0, layer, detector)), detector)
+        capture = capture_fraction(layer, unit(subpixel_position(slow, fast, 0, 0, layer, detector)), detector)
     polar = 1.0 + (omega - omega)
     if beam.polarized:
-        layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
+        layer, sub_slow, sub_fast, source = kept_polarization(slow, fast, tables)
         polar = polar - polar
         if source >= 0:
-            direction = unit(subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector))
+            direction = unit(subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector))
             polar, _ = polarization_and_slope(form_of(source, beam), direction)
     return omega, capture, polar
 
 
 @derivative(inline=False)
-def kept_factors_adjoint(fast, slow, omega_bar, capture_bar, polar_bar, tables, bars):
+def kept_factors_adjoint(slow, fast, omega_bar, capture_bar, polar_bar, tables, bars):
     """Add to ``bars`` what gradients with respect to ``kept_factors`` give."""
     detector, beam, _, _ = tables
-    direction, airpath = ray_of(fast, slow, 0, 0, 0, detector)
+    direction, airpath = ray_of(slow, fast, 0, 0, 0, detector)
     zero = omega_bar - omega_bar
     none = (zero, zero, zero)
     airpath_bar = solid_angle_adjoint(solid_angle(airpath, detector), airpath, omega_bar, detector, bars)
-    ray_adjoint(fast, slow, 0, 0, 0, direction, airpath, none, airpath_bar, detector, bars)
+    ray_adjoint(slow, fast, 0, 0, 0, direction, airpath, none, airpath_bar, detector, bars)
     if detector.thickness != 0.0:
         layer = detector.layers - 1
-        direction, airpath = ray_of(fast, slow, 0, 0, layer, detector)
+        direction, airpath = ray_of(slow, fast, 0, 0, layer, detector)
         direction_bar = capture_adjoint(layer, direction, capture_bar, detector, bars)
-        ray_adjoint(fast, slow, 0, 0, layer, direction, airpath, direction_bar, zero, detector, bars)
+        ray_adjoint(slow, fast, 0, 0, layer, direction, airpath, direction_bar, zero, detector, bars)
     if beam.polarized:
-        layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
+        layer, sub_slow, sub_fast, source = kept_polarization(slow, fast, tables)
         if source >= 0:
-            direction, airpath = ray_of(fast, slow, sub_fast, sub_slow, layer, detector)
+            direction, airpath = ray_of(slow, fast, sub_slow, sub_fast, layer, detector)
             _, slope = polarization_and_slope(form_of(source, beam), direction)
             pull_form(source, symmetric_product(scale(direction, polar_bar), direction), beam, bars)
-            ray_adjoint(fast, slow, sub_fast, sub_slow, layer, direction, airpath, scale(slope, polar_bar), zero, detector, bars)
+            ray_adjoint(slow, fast, sub_slow, sub_fast, layer, direction, airpath, scale(slope, polar_bar), zero, detector, bars)
 
 
 @derivative(inline=False)
-def kept_factors_tangent(fast, slow, tables, dots, k):
+def kept_factors_tangent(slow, fast, tables, dots, k):
     """Changes of ``kept_factors``."""
     detector, beam, _, _ = tables
-    direction, airpath = ray_of(fast, slow, 0, 0, 0, detector)
-    change = dot(direction, position_tangent(fast, slow, 0, 0, 0, detector, dots, k))
+    direction, airpath = ray_of(slow, fast, 0, 0, 0, detector)
+    change = dot(direction, position_tangent(slow, fast, 0, 0, 0, detector, dots, k))
     omega_dot = solid_angle_tangent(solid_angle(airpath, detector), airpath, change, detector, dots, k)
     capture_dot = polar_dot = omega_dot - omega_dot
     if detector.thickness != 0.0:
         layer = detector.layers - 1
-        direction, airpath = ray_of(fast, slow, 0, 0, layer, detector)
-        direction_dot = along_unit(direction, airpath, position_tangent(fast, slow, 0, 0, layer, detector, dots, k))
+        direction, airpath = ray_of(slow, fast, 0, 0, layer, detector)
+        direction_dot = along_unit(direction, airpath, position_tangent(slow, fast, 0, 0, layer, detector, dots, k))
         capture_dot = capture_tangent(layer, direction, direction_dot, detector, dots, k)
     if beam.polarized:
-        layer, sub_slow, sub_fast, source = kept_polarization(fast, slow, tables)
+        layer, sub_slow, sub_fast, source = kept_polarization(slow, fast, tables)
         if source >= 0:
-            direction, airpath = ray_of(fast, slow, sub_fast, sub_slow, layer, detector)
+            direction, airpath = ray_of(slow, fast, sub_slow, sub_fast, layer, detector)
             _, slope = polarization_and_slope(form_of(source, beam), direction)
-            change = position_tangent(fast, slow, sub_fast, sub_slow, layer, detector, dots, k)
+            change = position_tangent(slow, fast, sub_slow, sub_fast, layer, detector, dots, k)
             direction_dot = along_unit(direction, airpath, change)
             polar_dot = polarization_tangent(form_tangent(source, beam, dots, k), slope, direction, direction_dot)
     return omega_dot, capture_dot, polar_dot

@@ -153,7 +153,7 @@ def ray_tangents(chunk, sub_slow, sub_fast, layer, detector, dots, w, c, k):
     n, start, slow = chunk.pixels, chunk.fast, chunk.slow
     for i in range(n):
         ray = ray_at(w, i)
-        change = position_tangent(start + i, slow, sub_fast, sub_slow, layer, detector, dots, k)
+        change = position_tangent(slow, start + i, sub_slow, sub_fast, layer, detector, dots, k)
         c[RAY_DOT, i], c[RAY_DOT + 1, i], c[RAY_DOT + 2, i] = along_unit(ray, w[AIR, i], change)
         c[AIR_DOT, i] = dot(ray, change)
 
@@ -268,10 +268,10 @@ def c_tangent_chunk(chunk, tables, first, interpolate, changes, work, out):
                         for i in range(n):
                             c[k, TOTAL_DOT, i] += keep[i] * c[k, SUM_DOT, i]
     for i in range(n):
-        omega, capture, polar = kept_factors(start + i, slow, tables)
+        omega, capture, polar = kept_factors(slow, start + i, tables)
         factor = capture * polar * omega
         for k in range(directions):
-            omega_dot, capture_dot, polar_dot = kept_factors_tangent(start + i, slow, tables, dots, k)
+            omega_dot, capture_dot, polar_dot = kept_factors_tangent(slow, start + i, tables, dots, k)
             change = capture_dot * polar * omega + capture * polar_dot * omega + capture * polar * omega_dot
             change += factor * dots.scale[k, 0] / rules.scale
             out[k, i] = per_step * (change * totals[i] + factor * c[k, TOTAL_DOT, i])
@@ -289,7 +289,7 @@ def tangent_rows(rows, step, pixels, tables, changes, work, out):
             first, n = live_run(pixels.mask, slow, start, end)
             start = first + n
             if n > 0:
-                chunk = Chunk(first, slow, n)
+                chunk = Chunk(slow, first, n)
                 index = slow * width + first
                 images = out[:, slow, first:start]
                 if rules.spec:

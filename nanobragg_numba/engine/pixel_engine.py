@@ -219,7 +219,7 @@ class PixelEngine:
         return counts
 
     def _leaving_step(self, slow: int, fast: int, evaluation: int) -> OutOfTable:
-        record = self.record(fast, slow, True, evaluation)
+        record = self.record(slow, fast, True, evaluation)
         h, k, l, h0, k0, l0 = record[PixelRecord.LEFT_TABLE]
         index = slow * self.experiment.tables.detector.fast_pixels + fast
         return OutOfTable(index, (float(h), float(k), float(l)), (int(h0), int(k0), int(l0)))
@@ -242,12 +242,12 @@ class PixelEngine:
         serial_solid_angle(self.window, self.computed, self.experiment.tables, result)
         return float(result[0])
 
-    def record(self, fast: int, slow: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
+    def record(self, slow: int, fast: int, interpolate: bool, evaluation: int = 0) -> np.ndarray:
         """The intermediates of one pixel (see PixelRecord); nan, by ``PixelRecord.is_unset``, where it did not get so far."""
         record = np.full(PixelRecord.SIZE, PixelRecord.UNSET, np.int64).view(np.float64)
         tables = self.experiment.tables
         first = slow * tables.detector.fast_pixels + fast == self.first_pixel
-        record_pixel(fast, slow, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
+        record_pixel(slow, fast, tables, first, interpolate and tables.rules.interpolate, evaluation, record)
         return record
 
 

@@ -123,7 +123,7 @@ class _Scribe:
             handler(arguments, result)
 
     def _subpixel_position(self, arguments: Any, result: Any) -> None:
-        _, _, sub_fast, sub_slow, layer, _ = arguments
+        _, _, sub_slow, sub_fast, layer, _ = arguments
         self.place = layer, sub_slow, sub_fast, result
         self.source = 0
 
@@ -205,7 +205,7 @@ def trace_pixel(experiment: Experiment, slow: int, fast: int, dtype: Any = np.fl
     record = np.full(PixelRecord.SIZE, np.nan)
     with np.errstate(all="ignore"):
         try:
-            value = plain_pixel_value(dtype, scribe)(fast, slow, tables, first, interpolate, evaluation, record)[0]
+            value = plain_pixel_value(dtype, scribe)(slow, fast, tables, first, interpolate, evaluation, record)[0]
         except (ValueError, OverflowError):
             raise InputError(f"--pixel {slow} {fast}: an index there is no finite number") from None
         value = dtype(value)

@@ -89,7 +89,7 @@ def polarization_axis(beam, evaluation):
 
 
 @inlined
-def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
+def pixel_value(slow, fast, tables, first, interpolate, evaluation, record):
     """Photons in one pixel.
 
     ``first``: the run's first sweep is in this pixel; ``interpolate``: interpolation is still on here;
@@ -110,7 +110,7 @@ def pixel_value(fast, slow, tables, first, interpolate, evaluation, record):
         capture = 1.0 if detector.thickness == 0.0 else 0.0
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
-                position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
+                position = subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector)
                 airpath = magnitude(position)
                 diffracted = unit(position)
                 if omega == 0.0 or rules.each_omega or spec:
@@ -195,7 +195,7 @@ def exact_rows(
             index = slow * tables.detector.fast_pixels + fast
             on = tables.rules.interpolate and index <= last_interpolated
             before = evaluations[slow, fast] if counted else 0
-            value, omega_sum, still_on, _, _ = pixel_value(fast, slow, tables, index == first_pixel, on, before, None)
+            value, omega_sum, still_on, _, _ = pixel_value(slow, fast, tables, index == first_pixel, on, before, None)
             store(out, doubles, slow, fast, value)
             omega_total += omega_sum
             if on and not still_on and left_at < 0:
@@ -215,13 +215,13 @@ def count_rows(
     for slow in range(rows[0], rows[1]):
         for fast in range(columns[0], columns[1]):
             if mask[slow, fast]:
-                _, _, _, evaluations[slow, fast], sweeps[slow, fast] = pixel_value(fast, slow, tables, False, False, 0, None)
+                _, _, _, evaluations[slow, fast], sweeps[slow, fast] = pixel_value(slow, fast, tables, False, False, 0, None)
 
 
 @entry
-def record_pixel(fast: int, slow: int, tables: Tables, first: bool, interpolate: bool, evaluation: int, record: Doubles1) -> None:
+def record_pixel(slow: int, fast: int, tables: Tables, first: bool, interpolate: bool, evaluation: int, record: Doubles1) -> None:
     """Compute one pixel and leave its intermediates in ``record``; see PixelRecord."""
-    pixel_value(fast, slow, tables, first, interpolate, evaluation, record)
+    pixel_value(slow, fast, tables, first, interpolate, evaluation, record)
 
 
 @entry
@@ -238,7 +238,7 @@ def serial_solid_angle(window: tuple[int, int, int, int], mask: Flags2, tables: 
                 for sub_slow in range(detector.oversample):
                     for sub_fast in range(detector.oversample):
                         if omega == 0.0 or rules.each_omega or rules.spec:
-                            position = subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector)
+                            position = subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector)
                             omega = solid_angle(magnitude(position), detector)
                         total += omega
     result[0] = total

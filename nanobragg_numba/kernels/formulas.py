@@ -209,7 +209,7 @@ def curved_position(flat, detector):
 
 
 @inlined
-def subpixel_position(fast, slow, sub_fast, sub_slow, layer, detector):
+def subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector):
     """Laboratory position of the centre of a sub-pixel on a sensor layer."""
     fast_distance = detector.subpixel_size * (fast * detector.oversample + sub_fast) + detector.subpixel_size / 2.0
     slow_distance = detector.subpixel_size * (slow * detector.oversample + sub_slow) + detector.subpixel_size / 2.0

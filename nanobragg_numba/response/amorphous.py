@@ -43,7 +43,7 @@ def photons_of_sum(total, table):
 
 
 @compiled
-def exact_pixel(fast, slow, detector, beam, table, evaluation, piece, record):
+def exact_pixel(slow, fast, detector, beam, table, evaluation, piece, record):
     """A pixel's photons (or F), the sum of its sub-pixels' solid angles, and the piece of the table that it ended in.
 
     ``evaluation``: how often the polarization factor was computed before. ``record``: see ``RECORDED``; may be empty.
@@ -53,7 +53,7 @@ def exact_pixel(fast, slow, detector, beam, table, evaluation, piece, record):
     polar = 1.0
     for sub_slow in range(detector.oversample):
         for sub_fast in range(detector.oversample):
-            position = subpixel_position(fast, slow, sub_fast, sub_slow, 0, detector)
+            position = subpixel_position(slow, fast, sub_slow, sub_fast, 0, detector)
             airpath = magnitude(position)
             diffracted = unit(position)
             omega = solid_angle(airpath, detector)
@@ -92,7 +92,7 @@ def amorphous_pixels(
         for fast in range(window[0], window[1]):
             evaluation = ((slow - window[2]) * width + fast - window[0]) * each
             record = records[slow * image.shape[1] + fast, :] if records.shape[0] > 0 else nothing
-            value, solid, found = exact_pixel(fast, slow, detector, beam, table, evaluation, found, record)
+            value, solid, found = exact_pixel(slow, fast, detector, beam, table, evaluation, found, record)
             image[slow, fast] = np.float32(value)
             summed += solid
         solid_angles[slow] = summed
@@ -107,7 +107,7 @@ def solid_angles_in_order(window: tuple[int, int, int, int], detector: DetectorT
         for fast in range(window[0], window[1]):
             for sub_slow in range(detector.oversample):
                 for sub_fast in range(detector.oversample):
-                    total += solid_angle(magnitude(subpixel_position(fast, slow, sub_fast, sub_slow, 0, detector)), detector)
+                    total += solid_angle(magnitude(subpixel_position(slow, fast, sub_slow, sub_fast, 0, detector)), detector)
     result[0] = total
 
 

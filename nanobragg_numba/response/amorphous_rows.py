@@ -40,7 +40,7 @@ def begin_chunk(count, work):
 
 
 @compiled
-def fill_directions(count, work, fast, slow, sub_fast, sub_slow, detector):
+def fill_directions(count, work, slow, fast, sub_slow, sub_fast, detector):
     """Unit vectors to the sub-pixels from ``fast`` on, and their solid angles."""
     w = of_work_shape(work)
     x, y, z, omegas, omega_sums = w[DX], w[DY], w[DZ], w[OMEGA], w[OMEGAS]
@@ -156,7 +156,7 @@ def guarded_pixels(
             begin_chunk(count, work)
             for sub_slow in range(detector.oversample):
                 for sub_fast in range(detector.oversample):
-                    fill_directions(count, work, fast, slow, sub_fast, sub_slow, detector)
+                    fill_directions(count, work, slow, fast, sub_slow, sub_fast, detector)
                     for source in range(sources):
                         incident = (beam.incident[source, 0], beam.incident[source, 1], beam.incident[source, 2])
                         weight = beam.weights[source]
@@ -170,7 +170,7 @@ def guarded_pixels(
                 low, high = np.float32(work[LEAST, n]), np.float32(work[MOST, n])
                 if low != high:
                     evaluation = ((slow - window[2]) * width + fast + n - window[0]) * each
-                    exact, _, _ = exact_pixel(fast + n, slow, detector, beam, table, evaluation, 1, none)
+                    exact, _, _ = exact_pixel(slow, fast + n, detector, beam, table, evaluation, 1, none)
                     low = np.float32(exact)
                 image[slow, fast + n] = low
                 solid_angles[slow] += work[OMEGAS, n]

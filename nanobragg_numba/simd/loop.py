@@ -41,7 +41,7 @@ def subpixel_geometry(n, work, start, slow, sub_slow, sub_fast, layer, detector)
     w = rows_of(work)
     dx, dy, dz = w.direction[0], w.direction[1], w.direction[2]
     for i in range(n):
-        position = subpixel_position(start + i, slow, sub_fast, sub_slow, layer, detector)
+        position = subpixel_position(slow, start + i, sub_slow, sub_fast, layer, detector)
         w.airpath[i] = magnitude(position)
         dx[i], dy[i], dz[i] = unit(position)
 

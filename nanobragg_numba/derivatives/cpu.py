@@ -16,6 +16,8 @@ from .flat_variables import Variables
 BLOCKS = 16
 """Rows are dealt out to so many sums, whatever the number of threads, so that the result does not depend on it."""
 BLOCK_BYTES = 2**26
+STEPS_WITHOUT_THREADS = 20_000
+"""A thread would hardly have started before so many are done."""
 
 
 def by_kind(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +39,10 @@ class CpuKernels:
     threads: int = field(default_factory=most_threads)
     """How many compute at most; the sums do not depend on it."""
 
+    def _threads_for(self, run: Rendered) -> int:
+        steps = int(np.count_nonzero(run.computed)) * run.experiment.steps
+        return self.threads if steps > STEPS_WITHOUT_THREADS else 0
+
     def adjoint_sums(
         self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,7 +63,18 @@ class CpuKernels:
 
         rows = run.experiment.geometry.window[2:]
         entry.over_rows(
-            (0, blocks), self.threads, work, blocks, rows, _pixels(run), *by_kind(grad), tables, lattice, first_lattice, bars, factors_bars
+            (0, blocks),
+            self._threads_for(run),
+            work,
+            blocks,
+            rows,
+            _pixels(run),
+            *by_kind(grad),
+            tables,
+            lattice,
+            first_lattice,
+            bars,
+            factors_bars,
         )
         total = np.concatenate([bar.sum(axis=0) for bar in bars])
         return total, np.stack([lattice.sum(axis=0), first_lattice.sum(axis=0)]), factors_bars.sum(axis=0).reshape(factors.shape)
@@ -76,5 +93,5 @@ class CpuKernels:
 
         rows = run.experiment.geometry.window[2:]
         changes = Changes(lattice_dot[0], lattice_dot[1], dots, factors_dot)
-        entries.tangent_blocks.over_rows((0, BLOCKS), self.threads, work, BLOCKS, rows, _pixels(run), tables, changes, out)
+        entries.tangent_blocks.over_rows((0, BLOCKS), self._threads_for(run), work, BLOCKS, rows, _pixels(run), tables, changes, out)
         return out

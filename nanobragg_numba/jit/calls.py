@@ -57,7 +57,7 @@ def over_rows(entry: Compiled, rows: tuple[int, int], threads: int, work: Callab
     """See ``Entry.over_rows``."""
     first, last = rows
     threads = min(threads, last - first)
-    size = max(1, (last - first) // (32 * threads or 1))
+    size = max(1, (last - first) // (32 * threads) if threads else last - first)
     starts = iter(range(first, last, size))
     taking = threading.Lock()
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .file_formats import write_mosflm_matrix as write_mosflm_matrix
     from .file_formats import write_smv as write_smv
     from .output.photon_noise import poisson_image as poisson_image
+    from .prediction.spots import Spots as Spots
+    from .prediction.spots import spots as spots
 
 __version__ = "0.1.0"
 
@@ -53,6 +55,8 @@ _HOME = {
     "simulate_batch": "engine.batch",
     "Simulation": "engine.simulate",
     "poisson_image": "output.photon_noise",
+    "Spots": "prediction.spots",
+    "spots": "prediction.spots",
     "read_hkl": "file_formats",
     "read_mosflm_matrix": "file_formats",
     "read_smv": "file_formats",

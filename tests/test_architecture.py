@@ -25,13 +25,14 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"simd", "derivatives", "output", "threads", *RUN},
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
+    "prediction": RUN,
     "command_line": {"files", "experiment", "fields", *COMPILED},
     "gpu": BELOW_GPU,
     "autograd": {"gpu", *BELOW_GPU},
-    "cli": {"autograd", "gpu", *BELOW_GPU},
+    "cli": {"autograd", "gpu", "prediction", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
     "doctor": {"gpu", "", *BELOW_GPU},
-    "": {"autograd", "gpu", "file_formats", *BELOW_GPU},
+    "": {"autograd", "gpu", "file_formats", "prediction", *BELOW_GPU},
 }
 """What each room may import beside itself and ``errors``; the nameless one is ``nanobragg_numba/__init__.py``, the public names."""
 WHEN_ASKED_FOR = {"gpu", "autograd"}

@@ -12,7 +12,7 @@ import pytest
 from test_hkl_from_model import model
 
 from nanobragg_numba import InputError
-from nanobragg_numba.cli import compare, trace
+from nanobragg_numba.cli import compare, trace, view
 from nanobragg_numba.cli.help import all_options
 from nanobragg_numba.cli.own_options import take_own_options
 from nanobragg_numba.command_line.reading import read_command_line
@@ -100,6 +100,10 @@ def check_command(program, words, folder):
     elif program in ("nb-compare", "nb-trace"):
         {"nb-compare": compare, "nb-trace": trace}[program]._parser().parse_args(words[:cut])
         check_options(words[cut + 1 :], folder, whole=cut < len(words))
+    elif program == "nb-view":
+        options = view._parser().parse_args(view._joined(words))
+        for line in filter(None, (options.line, options.spots)):
+            check_options(shlex.split(line), folder)
     elif program == "python" and words[0] != "-m":
         assert (ROOT / words[0]).exists(), words[0]
     else:

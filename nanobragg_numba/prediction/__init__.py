@@ -1,0 +1,1 @@
+"""Where things are on an image, worked out without computing it: spots, resolution."""

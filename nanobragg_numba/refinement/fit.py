@@ -1,0 +1,268 @@
+"""A joint fit in stages: strong spots of low resolution first, from wrong starts said and not refined, to all spots and sigmas."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.prediction.spots import Spots, spots
+
+from .estimates import Estimates, estimates
+from .free_parameters import DEFAULT, FreeParameters, free_parameters
+from .joint_target import BACKGROUNDS, JointTarget, without_unsolvable
+from .measured import Measured, Pixels, pixels_of, strong_pixels
+from .optimisers import METHODS
+from .restraints import Restraint
+from .starting_model import starting_model
+from .symmetry import cell_constraint
+
+LEAST_EXPLAINED = 0.3
+LEAST_STRONG = 20
+"""Strong pixels of all shots, below which nothing is said of a start."""
+START_ERROR = 0.003
+"""Relative error of a start that the first stage is made for: 0.17 degrees, 0.3 %."""
+BORDER = (4, 3, 2)
+"""Pixels about a predicted spot: in the first stage, in those between, in the last."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fit goes."""
+
+    refine: tuple[str, ...] = DEFAULT
+    per_shot: tuple[str, ...] = ()
+    space_group: Any = "P 1"
+    """Constrains the cell."""
+    resolution: float | None = None
+    """Finest spacing (A); None: the detector's corner."""
+    background: str = "plane"
+    """"none", "constant" or "plane", a box."""
+    restraints: Mapping[str, Restraint] = field(default_factory=dict)
+    method: str = "trust"
+    steps: int = 50
+    """At most, in each stage and round of weights."""
+    most_spots: int = 300
+    """A shot; the strongest by structure factor and partiality are taken."""
+    start_error: float = START_ERROR
+    """Relative; 0: one stage, all spots at once."""
+    least_explained: float = LEAST_EXPLAINED
+
+
+@dataclass(frozen=True)
+class Step:
+    """What ``progress`` is told."""
+
+    stage: int
+    stages: int
+    resolution: float
+    number: int
+    target: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished fit."""
+
+    free: FreeParameters
+    vector: np.ndarray
+    estimates: Estimates
+    """Of ``values``."""
+    target: JointTarget
+    """With the last weights."""
+    squares: float
+    """Sum of squares of the weighted residuals."""
+    freedom: int
+    """Pixels less coefficients of background less parameters."""
+    explained: float
+    """Share of the strong pixels that lie in boxes of the start; nan where there were too few to say."""
+
+    @property
+    def values(self) -> np.ndarray:
+        """(n,): of ``free.rows``, in the units of ``KINDS``."""
+        return self.free.values(self.vector)
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """(n,)"""
+        return self.estimates.sigmas
+
+    @property
+    def parameters(self) -> list[Parameters]:
+        """Of each shot."""
+        return [self.free.parameters(shot, self.vector) for shot in range(len(self.free.models))]
+
+
+State = Callable[[int, np.ndarray], None]
+"""Told the number of stages done and the vector: what a resumed fit starts from."""
+
+
+def fit(
+    shots: Sequence[Measured],
+    starts: Sequence[Parameters],
+    settings: Settings = Settings(),
+    *,
+    progress: Callable[[Step], None] | None = None,
+    resumed: tuple[int, np.ndarray] | None = None,
+    state: State | None = None,
+) -> Fit:
+    """Refine the parameters of all shots together.
+
+    ``shots``, ``starts``: as many of each. ``progress`` is told each step, ``state`` each finished stage; ``resumed``: what ``state`` was
+    told last. Raises InputError for settings that make no sense, for images of another size than their model's, and for starts that
+    explain too few of the strong pixels.
+    """
+    _check(shots, starts, settings)
+    models = [starting_model(start) for start in starts]
+    free = free_parameters(models, settings.refine, cell_constraint(settings.space_group), settings.per_shot)
+    for name in settings.restraints:
+        if name not in free.names:
+            raise InputError(f"restraint on {name}: it is not refined; these are: {', '.join(free.names)}")
+    done, vector = resumed or (0, free.start.copy())
+    if len(vector) != len(free.start):
+        raise InputError(f"what is resumed has {len(vector)} parameters, and this fit {len(free.start)}")
+    explained = explained_share(shots, [free.parameters(n, vector) for n in range(len(shots))], settings) if not done else np.nan
+    resolutions = stages(models, settings)
+    target = None
+    for number, resolution in enumerate(resolutions):
+        if number < done:
+            continue
+        last = number == len(resolutions) - 1
+        border = BORDER[2 if last else min(number, 1)]
+        prior = None if last else free.priors()
+        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, _teller(progress, number, resolutions))
+        if state is not None:
+            state(number + 1, vector)
+    if target is None:
+        target = _target(shots, free, vector, settings, resolutions[-1], BORDER[2], None)
+        target.take_weights(vector)
+    squares, freedom = target.figures(vector)
+    found = estimates(target.normal_equations(vector)[1], free.slopes(vector))
+    return Fit(free, vector, found, target, squares, freedom, explained)
+
+
+def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> None:
+    if not shots or len(shots) != len(starts):
+        raise InputError(f"{len(shots)} images and {len(starts)} starting models: there must be as many of each")
+    for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
+        if value not in known:
+            raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    if settings.steps < 1 or settings.most_spots < 1 or settings.start_error < 0.0:
+        raise InputError("steps and spots must be 1 or more, and the error of the start 0 or more")
+
+
+def _teller(progress: Callable[[Step], None] | None, stage: int, resolutions: Sequence[float]) -> Callable[[float, np.ndarray], None]:
+    count = 0
+
+    def tell(value: float, _: np.ndarray) -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(Step(stage + 1, len(resolutions), resolutions[stage], count, value))
+
+    return tell
+
+
+def predicted(parameters: Parameters, settings: Settings, resolution: float, border: int) -> Spots:
+    """The strongest spots of a shot, to a resolution (A)."""
+    found = spots(parameters, resolution, border=border, least_partiality=0.02)
+    if len(found) > settings.most_spots:
+        strength = found.partiality * np.nan_to_num(found.structure_factor, nan=1.0) ** 2
+        chosen = np.sort(np.argsort(strength)[-settings.most_spots :])
+        found = found[chosen]
+    return found
+
+
+def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> float:
+    """The share of all shots' strong pixels that lie in boxes of the start; nan where there are too few.
+
+    Raises InputError where it is less than ``settings.least_explained``, or not twice the share of all pixels that the boxes hold.
+    """
+    strong = inside = covered = total = 0
+    for shot, start in zip(shots, starts, strict=True):
+        found = spots(start, settings.resolution, border=BORDER[0], least_partiality=0.02)
+        boxes = np.zeros(shot.photons.shape, np.bool_)
+        if boxes.shape != (start.detector.pixels[1], start.detector.pixels[0]):
+            wanted, there = ("x".join(map(str, shape)) for shape in (start.detector.pixels, boxes.shape[::-1]))
+            raise InputError(f"{shot.name or 'an image'} has {there} pixels, and its model {wanted}")
+        for fast, fast_end, slow, slow_end in found.box:
+            boxes[slow:slow_end, fast:fast_end] = True
+        bright = strong_pixels(shot)
+        strong, inside = strong + int(bright.sum()), inside + int((bright & boxes).sum())
+        covered, total = covered + int((boxes & shot.good).sum()), total + int(shot.good.sum())
+    if strong < LEAST_STRONG:
+        return float("nan")
+    share, area = inside / strong, covered / max(total, 1)
+    if share < settings.least_explained or (share < 2.0 * area and area < 0.5):
+        raise InputError(
+            f"the model explains {100.0 * share:.0f} % of the strong pixels, with boxes on {100.0 * area:.0f} % of all: "
+            "this is no start for a refinement; see to orientation, cell and geometry, or to -resolution"
+        )
+    return share
+
+
+def stages(models: Sequence[Any], settings: Settings) -> list[float]:
+    """Spacings (A), coarse to fine: in the first stage spots are off by half a width 1/N at most if starts are by ``start_error``."""
+    finest, coarsest = np.inf, 0.0
+    for model in models:
+        found = spots(model.parameters, settings.resolution)
+        if len(found) == 0:
+            continue
+        finest = min(finest, float(found.resolution.min()))
+        cells, edges = np.array(model.experiment.size.cells), model.cell[:3]
+        wanted = 2.0 * settings.start_error * float((cells * edges).max())
+        # Eight spots a shot at least.
+        enough = float(np.sort(found.resolution)[::-1][:8].min())
+        coarsest = max(coarsest, min(wanted, enough))
+    if not np.isfinite(finest):
+        raise InputError("the starting models predict no spot on the images")
+    found_stages = [finest]
+    while settings.start_error > 0.0 and found_stages[0] * 1.7 < coarsest:
+        found_stages.insert(0, found_stages[0] * 1.7)
+    if settings.start_error > 0.0 and coarsest > found_stages[0]:
+        found_stages.insert(0, coarsest)
+    return found_stages
+
+
+def _target(
+    shots: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
+    prior: np.ndarray | None,
+) -> JointTarget:  # fmt: skip
+    pixels: list[Pixels] = []
+    least = 2 * BACKGROUNDS[settings.background] + 1
+    for number, shot in enumerate(shots):
+        found = predicted(free.parameters(number, vector), settings, resolution, border)
+        own = pixels_of(shot, found, number, least)
+        solved = without_unsolvable(own, settings.background)
+        pixels.append(own if solved.all() else pixels_of(shot, own.spots[solved], number, least))
+    if not any(map(len, pixels)):
+        raise InputError(f"no spot to {resolution:.3g} A is on the good pixels of the images")
+    return JointTarget(free, pixels, settings.background, settings.restraints, prior)
+
+
+def _stage(
+    shots: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
+    prior: np.ndarray | None, tell: Callable[[float, np.ndarray], None],
+) -> tuple[np.ndarray, JointTarget]:  # fmt: skip
+    """Boxes where the model has them, the target made small, boxes and weights anew, until neither moves."""
+    minimise = METHODS[settings.method]
+    rounds = 2 if prior is not None else 4
+    for count in range(rounds):
+        target = _target(shots, free, vector, settings, resolution, border, prior)
+        target.take_weights(vector, from_data=prior is not None or count == 0)
+        before = vector
+        vector = minimise(target, vector, settings.steps, tell)
+        if prior is None and count > 0:
+            target.take_weights(vector)
+            matrix = target.normal_equations(vector)[1]
+            moved = np.abs(vector - before) * np.sqrt(np.diag(matrix))
+            if moved.max(initial=0.0) < 0.05:
+                break
+    return vector, target
+
+
+def restrained(settings: Settings, **restraints: Restraint) -> Settings:
+    """``settings`` with restraints added."""
+    return replace(settings, restraints={**settings.restraints, **restraints})

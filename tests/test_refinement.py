@@ -1,22 +1,13 @@
 """Joint fits of stills with fresh noise: what comes back, how sure the fit is of it, and which starts are no starts."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
-from noisy_stills import READOUT, GAIN, angle_between, noisy, stills, true_parameters, turn
+from noisy_stills import GAIN, READOUT, angle_between, noisy, stills
 
-from nanobragg_numba import InputError, parameters_from_command_line, simulate
-from nanobragg_numba import autograd
-from nanobragg_numba.refinement.fit import Settings, explained_share, fit
-from nanobragg_numba.refinement.free_parameters import KINDS, free_parameters
-from nanobragg_numba.refinement.joint_target import JointTarget
-from nanobragg_numba.refinement.measured import measured, strong_pixels
-from nanobragg_numba.refinement.optimisers import METHODS
-from nanobragg_numba.refinement.restraints import Restraint
+from nanobragg_numba import simulate
+from nanobragg_numba.refinement.fit import Settings, fit
+from nanobragg_numba.refinement.measured import measured
 from nanobragg_numba.refinement.starting_model import starting_model
-from nanobragg_numba.refinement.symmetry import cell_constraint
 
 LINE = "-cell 45 55 65 90 90 90 -default_F 60 -N 12 -lambda 1.2 -distance 60 -detpixels 128 -pixel 0.4 -oversample 1 -gauss_xtal"
 SMALL = "-cell 40 44 50 90 90 90 -default_F 60 -N 10 -lambda 1.2 -distance 40 -detpixels 48 -pixel 0.7 -oversample 1 -gauss_xtal"
@@ -57,10 +48,10 @@ def test_a_joint_fit_of_noisy_stills():
 
 
 def test_twenty_stills():
-    made = stills(LINE, 20, np.random.default_rng(8), peak=3000.0)
-    settings = Settings(refine=WHOLE, space_group="P 21 21 21")
+    made = stills(LINE, 20, np.random.default_rng(8), peak=10000.0)
+    settings = Settings(refine=WHOLE, space_group="P 21 21 21", most_spots=60)
     fitted = fit([still.measured for still in made], [still.start for still in made], settings)
-    check_recovered(made, fitted, orientation=0.005, cell=0.0002, n_cells=0.03, distance=0.0001)
+    check_recovered(made, fitted, orientation=0.003, cell=0.0002, n_cells=0.03, distance=0.0001)
 
 
 @pytest.fixture(scope="module")

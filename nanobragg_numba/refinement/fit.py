@@ -251,7 +251,7 @@ def _stage(
     rounds = 2 if prior is not None else 4
     for count in range(rounds):
         target = _target(shots, free, vector, settings, resolution, border, prior)
-        target.take_weights(vector, from_data=prior is not None or count == 0)
+        target.take_weights(vector, from_data=settings.start_error > 0.0 and count == 0)
         before = vector
         vector = minimise(target, vector, settings.steps, tell)
         if prior is None and count > 0:

@@ -25,6 +25,8 @@ LEAST_VARIANCE = 0.05
 """Photons squared; a model that expects nothing at a pixel is not that sure of it."""
 BACKGROUNDS = {"none": 0, "constant": 1, "plane": 3}
 """Terms a box."""
+KEPT_BYTES = 2**27
+"""Of derivatives that are kept for the vector they were last asked for at."""
 
 
 @dataclass
@@ -53,11 +55,18 @@ class JointTarget:
         terms = BACKGROUNDS[self.background]
         self.bases = [plane_basis(own.index, own.boxes, terms) if terms else None for own in self.pixels]
         self.weights = [torch.ones(len(own), dtype=torch.float64) for own in self.pixels]
+        self._last_spots: dict[int, tuple[np.ndarray, Tensor]] = {}
+        self._last_slopes: dict[int, tuple[np.ndarray, Tensor]] = {}
+        columns = len(self.free.columns[0])
+        self._keeps_slopes = 8 * columns * sum(map(len, self.pixels)) <= KEPT_BYTES
 
     def spots_at(self, vector: np.ndarray, shot: int) -> Tensor:
         """(pixels,): photons of the crystal at the pixels of a shot."""
-        with torch.no_grad():
-            return self._spots(shot, torch.from_numpy(vector[self.free.columns[shot]]))
+        part = vector[self.free.columns[shot]]
+        if shot not in self._last_spots or not np.array_equal(self._last_spots[shot][0], part):
+            with torch.no_grad():
+                self._last_spots[shot] = part, self._spots(shot, torch.from_numpy(part))
+        return self._last_spots[shot][1]
 
     def _spots(self, shot: int, part: Tensor) -> Tensor:
         own = self.pixels[shot]
@@ -69,11 +78,17 @@ class JointTarget:
 
     def slopes_at(self, vector: np.ndarray, shot: int) -> Tensor:
         """(pixels, columns of the shot): their derivatives, all columns in one pass."""
-        part = torch.from_numpy(vector[self.free.columns[shot]])
+        part = vector[self.free.columns[shot]]
         if len(self.pixels[shot]) == 0:
             return torch.zeros(0, len(part), dtype=torch.float64)
-        slopes: Tensor = torch.func.jacfwd(lambda own: self._spots(shot, own))(part)
-        return slopes
+        if shot in self._last_slopes and np.array_equal(self._last_slopes[shot][0], part):
+            return self._last_slopes[shot][1]
+        slopes, spots = torch.func.jacfwd(lambda own: (self._spots(shot, own),) * 2, has_aux=True)(torch.from_numpy(part))
+        self._last_spots[shot] = part, spots
+        if self._keeps_slopes:
+            self._last_slopes[shot] = part, slopes
+        found: Tensor = slopes
+        return found
 
     def fitted(self, vector: np.ndarray, shot: int) -> Fitted:
         """Crystal and background at the weights in force."""
@@ -119,8 +134,8 @@ class JointTarget:
     def _projected(self, vector: np.ndarray, shot: int) -> tuple[Tensor, Tensor]:
         """Weighted slopes (pixels, columns) beside the background, and weighted residuals (pixels,)."""
         own, basis, weights = self.pixels[shot], self.bases[shot], self.weights[shot]
-        now = self.fitted(vector, shot)
         slopes = self.slopes_at(vector, shot)
+        now = self.fitted(vector, shot)
         if basis is not None and len(own):
             slopes = slopes - solve_background(slopes, weights, basis, own.boxes)[1]
         root = weights.sqrt()

@@ -17,8 +17,8 @@ from .joint_target import JointTarget
 Progress = Callable[[float, np.ndarray], None]
 """Told the target and the vector after each step."""
 NO_SCIPY = "refinement needs scipy: pip install 'nanobragg_numba[refine]'"
-SETTLED = 1e-3
-"""A gradient so small, in scaled parameters, is none: a thousandth of a standard deviation."""
+SETTLED = 0.01
+"""A gradient so small, in scaled parameters, is none: a hundredth of a standard deviation."""
 
 
 def sensitivities(matrix: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files import smv
 
-from .own_options import ROWS, take_own_options
+from .own_options import ROWS, refuse_panels, take_own_options
 from .torch_image import IMAGE_FILE
 
 FLOAT_FILE, INT_FILE, DUMP_FILE = "floatimage.bin", "intimage.img", "Fdump.bin"
@@ -65,6 +65,7 @@ def ready_to_run(words: Sequence[str]) -> CommandWords:
     that is random anew in every run.
     """
     own, reference = take_own_options(words)
+    refuse_panels(own)
     if own.action != "run" or own.batch is not None:
         raise InputError("-help, -version and -batch make no image to compare")
     rest = list(reference)

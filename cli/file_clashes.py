@@ -14,7 +14,8 @@ def input_files(line: CommandLine) -> list[Named]:
     """The files that the line names to be read."""
     files = line.files
     named = [("-mask", files.mask), ("-img", files.image), ("-mat", files.matrix), ("-hkl", files.hkl)]
-    named += [("-stol", files.stol), ("-sourcefile", files.sources), ("-dump", None if files.hkl is not None else files.dump)]
+    named += [("-stol", files.stol), ("-sourcefile", files.sources), ("-spectrum", files.spectrum)]
+    named += [("-dump", None if files.hkl is not None else files.dump)]
     return [(flag, path) for flag, path in named if path is not None]
 
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
+from nanobragg_numba.command_line import own_input_options
 from nanobragg_numba.command_line.option_table import OPTIONS, Option
 
 from .own_options import ROWS
@@ -21,7 +22,7 @@ those of the C program nanoBragg; Q1 ... Q11 are its quirks, explained in docs/c
 
 def all_options() -> Iterable[Option]:
     """The reference's options, then ours."""
-    return (*OPTIONS, *ROWS)
+    return (*OPTIONS, *own_input_options.ROWS, *ROWS)
 
 
 def help_text() -> str:

@@ -2,8 +2,10 @@
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nanobragg_numba import __version__
@@ -15,7 +17,7 @@ from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
 
 from .file_clashes import clashes, input_files
-from .own_options import OWN_WORDS, OwnOptions, take_own_options
+from .own_options import OWN_WORDS, OwnOptions, expt_file, take_own_options
 from .remarks import quietly, tell, tell_error, tell_now
 
 BAD_INPUT, NO_CRYSTAL, INTERRUPTED, BROKEN_PIPE = 2, 9, 130, 141
@@ -87,21 +89,31 @@ def _check_words(own: OwnOptions, line: CommandLine) -> None:
         if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
         tell(f"warning: {text}; the C program goes on with it, and -compat spec refuses it")
+    for text in line.found:
+        tell(text)
     for remark in line.remarks:
         tell(str(remark))
 
 
 def _check_targets(own: OwnOptions, line: CommandLine) -> None:
-    """See that every output can be written, and none is an input or another output; a mere remark in "c", where C goes on."""
+    """See that the outputs of the line can be written; see ``check_targets``."""
     targets = [("-floatfile", line.outputs.float_file), ("-intfile", line.outputs.int_file)]
     targets += [("-pgmfile", line.outputs.pgm_file)] if line.outputs.write_pgm else []
     targets += [("-noisefile", line.outputs.noise_file)] if line.outputs.noise else []
     targets += [("-png", own.png)] if own.png is not None else []
+    targets += [("-nxmx", own.nxmx)] if own.nxmx is not None else []
+    check_targets(own, line, targets)
+
+
+def check_targets(own: OwnOptions, line: CommandLine, targets: list[tuple[str, str]]) -> None:
+    """See that each of the files can be written, and none is an input or another of them; a mere remark in "c", where C goes on."""
     dump = [("-dump", line.files.dump)] if line.files.hkl is not None else []
     # In "c" a dump that cannot be written is no error, as in the reference.
     for flag, path in targets + (dump if mode_of(own.compat).spec else []):
         require_writable(path, flag)
-    for text in clashes(input_files(line), dump + targets):
+    described = [("-panels", own.panels), ("-expt", None if own.expt is None else expt_file(own.expt))]
+    inputs = input_files(line) + [(flag, path) for flag, path in described if path is not None]
+    for text in clashes(inputs, dump + targets):
         if own.strict or mode_of(own.compat).spec:
             raise InputError(text)
         tell(f"Q21: {text}; -strict refuses that")
@@ -113,8 +125,22 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     begin_for_image(files=True, noise="-nonoise" not in words, text=any("-hkl" in word for word in words))
     line = read_command_line(words, own.compat)
     _check_words(own, line)
+    detector = None
+    if own.panels is not None or own.expt is not None:
+        from .detector_files import with_described
+
+        line, detector = with_described(own, line)
     if not line.usable:
         return _without_crystal(line)
+    if detector is not None:
+        from nanobragg_numba.panels.placing import as_single
+
+        from .panel_images import run_panels
+
+        single = as_single(line.parameters, detector)
+        if single is None:
+            return run_panels(own, line, detector, _threads(own.threads), say)
+        line = replace(line, parameters=single)
     from nanobragg_numba.experiment.derive import derive_experiment
     from nanobragg_numba.experiment.seeds import clock_seed, fresh_seed
 
@@ -122,7 +148,12 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     threads = _threads(own.threads)
     noise_seed = line.outputs.noise_seed
     missing = fresh_seed if mode_of(own.compat).spec else clock_seed
-    experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
+    if detector is None:
+        experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
+    else:
+        from nanobragg_numba.panels.simulate import seen_by_panel
+
+        experiment = seen_by_panel(line.parameters, detector, own.compat, noise_seed, missing)
     with OutputFiles() as files:
         _simulate(own, line, experiment, threads, files)
         files.commit()
@@ -154,7 +185,7 @@ def _threads(wanted: int | None) -> int:
     return min(wanted or most, most)
 
 
-def _write_dump(line: CommandLine) -> bool | None:
+def write_dump(line: CommandLine) -> bool | None:
     """Write the structure-factor dump, if one is due; whether that worked. A failure is no error, as in the reference."""
     from nanobragg_numba.files import fdump
 
@@ -187,7 +218,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
         tell(f"-device {own.device}: computing on the CPU: {engine.cpu_reason}")
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
-    dump_written = _write_dump(line)
+    dump_written = write_dump(line)
     say(report.before_run(line, experiment, dump_written))
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
@@ -204,15 +235,25 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     if math.isinf(engine.image.max(initial=0.0)):
         tell("warning: pixels have more photons than a 4-byte float can hold (3.4e38), and are inf in the image")
     if mode_of(own.compat).spec:
-        _tell_seeds(line, experiment)
+        tell_seeds(line, experiment)
     write_images(line, engine, files, noise, say)
     if own.png is not None:
         from nanobragg_numba.files import preview
 
         files.write(own.png, [preview.png(engine.image)])
+    if own.nxmx is not None:
+        from nanobragg_numba.files.nexus import image_bytes
+
+        files.write(own.nxmx, [image_bytes(engine.image, experiment, command_of(own, line))])
 
 
-def _tell_seeds(line: CommandLine, experiment: Any) -> None:
+def command_of(own: OwnOptions, line: CommandLine) -> str:
+    """A line that makes the image again."""
+    own_words = [("-compat", own.compat), ("-panels", own.panels), ("-expt", own.expt)]
+    return shlex.join(["nanoBragg", *line.words, *(word for pair in own_words if pair[1] is not None for word in map(str, pair))])
+
+
+def tell_seeds(line: CommandLine, experiment: Any) -> None:
     """The seeds that nobody gave and the image was made with."""
     crystal, words = line.parameters.crystal, []
     if crystal.misset_deg == "random" and crystal.misset_seed is None:

@@ -23,6 +23,9 @@ ROWS = (
     Option(("-strict",), GROUP, "", "off", "unknown options, words that belong to none, values that C reads in part and values without a meaning are errors", exact=True),
     Option(("-quiet",), GROUP, "", "off", "no remarks on standard error, but errors", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
+    Option(("-panels",), GROUP, "FILE", "none", "the detector's panels from a DIALS list (.expt), a CrystFEL geometry (.geom) or an NXmx file (.nxs, .h5), with the beam and the spindle of its frame; all panels go into one stacked -floatfile, beside it their map, the same name with .json", exact=True),
+    Option(("-expt",), GROUP, "FILE[:N[:IMAGE]]", "none", "beam, panels, goniometer, scan and crystal of a DIALS list: of its experiment N, counted from 0, at that image of the scan, by default the first", exact=True),
+    Option(("-nxmx",), GROUP, "FILE", "none", "write the photons as an NXmx file, a module for each panel", exact=True),
     Option(("-version", "--version"), GROUP, "", "", "print the version and stop", exact=True),
     Option(("-h", "--help", "-help"), GROUP, "", "", "print this help and stop", exact=True),
 )  # fmt: skip
@@ -42,6 +45,9 @@ class OwnOptions:
     strict: bool = False
     quiet: bool = False
     png: str | None = None
+    panels: str | None = None
+    expt: str | None = None
+    nxmx: str | None = None
     batch: str | None = None
     compile: str | None = None
     words: tuple[str, ...] = ()
@@ -86,6 +92,14 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             if os.path.splitext(value)[1].lower() in OTHER_PICTURES:
                 raise InputError(f"-png {value}: the picture is written as PNG; give it a name that ends in .png")
             own.png = value
+        elif word == "-panels":
+            own.panels = value
+        elif word == "-expt":
+            own.expt = value
+        elif word == "-nxmx":
+            if os.path.splitext(value)[1].lower() not in (".nxs", ".h5"):
+                raise InputError(f"-nxmx {value}: give it a name that ends in .nxs or .h5, by which readers know it")
+            own.nxmx = value
         elif word == "-batch":
             own.batch = value
         elif word == "-compile":
@@ -96,9 +110,35 @@ def take_own_options(words: Sequence[str]) -> tuple[OwnOptions, list[str]]:
             own.quiet = True
         else:
             own.action = "version" if "-version" in row.words else "help"
+    if own.panels is not None and own.expt is not None:
+        raise InputError("-panels and -expt both say where the panels are: leave one of them out")
     if own.batch is not None:
         at = max(i for i, word in enumerate(words) if word == "-batch")
         own.words = (*words[:at], *words[at + 2 :])
         if "-batch" in own.words:
             raise InputError("-batch is given twice")
     return own, rest
+
+
+def refuse_panels(own: OwnOptions) -> None:
+    """Raise InputError where the detector comes from a file, which only the command that makes an image reads."""
+    for word, value in (("-panels", own.panels), ("-expt", own.expt), ("-nxmx", own.nxmx)):
+        if value is not None:
+            raise InputError(f"{word} is of the command nanoBragg alone")
+
+
+def expt_parts(value: str) -> tuple[str, int | None, int | None]:
+    """The file of -expt, and the numbers of experiment and image behind it, None where they are not given."""
+    numbers: list[int] = []
+    while len(numbers) < 2 and not os.path.exists(value):
+        name, colon, number = value.rpartition(":")
+        if not (colon and name and number.isascii() and number.isdigit() and len(number) < 10):
+            break
+        value = name
+        numbers.insert(0, int(number))
+    return value, *(numbers + [None, None])[:2]  # type: ignore[return-value]
+
+
+def expt_file(value: str) -> str:
+    """The file of -expt."""
+    return expt_parts(value)[0]

@@ -90,6 +90,12 @@ def _close_point_unused(run: _Run) -> bool:
     return any(abs(close / 1000.0 - used) > SAME * g.pixel_size for close, used in given)
 
 
+def _first_pixel_unused(run: _Run) -> bool:
+    # A panel's position, from a file, is used.
+    asked = any("-pix0_vector" in word for word in run.line.words) or "detector.pix0_mm" in run.line.header_settings
+    return asked and run.x.parameters.detector.pix0_mm is not None
+
+
 def _lost_words(line: CommandLine) -> list[str]:
     """The words on the line whose options do nothing."""
     options = [option for option in OPTIONS if option.quirk == "Q22"]
@@ -111,7 +117,7 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
     ("Q10", lambda run: run.line.files.hkl is None and run.x.parameters.crystal.structure_factors is not None, "the structure factors come from the dump file of an earlier run; give -hkl, or remove the file"),
     ("Q13", _wrong_angles, "the angles of this triclinic cell came out a little different from those given; -compat spec keeps them, or use -mat"),
     ("mask", _mask_of_other_size, "the mask is of another size than the image, and its rows were broken at the image's; -compat spec refuses it"),
-    ("Q11", lambda run: run.x.parameters.detector.pix0_mm is not None, "the numbers of -pix0_vector were not used; -compat spec uses them"),
+    ("Q11", _first_pixel_unused, "the numbers of -pix0_vector were not used; -compat spec uses them"),
     ("Q17", lambda run: outgrown_bytes(run.x) > 0, "the header of the SMV images is longer than the 512 bytes it states, so that readers find every pixel shifted; -compat spec states its length"),
     ("Q14", _thick_layers, "the sensor's N layers are each thickness/(N - 1) thick, together more than the sensor; -compat spec makes them thickness/N"),
     ("Q15", _distance_before_swing, "distance and beam centre in headers, print-out and curved detectors are those before the two-theta swing; -compat spec has them after it"),

@@ -75,10 +75,10 @@ class BatchRemarks:
     def __exit__(self, *_: object) -> None:
         remarks, _now.remarks, _now.line = _now.remarks, {}, None
         for text, lines in remarks.items():
-            _write(f"line {lines[0]}: {text}" if len(lines) == 1 else f"{text} ({len(lines)} lines: {_ranges(lines)})")
+            _write(f"line {lines[0]}: {text}" if len(lines) == 1 else f"{text} ({len(lines)} lines: {ranges(lines)})")
 
 
-def _ranges(numbers: list[int]) -> str:
+def ranges(numbers: list[int]) -> str:
     """Ascending numbers with stretches drawn together: 1-3, 7."""
     stretches: list[list[int]] = []
     for number in numbers:

@@ -7,7 +7,7 @@ import numpy as np
 from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.errors import InputError
 
-from .own_options import take_own_options
+from .own_options import refuse_panels, take_own_options
 
 IMAGE_FILE = "image.npy"
 BAD_INPUT = 2
@@ -23,6 +23,7 @@ def command() -> None:
 
     try:
         own, words = take_own_options(sys.argv[1:])
+        refuse_panels(own)
         # As the command reads it: with the dump of an earlier run where there is no list.
         line = read_command_line(words, own.compat)
         if not line.usable:

@@ -15,7 +15,7 @@ from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
 
 from .file_clashes import clashes, input_files
-from .own_options import OWN_WORDS, take_own_options
+from .own_options import OWN_WORDS, refuse_panels, take_own_options
 
 MISMATCH, BAD_INPUT, INTERRUPTED = 1, 2, 130
 OURS = {"--pixel": 2, "--config": 1, "--dtype": 1, "--device": 1, "--compat": 1, "--out": 1, "--overwrite": 0, "--help": 0}
@@ -93,6 +93,7 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _read_words(words: Sequence[str], compat: Compat | None) -> tuple[Any, Compat]:
     own, rest = take_own_options(words)
+    refuse_panels(own)
     if own.batch is not None or own.action != "run":
         raise InputError("-batch, -version and -help have no meaning for a trace")
     mode = compat or own.compat

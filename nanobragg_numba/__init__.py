@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .engine.simulate import Simulation as Simulation
     from .engine.simulate import simulate as simulate
     from .errors import InputError as InputError
+    from .experiment.beam import wavelength_channels as wavelength_channels
     from .experiment.parameters import Axes as Axes
     from .experiment.parameters import Beam as Beam
     from .experiment.parameters import Crystal as Crystal
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
     from .file_formats import write_mosflm_matrix as write_mosflm_matrix
     from .file_formats import write_smv as write_smv
     from .output.photon_noise import poisson_image as poisson_image
+    from .panels.detector import Group as Group
+    from .panels.detector import Panel as Panel
+    from .panels.detector import PanelDetector as PanelDetector
+    from .panels.dials import iterate_expt as iterate_expt
+    from .panels.dials import read_expt as read_expt
+    from .panels.dials_writing import write_expt as write_expt
+    from .panels.reading import read_panels as read_panels
+    from .panels.simulate import PanelSimulation as PanelSimulation
+    from .panels.simulate import simulate_panels as simulate_panels
     from .prediction.spots import Spots as Spots
     from .prediction.spots import spots as spots
 
@@ -40,6 +50,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for, so that a command which only prints its help does not import numba.
 _HOME = {
     "InputError": "errors",
+    "wavelength_channels": "experiment.beam",
     "Axes": "experiment.parameters",
     "Beam": "experiment.parameters",
     "Crystal": "experiment.parameters",
@@ -64,6 +75,15 @@ _HOME = {
     "write_hkl": "file_formats",
     "write_mosflm_matrix": "file_formats",
     "write_smv": "file_formats",
+    "Group": "panels.detector",
+    "Panel": "panels.detector",
+    "PanelDetector": "panels.detector",
+    "iterate_expt": "panels.dials",
+    "read_expt": "panels.dials",
+    "write_expt": "panels.dials_writing",
+    "read_panels": "panels.reading",
+    "PanelSimulation": "panels.simulate",
+    "simulate_panels": "panels.simulate",
 }
 __all__ = list(_HOME)
 

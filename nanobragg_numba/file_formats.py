@@ -1,8 +1,6 @@
 """The file formats from Python: readers that return what they found, writers whose files appear whole or not at all."""
 
 import os
-from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
 
@@ -31,15 +29,7 @@ def write_hkl(path: Path, factors: StructureFactors) -> None:
 
     Raises InputError where the file cannot be written, and for tables per channel, which such a list has no place for.
     """
-    write_whole(path, "write_hkl", [b"".join(_reflections(factors))])
-
-
-def _reflections(factors: StructureFactors) -> Iterator[bytes]:
-    inside = factors.only_table[:-1, :-1, :-1]
-    low = factors.h_min, factors.k_min, factors.l_min
-    h, k, l = (np.arange(first, first + count).tolist() for first, count in zip(low, inside.shape, strict=True))
-    for index, value in zip(product(h, k, l), inside.ravel().tolist(), strict=True):
-        yield b"%d %d %d %r\n" % (*index, value)
+    write_whole(path, "write_hkl", [b"".join(hkl.lines(factors))])
 
 
 def read_mosflm_matrix(path: Path) -> np.ndarray:

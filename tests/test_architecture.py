@@ -11,7 +11,7 @@ FOLDERS = {"": "nanobragg_numba", "gpu": "cuda_kernels", "autograd": "autograd",
 COMPILED = {"jit", "maths"}
 PHYSICS = {"kernels", *COMPILED}
 RUN = {"experiment", "fields", *PHYSICS}
-BELOW_GPU = {"engine", "simd", "derivatives", "output", "files", "command_line", "threads", *RUN}
+BELOW_GPU = {"engine", "simd", "derivatives", "output", "files", "reflections", "spectra", "command_line", "threads", *RUN}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "threads": set(),
@@ -26,17 +26,22 @@ ROOMS: dict[str, set[str]] = {
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
     "prediction": RUN,
-    "command_line": {"files", "experiment", "fields", *COMPILED},
+    "reflections": {"files", *RUN},
+    "spectra": {"files", *RUN},
+    "command_line": {"files", "reflections", "spectra", "experiment", "fields", *COMPILED},
+    "panels": {"engine", "files", "output", "threads", *RUN},
     "gpu": BELOW_GPU,
+    "batch": {"", *BELOW_GPU},
     "autograd": {"gpu", *BELOW_GPU},
     "refinement": {"autograd", "gpu", "prediction", *BELOW_GPU},
-    "cli": {"refinement", "autograd", "gpu", "prediction", *BELOW_GPU},
+    "cli": {"autograd", "batch", "gpu", "panels", "prediction", "refinement", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
+    "simtbx": {"panels", *RUN},
     "doctor": {"gpu", "", *BELOW_GPU},
-    "": {"autograd", "gpu", "file_formats", "prediction", *BELOW_GPU},
+    "": {"autograd", "gpu", "file_formats", "panels", "prediction", *BELOW_GPU},
 }
 """What each room may import beside itself and ``errors``; the nameless one is ``nanobragg_numba/__init__.py``, the public names."""
-WHEN_ASKED_FOR = {"gpu", "autograd"}
+WHEN_ASKED_FOR = {"gpu", "autograd", "reflections", "spectra"}
 """What every room may import inside a function."""
 PUBLIC_NAMES_SERVE = {"", "cli", "autograd"}
 

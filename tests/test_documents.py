@@ -7,11 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 
+import gemmi  # noqa: F401  the page about PDB entries needs it
 import matplotlib
 import pytest
-from test_hkl_from_model import model
 
-from nanobragg_numba import InputError
+from nanobragg_numba import InputError, StructureFactors
 from nanobragg_numba.cli import compare, trace, view
 from nanobragg_numba.cli.help import all_options
 from nanobragg_numba.cli.own_options import take_own_options
@@ -19,6 +19,7 @@ from nanobragg_numba.command_line.reading import read_command_line
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 COMPILERS = {"-fopenmp", "-fma", "-O3", "-O2", "-m"}
 """Words of other programs that the documents name beside our options."""
@@ -81,14 +82,17 @@ def commands(script):
 def check_options(words, folder, whole=True):
     """Read the words as -strict does, files included. Raises InputError."""
     for flag, word in pairwise(words):
-        if flag in ("-mat", "-hkl"):
-            shutil.copy(ROOT / "examples" / f"erl.{flag[1:]}", folder / word)
+        if flag == "-hkl" and word == "helix.mtz":
+            StructureFactors.from_model(EXAMPLES / "helix.pdb", 3.0, 1.0).write(folder / word)
+        elif flag in ("-mat", "-hkl"):
+            named = EXAMPLES / word
+            shutil.copy(named if named.exists() else EXAMPLES / f"erl.{flag[1:]}", folder / word)
     own, rest = take_own_options(words)
     line = read_command_line(rest, own.compat)
     bad = (*line.ignored, *line.stray, *line.warnings)
     if bad:
         raise InputError(f"{bad[0]}: no option, or belongs to none")
-    if whole and own.batch is None and not line.usable:
+    if whole and own.batch is None and own.expt is None and not line.usable:
         raise InputError("no crystal")
 
 
@@ -154,7 +158,10 @@ def test_python_blocks_run(path, tmp_path, monkeypatch):
         shutil.copy(ROOT / "golden" / "inputs" / name.replace("A.mat", "erl.mat"), tmp_path / name)
     for name in ("erl.hkl", "P1.hkl"):
         shutil.copy(ROOT / "examples" / "erl.hkl", tmp_path / name)
-    model().make_mmcif_document().write_file(str(tmp_path / "2erl.cif"))
+    shutil.copy(EXAMPLES / "helix.pdb", tmp_path)
+    (tmp_path / "examples").mkdir()
+    for name in ("four_panels.geom", "four_panels.expt"):
+        shutil.copy(ROOT / "examples" / name, tmp_path / "examples" / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")
     names = {}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from running import nanobragg
 
-from nanobragg_numba import InputError, parameters_from_command_line
+from nanobragg_numba import Crystal, InputError, parameters_from_command_line
 from nanobragg_numba.cli.own_options import OWN_WORDS
-from nanobragg_numba.command_line.doubtful_values import _matrix
 from nanobragg_numba.command_line.doubtful_words import PYTHON_SAYS, nearest_option
+from nanobragg_numba.fields.meaning import lattice_faults
 
 BASE = "-cell 50 60 70 90 90 90 -default_F 100 -lambda 1 -distance 100 -pixel 0.5 -oversample 1 -seed 1 -nonoise -nopgm"
 SMALL = f"{BASE} -detpixels 8"
@@ -166,6 +166,7 @@ def test_a_matrix_of_real_space_reaches_no_reflection_by_brute_force():
     rows = np.array([[50.0, 0.0, 0.0], [9.0, 60.0, 0.0], [-5.0, 7.0, 70.0]])
     hkl = np.array(np.meshgrid(*[np.arange(-6, 7)] * 3)).reshape(3, -1).T
     shortest = np.linalg.norm(hkl[(hkl != 0).any(1)] @ rows.T, axis=1).min()
-    (sentence,) = _matrix(rows)
+    (fault,) = lattice_faults(Crystal(mosflm_matrix=rows))
+    sentence = fault.text
     found = float(sentence.split("lambda/d is ")[1].split()[0])
     assert 0.9 * shortest < found <= shortest

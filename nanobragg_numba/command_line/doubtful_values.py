@@ -1,11 +1,7 @@
 """Values that are read as they stand in "c" and have no meaning: sentences that name the option."""
 
-from typing import Any
-
-import numpy as np
-
 from nanobragg_numba.experiment.parameters import Detector
-from nanobragg_numba.fields.meaning import RULES, shortest_of_mosflm, undirected_source
+from nanobragg_numba.fields.meaning import RULES, lattice_faults, undirected_source
 
 from .reading import CommandLine
 
@@ -23,7 +19,8 @@ def doubtful_values(line: CommandLine) -> list[str]:
         said.append(f"-sourcefile: source {source} is where the sample is, and has no direction")
     if not 0.0 <= line.outputs.adc_offset <= LARGEST_COUNT:
         said.append(f"-adc must be from 0 to {LARGEST_COUNT}, what two bytes hold, not {line.outputs.adc_offset:g}")
-    return said + _window(parameters.detector) + _matrix(parameters.crystal.mosflm_matrix)
+    said += _window(parameters.detector)
+    return said + [f"{fault.option} {fault.text}" for fault in lattice_faults(parameters.crystal) if fault.option]
 
 
 def _window(detector: Detector) -> list[str]:
@@ -39,16 +36,3 @@ def _window(detector: Detector) -> list[str]:
         if count > 0 and (low > high or low >= count):
             sides.append(f"{low} to {high} along the {name} axis of {count} pixels")
     return [f"-roi holds no pixel: {' and '.join(sides)}"] if sides else []
-
-
-def _matrix(matrix: Any) -> list[str]:
-    """A sentence for MOSFLM's matrix where no reflection can come from it, or where it is left-handed."""
-    if matrix is None:
-        return []
-    said = []
-    shortest = shortest_of_mosflm(matrix)
-    if shortest > 2.0:
-        said.append(f"-mat allows no reflection: lambda/d is {shortest:g} or more, and never above 2; is it a matrix of real space?")
-    if np.linalg.det(matrix) < 0.0:
-        said.append("-mat is left-handed: has one axis the wrong sign, or have two changed places?")
-    return said

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from nanobragg_numba.maths.c_numbers import is_number
 
 from .option_table import OPTIONS
+from .own_input_options import ROWS
 
 NEAR = 0.6
 """Likeness from which on a word may stand for a misspelt one."""
@@ -12,6 +13,7 @@ PYTHON_SAYS = {
     "-compat": "the argument compat", "-threads": "simulate's argument threads", "-precision": "simulate's argument precision",
     "-device": "simulate's argument device", "-batch": "simulate_batch", "-compile": "the command nanoBragg -compile",
     "-strict": "nothing, being strict", "-quiet": "the filters of warnings", "-png": "files.preview.png",
+    "-panels": "read_panels and simulate_panels", "-expt": "read_expt and simulate_panels", "-nxmx": "Simulation.save",
 }  # fmt: skip
 """The command's own options, and what Python has for them."""
 
@@ -21,7 +23,7 @@ def nearest_option(word: str, also: Iterable[str] = ()) -> str:
     # Seldom needed, and slow to load.
     import difflib
 
-    known = {own.lower().lstrip("-"): own for own in (*(own for option in OPTIONS for own in option.words), *also)}
+    known = {own.lower().lstrip("-"): own for own in (*(own for option in (*OPTIONS, *ROWS) for own in option.words), *also)}
     near = difflib.get_close_matches(word.lower().lstrip("-"), known, 1, NEAR)
     return known[near[0]] if near else ""
 

@@ -1,22 +1,39 @@
 """The files that a command line names, read into parameters; what of them was not used is remarked."""
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.beam import wavelength_channels
 from nanobragg_numba.experiment.modes import mode_of
-from nanobragg_numba.experiment.parameters import Compat, Detector, SourceList
-from nanobragg_numba.experiment.structure_factors import StructureFactors
-from nanobragg_numba.files import fdump, smv, text_columns
+from nanobragg_numba.experiment.parameters import Beam, Compat, Detector, SourceList
+from nanobragg_numba.files import smv, text_columns
 from nanobragg_numba.maths.c_numbers import atof
 
 Settings = dict[str, Any]
 _T = TypeVar("_T")
+
+
+class Kept:
+    """What the last few lines of a batch, which mostly say the same, named and were read as: ``most`` of each kind."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._contents: dict[str, dict[Hashable, Any]] = {}
+        """By kind; the one used longest ago first."""
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes, or made when last asked for ``key``; not to be changed by the caller."""
+        contents = self._contents.setdefault(kind, {})
+        content: _T = contents.pop(key) if key in contents else make()
+        contents[key] = content
+        if len(contents) > self._most:
+            del contents[next(iter(contents))]
+        return content
 
 
 class Remark(NamedTuple):
@@ -68,6 +85,11 @@ PLACED = "detector.pix0_mm"
 def _donor(words: Sequence[str], option: str) -> str | None:
     """The last file that ``option`` names; a word at the very end names none."""
     return next((words[i + 1] for i in range(len(words) - 2, -1, -1) if words[i].startswith("-") and option in words[i]), None)
+
+
+def donor_files(words: Sequence[str]) -> tuple[str | None, str | None]:
+    """The files that -mask and -img name."""
+    return _donor(words, "-mask"), _donor(words, "-img")
 
 
 def read_donors(words: Sequence[str], compat: Compat) -> Donors:
@@ -141,30 +163,6 @@ def beneath(header: Settings, line: Settings) -> Settings:
     return {**{key: value for key, value in header.items() if ".".join(key.split(".")[:2]) not in outdone}, **line}
 
 
-def read_structure_factors(
-    hkl_file: str | None, dump: str, dump_is_named: bool, only_named: bool, default_F: float, compat: Compat
-) -> tuple[StructureFactors | None, tuple[str, ...], list[Remark]]:
-    """The table, the reference's lines about it, and our remarks; a dump that no option names is read unless ``only_named``."""
-    if hkl_file is not None:
-        # Loads numba, which the help does not need.
-        from nanobragg_numba.files import hkl, hkl_as_c
-
-        reader, quirk = (hkl, "") if mode_of(compat).spec else (hkl_as_c, "Q18")
-        factors, report, remark = reader.read(hkl_file, default_F, flag="-hkl")
-        return factors, report, [] if remark is None else [Remark(quirk, remark)]
-    if dump_is_named and only_named and not os.path.exists(dump):
-        raise InputError(f"-dump {dump}: no such file, and no -hkl to read instead")
-    if not os.path.exists(dump) or (only_named and not dump_is_named):
-        return None, (), []
-    remarks = []
-    if mode_of(compat).spec and not dump_is_named:
-        remarks.append(Remark("", f"the structure factors come from {dump}, which an earlier run left; give -hkl, or remove the file"))
-    factors = fdump.read(dump, flag="-dump")
-    if mode_of(compat).spec and not np.isfinite(factors.table).all():
-        raise InputError(f"-dump {dump}: it holds structure factors that are not finite")
-    return factors, (f"reading Fs from {dump}",), remarks
-
-
 def read_columns(path: str, columns: int, flag: str, compat: Compat, remarks: list[Remark]) -> list[np.ndarray]:
     """The columns of a text file."""
     arrays, remark = (text_columns.read if mode_of(compat).spec else text_columns.read_as_c)(path, columns, flag)
@@ -181,7 +179,35 @@ def naming(where: str, make: Callable[[], _T]) -> _T:
         raise InputError(f"{where}: {error}") from None
 
 
-def read_sources(path: str, compat: Compat, remarks: list[Remark]) -> SourceList:
-    """The sources in a file."""
+def read_spectrum(path: str, settings: Settings) -> tuple[SourceList, str]:
+    """The sources of -spectrum, and a sentence about them. Raises InputError, too, beside options that would make other sources."""
+    against = [key.removeprefix("beam.") for key in settings if key.startswith(("beam.hdiv", "beam.vdiv", "beam.dispersion"))]
+    if "files.sources" in settings or against:
+        other = "-sourcefile" if "files.sources" in settings else f"divergence or dispersion ({against[0]})"
+        raise InputError(f"-spectrum {path}: it gives all sources, and {other} would give others")
+    from nanobragg_numba.spectra.reading import sources_of
+
+    sources, source = sources_of(path, "-spectrum")
+    return sources, f"-spectrum {path}: {source}"
+
+
+def in_channels(beam: Beam, count: int | None) -> tuple[Beam, tuple[float, ...]]:
+    """The beam with its listed sources in channels, and the wavelength of each (A); as it is, and none, without a ``count``.
+
+    Raises InputError where no sources are listed.
+    """
+    if count is None:
+        return beam, ()
+    if beam.sources is None:
+        raise InputError("-channels: a -spectrum or a -sourcefile must list the wavelengths")
+    wavelengths = beam.sources.wavelengths_m
+    known = replace(beam.sources, wavelengths_m=np.where(np.isnan(wavelengths), beam.wavelength_A / 1e10, wavelengths))
+    sources, means = wavelength_channels(known, count)
+    return replace(beam, sources=replace(beam.sources, channels=sources.channels)), means
+
+
+def read_sources(path: str, compat: Compat) -> tuple[SourceList, list[Remark]]:
+    """The sources in a file, and our remarks."""
+    remarks: list[Remark] = []
     columns = read_columns(path, 5, "-sourcefile", compat, remarks)
-    return naming(f"-sourcefile {path}", lambda: SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4]))
+    return naming(f"-sourcefile {path}", lambda: SourceList(np.stack(columns[:3], axis=1), columns[3], columns[4])), remarks

@@ -156,7 +156,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("-phisteps", "sampling", "N", "1, or 2 with a range", "rotation steps", "sampling.phisteps", kind="int"),
     _value("-dmin", "sampling", "resolution (A)", "0", "skip scattering beyond this resolution", "sampling.dmin_A"),
     _value("-mat", "crystal", "FILE", "none", "orientation matrix (reciprocal axes, MOSFLM's form)", "files.matrix", kind="text"),
-    _value("-hkl", "structure factors", "FILE", "none", "lines of h k l F, expanded to P1, Friedel mates too", "files.hkl", kind="text", quirk="Q10"),
+    _value("-hkl", "structure factors", "FILE", "none", "lines of h k l F, expanded to P1, Friedel mates too; or an MTZ, CIF or PDB file, which is expanded (docs/from-a-pdb-entry.md)", "files.hkl", kind="text", quirk="Q10"),
     _value("-default_F", "structure factors", "F (electrons)", "0", "structure factor of every unlisted reflection", "crystal.default_F"),
     _value("-dump", "structure factors", "FILE", "Fdump.bin", "binary copy of the -hkl table, written with -hkl, read without", "files.dump", kind="text", quirk="Q10"),
     _value("-img", "detector", "FILE", "none", "take the geometry from the header of this SMV image", "files.image", kind="text", quirk="Q19"),

@@ -15,7 +15,21 @@ from nanobragg_numba.maths.c_numbers import is_number
 
 from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
-from .input_files import HeaderImage, Remark, Settings, naming, read_columns, read_donors, read_sources, read_structure_factors
+from .input_files import (
+    HeaderImage,
+    Kept,
+    Remark,
+    Settings,
+    donor_files,
+    in_channels,
+    naming,
+    read_columns,
+    read_donors,
+    read_sources,
+    read_spectrum,
+)
+from .own_input_options import take_own_input_options
+from .structure_factor_files import dispersion_remarks, is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
 from .word_readers import Reading, read_words
 
 
@@ -51,6 +65,7 @@ class Files:
     stol: str | None = None
     stol_out: str = "output.stol"
     sources: str | None = None
+    spectrum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,8 @@ class CommandLine:
     """Images read for their header, mask first."""
     hkl_report: tuple[str, ...] = ()
     """The reference's lines about reading structure factors."""
+    found: tuple[str, ...] = ()
+    """What was found in files that do not say it by themselves, in sentences."""
     ignored: tuple[str, ...] = ()
     """Words that look like options and match none."""
     stray: tuple[str, ...] = ()
@@ -81,7 +98,8 @@ class CommandLine:
         """Whether there are structure factors and a lattice; without, the reference prints its usage."""
         crystal = self.parameters.crystal
         has_F = crystal.structure_factors is not None or crystal.default_F != 0.0
-        has_cell = self.files.matrix is not None or (crystal.cell is not None and crystal.cell[0] != 0.0)
+        has_cell = crystal.real_space_matrix is not None or self.files.matrix is not None
+        has_cell = has_cell or (crystal.cell is not None and crystal.cell[0] != 0.0)
         return has_F and has_cell
 
     def doubts(self, own_options: Sequence[str] = ()) -> list[str]:
@@ -108,6 +126,12 @@ def _build(cls: type, name: str, settings: Settings) -> Any:
     return cls(**given)
 
 
+def _matrix(path: str, as_c: bool) -> Any:
+    """The matrix of a file. Raises InputError, naming the file, for one that no crystal has."""
+    matrix = mosflm_matrix.read(path, flag="-mat", as_c=as_c)
+    return naming(f"-mat {path}", lambda: Crystal(mosflm_matrix=matrix)).mosflm_matrix
+
+
 def meant(line: CommandLine) -> Parameters:
     """What "spec" takes a line for that was read in "c": beam, detector and sampling; the crystal is as read.
 
@@ -123,43 +147,83 @@ def meant(line: CommandLine) -> Parameters:
     return parameters
 
 
-def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False) -> CommandLine:
+def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False, kept: Kept | None = None) -> CommandLine:
     """Read the words of a command line (without the program's name) and the files they name.
 
-    ``only_named``: leave alone a structure-factor dump that no option names. Raises InputError for a missing value or a file
-    that cannot be used.
+    ``only_named``: leave alone a structure-factor dump that no option names. ``kept``: files that an earlier line named are not read
+    again, nor its objects made again. Raises InputError for a missing value or a file that cannot be used.
     """
-    donors = read_donors(words, compat)
+    options, words = take_own_input_options(words, compat)
+    kept = kept or Kept(0)
+    donors = kept.get("images", (compat, *donor_files(words)), lambda: read_donors(words, compat))
     reading = Reading(words, compat, headers=donors.settings)
     unknown = read_words(reading)
     settings = reading.settings
-    files = _build(Files, "files", settings)
-    crystal = _build(Crystal, "crystal", settings)
-    beam = _build(Beam, "beam", settings)
-    detector = replace(_build(Detector, "detector", settings), mask=donors.mask)
-    remarks = donors.remarks
+
+    def built(cls: type, name: str) -> Any:
+        own = {key: value for key, value in settings.items() if key.startswith(f"{name}.")}
+        return kept.get(name, tuple(own.items()), lambda: _build(cls, name, own))
+
+    files = built(Files, "files")
+    beam, detector = built(Beam, "beam"), built(Detector, "detector")
+    if donors.mask is not None:
+        detector = replace(detector, mask=donors.mask)
+    remarks = list(donors.remarks)
+    default_F = settings.get("crystal.default_F", Crystal.default_F)
+    matrix = None
     if files.matrix is not None:
-        matrix = mosflm_matrix.read(files.matrix, flag="-mat", as_c=not mode_of(compat).spec)
-        crystal = naming(f"-mat {files.matrix}", lambda: replace(crystal, mosflm_matrix=matrix))
-    named = "files.dump" in settings
-    table, hkl_report, said = read_structure_factors(files.hkl, files.dump, named, only_named, crystal.default_F, compat)
-    remarks += said
-    crystal = replace(crystal, structure_factors=table)
+        path, as_c = files.matrix, not mode_of(compat).spec
+        matrix = kept.get("-mat", (path, as_c), lambda: _matrix(path, as_c))
+    told = []
+    if options.spectrum is not None:
+        spectrum = options.spectrum
+        sources, said = kept.get("-spectrum", (spectrum, frozenset(settings)), lambda: read_spectrum(spectrum, settings))
+        beam = replace(beam, sources=sources)
+        files = replace(files, spectrum=spectrum)
+        told.append(said)
+    if files.sources is not None:
+        listed = files.sources
+        sources, of_sources = kept.get("-sourcefile", (listed, compat), lambda: read_sources(listed, compat))
+        remarks += of_sources
+        beam = replace(beam, sources=sources)
+    of_crystal = {**settings, "crystal.mosflm_matrix": matrix}
+    hkl = files.hkl
+    if hkl is not None and kept.get("the kind of -hkl", hkl, lambda: is_of_the_formats(hkl)):
+        beam, channels = in_channels(beam, options.channels)
+        bare, wavelength = _build(Crystal, "crystal", of_crystal), beam.wavelength_A
+        found = kept.get(
+            "-hkl",
+            (hkl, options, bare.cell, files.matrix, bare.default_F, wavelength, channels),
+            lambda: read_of_the_formats(hkl, options, bare, wavelength, channels),
+        )
+        if matrix is None and (bare.cell is None or bare.cell[0] == 0.0):
+            of_crystal["crystal.cell"] = found.cell
+    else:
+        reading.warnings += require_use(options, hkl, compat)
+        dump, named = files.dump, "files.dump" in settings
+        found = kept.get(
+            "-hkl",
+            (hkl, dump, named, only_named, default_F, compat),
+            lambda: read_list_or_dump(hkl, dump, named, only_named, default_F, compat),
+        )
+    remarks += found.remarks
+    crystal = _build(Crystal, "crystal", {**of_crystal, "crystal.structure_factors": found.factors})
     if files.stol is not None:
         # Never used: "c" takes any text, as the reference does.
         read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
-    if files.sources is not None:
-        beam = replace(beam, sources=read_sources(files.sources, compat, remarks))
-    parameters = Parameters(crystal, beam, detector, _build(Sampling, "sampling", settings), _build(Axes, "axes", settings))
+    told += [found.source] if found.source else []
+    remarks += dispersion_remarks(found.wavelength_A, beam.sources)
+    parameters = Parameters(crystal, beam, detector, built(Sampling, "sampling"), built(Axes, "axes"))
     if mode_of(compat).spec:
         check_distances(parameters, reading.given)
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(
         parameters,
-        _build(Outputs, "outputs", settings),
+        built(Outputs, "outputs"),
         files,
         tuple(donors.images),
-        hkl_report,
+        found.report,
+        tuple(told),
         ignored,
         stray_words(words, reading.used, unknown),
         tuple(reading.warnings),

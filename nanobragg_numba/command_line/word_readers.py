@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from nanobragg_numba.errors import InputError
@@ -184,6 +184,12 @@ def _apply(reading: Reading, option: Option, at: int) -> bool:
     return option.stop
 
 
+@lru_cache(maxsize=4096)
+def _options_of(word: str, spec: bool) -> tuple[Option, ...]:
+    """The rows that ``word`` matches: the lines of a batch have the same words."""
+    return tuple(option for option in OPTIONS if option.matches(word) and not (spec and option.unless and option.unless in word))
+
+
 def read_words(reading: Reading) -> list[int]:
     """Let the options take their words, in the reference's order; the places of words that no option knows."""
     unknown, spec = [], mode_of(reading.compat).spec
@@ -192,14 +198,12 @@ def read_words(reading: Reading) -> list[int]:
     for at, word in enumerate(reading.words):
         if not word.startswith("-"):
             continue
-        known = False
-        for option in OPTIONS:
-            if option.matches(word) and not (spec and option.unless and option.unless in word):
-                known = True
-                reading.given[option.words[0]] = at
-                if _apply(reading, option, at):
-                    break
-        if not known:
+        options = _options_of(word, spec)
+        for option in options:
+            reading.given[option.words[0]] = at
+            if _apply(reading, option, at):
+                break
+        if not options:
             unknown.append(at)
     # What no target has is used nowhere.
     for target, sentence in reading.refused.items():

@@ -55,6 +55,20 @@ def away(h):
 
 
 @derivative
+def put_radial(i, p, value, slope, away_by, cells, fudge, radius_squared):
+    """The partials of an L^2 that is (Na Nb Nc)^2 times a function of fudge R^2, R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2; ``slope``:
+    its derivative with respect to fudge R^2."""
+    (dh, dk, dl), (na, nb, nc) = away_by, cells
+    by_radius = 2.0 * slope * fudge
+    p[VALUE, i] = value
+    p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
+    p[BY_NA, i] = 2.0 * value / na + by_radius * dh * dh * na
+    p[BY_NB, i] = 2.0 * value / nb + by_radius * dk * dk * nb
+    p[BY_NC, i] = 2.0 * value / nc + by_radius * dl * dl * nc
+    p[BY_FUDGE, i] = slope * radius_squared
+
+
+@derivative
 def fill_round(n, p, na, nb, nc, fudge):
     """Round crystals: L = c Na Nb Nc T(z), z^2 = pi^2 fudge (dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2)."""
     size = SPHERE_HEIGHT * na * nb * nc
@@ -65,13 +79,7 @@ def fill_round(n, p, na, nb, nc, fudge):
         square, slope = squared_sphere(factor * radius_squared * fudge)
         value = size * size * square
         slope *= size * size * factor
-        by_radius = 2.0 * slope * fudge
-        p[VALUE, i] = value
-        p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
-        p[BY_NA, i] = 2.0 * value / na + by_radius * dh * dh * na
-        p[BY_NB, i] = 2.0 * value / nb + by_radius * dk * dk * nb
-        p[BY_NC, i] = 2.0 * value / nc + by_radius * dl * dl * nc
-        p[BY_FUDGE, i] = slope * radius_squared
+        put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
 
 
 @derivative
@@ -83,13 +91,7 @@ def fill_gauss(n, p, na, nb, nc, fudge):
         radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
         value = volume * volume * math.exp(-2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
         slope = -2.0 / GAUSSIAN_WIDTH * value
-        by_radius = 2.0 * slope * fudge
-        p[VALUE, i] = value
-        p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
-        p[BY_NA, i] = 2.0 * value / na + by_radius * dh * dh * na
-        p[BY_NB, i] = 2.0 * value / nb + by_radius * dk * dk * nb
-        p[BY_NC, i] = 2.0 * value / nc + by_radius * dl * dl * nc
-        p[BY_FUDGE, i] = slope * radius_squared
+        put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
         for row in range(BY_STAR, BY_STAR + 9):
             p[row, i] = 0.0
 

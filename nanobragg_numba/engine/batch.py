@@ -106,6 +106,21 @@ class Images(Iterator[np.ndarray]):
         self._images.close()
 
 
+def images_of_experiments(
+    experiments: Sequence[Experiment], *, precision: Precision = "guarded", threads: int | None = None, device: str = "cpu"
+) -> Generator[np.ndarray, None, None]:
+    """The float32 images (slow, fast) of experiments of one shape, in order, as ``simulate_batch`` makes them; on a GPU each is overwritten
+    when the next is asked for. Raises InputError as that does."""
+    indices = _gpu_indices([device])
+    images = [_Image(one, None, _reason(one, np.float32, precision, indices)) for one in experiments]
+    shape = (images[0].experiment.geometry.slow_pixels, images[0].experiment.geometry.fast_pixels)
+    runs = [
+        _run(list(members), on_gpu, shape, np.float32, precision, threads, indices, np.float64)
+        for on_gpu, members in _runs(images, indices)
+    ]
+    return _counted(runs, len(images), False, None)
+
+
 def _runs(images: Sequence[_Image], indices: Sequence[int]) -> Iterator[tuple[bool, Iterator[_Image]]]:
     """Neighbours that the same kind of device computes."""
     return groupby(images, lambda image: bool(indices) and image.reason is None)

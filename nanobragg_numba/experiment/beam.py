@@ -1,6 +1,7 @@
 """The incident beam: fluence, and the list of sources over divergence and wavelength."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from nanobragg_numba.maths.vectors3 import Vector, rotate_about_axis, scale, uni
 
 from .detector import Geometry
 from .modes import mode_of
-from .parameters import Beam, Compat
+from .parameters import Beam, Compat, SourceList
 from .steps import Steps, centred_steps, even_steps
 
 SOURCE_DISTANCE = 10.0
@@ -159,3 +160,20 @@ def derive_sources(beam: Beam, geometry: Geometry, wavelength: float, compat: Co
         divergence_count = len(tilts)
     directions = np.array([unit((float(x), float(y), float(z))) for x, y, z in positions])
     return Sources(positions, directions, intensities, wavelengths, h, v, spectrum, divergence_count, tuple(report))
+
+
+def wavelength_channels(sources: SourceList, count: int) -> tuple[SourceList, tuple[float, ...]]:
+    """The same sources in channels of wavelength, at most ``count`` of equal width, and each channel's weighted mean wavelength (A).
+
+    The tables of ``StructureFactors.from_model`` at these wavelengths are those that the sources then take. Channels without a source are
+    left out. Raises InputError where a wavelength is not given.
+    """
+    low, high = float(np.min(sources.wavelengths_m)), float(np.max(sources.wavelengths_m))
+    if count < 1 or math.isnan(low):
+        raise InputError("channels must be 1 or more, and every source needs a wavelength of its own")
+    place = (sources.wavelengths_m - low) / (high - low or 1.0) * count
+    used, channels = np.unique(np.minimum(place.astype(np.int64), count - 1), return_inverse=True)
+    weights = np.where(np.isnan(sources.intensities), 1.0, sources.intensities)
+    members = [channels == channel for channel in range(len(used))]
+    means = [float(1e10 * np.average(sources.wavelengths_m[own], weights=weights[own] if weights[own].any() else None)) for own in members]
+    return replace(sources, channels=channels), tuple(means)

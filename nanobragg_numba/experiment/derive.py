@@ -160,7 +160,7 @@ def _derive(parameters: Parameters, compat: Compat, seeds: Seeds) -> Experiment:
     factors = crystal.structure_factors
     if factors is None or factors.count == 0:
         interpolate = False
-    recommended, oversample = _oversampling(parameters, compat, geometry, cells, wavelength)
+    recommended, oversample = oversampling(parameters, compat, geometry, cells, wavelength)
     sources = derive_sources(beam, geometry, wavelength, compat)
     asked = crystal.mosaic_domains or 1
     require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
@@ -197,7 +197,7 @@ def _require_window(geometry: Geometry) -> None:
         )
 
 
-def _oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
+def oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, cells: CrystalSize, wavelength: float) -> tuple[int, int]:
     """Sub-pixels along an axis: the number that the crystal size asks for, and the number taken."""
     # Pixels are widest in reciprocal space at the nearest point; the distance along the beam may be negative, or without end.
     distance = abs(geometry.close_distance) if mode_of(compat).spec else geometry.distance
@@ -210,6 +210,16 @@ def _oversampling(parameters: Parameters, compat: Compat, geometry: Geometry, ce
     if oversample > 10000:
         raise InputError(f"-oversample: {oversample}-fold oversampling is too much (a crystal of {max(cells.widths) * 1e6:g} micrometres?)")
     return recommended, oversample
+
+
+def detector_table(parameters: Parameters, geometry: Geometry, oversample: int) -> DetectorTable:
+    """What the kernels read of the detector."""
+    return DetectorTable(
+        geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
+        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.obliquity_distance,
+        parameters.detector.curved, parameters.detector.point_pixel,
+        geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
+    )  # fmt: skip
 
 
 def photon_factors(photons: float, water_um: float, sweep_steps: int, spec: bool) -> tuple[float, float]:
@@ -246,12 +256,7 @@ def _tables(
     crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
     mode = mode_of(compat)
     spec = mode.spec
-    detector = DetectorTable(
-        geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.pix0,
-        geometry.pixel_size, geometry.pixel_size / oversample, oversample, geometry.distance, geometry.obliquity_distance,
-        parameters.detector.curved, parameters.detector.point_pixel,
-        geometry.thickness, geometry.layer_thickness, geometry.layers, geometry.mu, geometry.fast_pixels,
-    )  # fmt: skip
+    detector = detector_table(parameters, geometry, oversample)
     axes, repeat_from = axis_orbit(geometry.polarization_axis)
     weight_sum = float(sources.intensities.sum())
     if spec and not weight_sum > 0.0:

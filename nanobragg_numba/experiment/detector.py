@@ -156,7 +156,7 @@ def derive_geometry(parameters: Parameters, compat: Compat) -> Geometry:
     roi = detector.roi or (-1, -1, -1, -1)
     edges = (0, fast_pixels, 0, slow_pixels)
     f0, f1, s0, s1 = (edge if given < 0 else given for given, edge in zip(roi, edges, strict=True))
-    thickness, layer, layers, mu, sensor_warnings = _sensor(parameters, compat)
+    thickness, layer, layers, mu, sensor_warnings = sensor_of(parameters, compat)
     if mode_of(compat).spec and thickness > 0.0 and p.close_distance < 0.0:
         raise InputError("-detector_thick: the back of the sensor faces the sample; turn the detector, or give -odet_vector the other sign")
     if mode_of(compat).spec and detector.curved and not 0.0 < p.distance < math.inf:
@@ -191,7 +191,7 @@ def _check_axes(parameters: Parameters, start: Convention, compat: Compat) -> No
             raise InputError(f"{flag} has no direction")
 
 
-def _sensor(parameters: Parameters, compat: Compat) -> tuple[float, float, int, float, tuple[str, ...]]:
+def sensor_of(parameters: Parameters, compat: Compat) -> tuple[float, float, int, float, tuple[str, ...]]:
     """Thickness, thickness of a layer (metres), layers, mu (1/m), and the reference's warning."""
     detector = parameters.detector
     thickness = detector.thickness_um * 1e-6

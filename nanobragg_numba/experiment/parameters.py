@@ -181,6 +181,17 @@ class SourceList:
                 "(a column missing on a line without a plain newline is read as zero)"
             )
 
+    @staticmethod
+    def from_spectrum(path: Any) -> "SourceList":
+        """Sources along the beam from a file: energy or wavelength and weight in two columns, or an NXbeam in an HDF5 file (needs h5py).
+
+        A line before the numbers may name the unit (eV, keV, A, nm); else numbers up to 5 are A, and from 500 on eV. Colours of weight 0
+        are left out. Raises InputError, naming the file, for anything else.
+        """
+        from nanobragg_numba.spectra.reading import sources_of
+
+        return sources_of(str(path), "from_spectrum")[0]
+
     def __repr__(self) -> str:
         low, high = (f"{1e10 * value:g}" for value in (np.nanmin(self.wavelengths_m), np.nanmax(self.wavelengths_m)))
         return f"<SourceList: {len(self.wavelengths_m)} sources, {low} to {high} A>"

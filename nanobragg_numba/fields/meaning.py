@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -128,22 +128,35 @@ def shortest_of_mosflm(matrix: Any) -> float:
     return float(np.linalg.norm(matrix, -2))
 
 
-def _require_lattice(crystal: "Crystal") -> None:
-    """Raise InputError for matrices of the wrong hand, and for one of real space in place of MOSFLM's."""
+class LatticeFault(NamedTuple):
+    """What makes a matrix no crystal's."""
+
+    field: str
+    option: str
+    """The command's; empty where it has none."""
+    text: str
+    advice: str = ""
+    """For those who can give another field."""
+
+
+def lattice_faults(crystal: "Crystal") -> Iterator[LatticeFault]:
+    """Matrices that are not finite or of the wrong hand, and one of real space in place of MOSFLM's."""
     if crystal.mosflm_matrix is not None:
         shortest = shortest_of_mosflm(crystal.mosflm_matrix)
         if shortest > 2.0:
-            raise InputError(
-                f"Crystal.mosflm_matrix (-mat) allows no reflection, since lambda/d is {shortest:g} or more, and never above 2: "
-                "is it a matrix of real space? In Python real_space_matrix takes one, with rows a, b, c in A"
-            )
-    for name, matrix in (
-        ("mosflm_matrix (-mat)", crystal.mosflm_matrix), ("real_space_matrix", crystal.real_space_matrix),
-        ("orientation", crystal.orientation), ("mosaic_rotations", crystal.mosaic_rotations),
-    ):  # fmt: skip
+            text = f"allows no reflection: lambda/d is {shortest:g} or more, and never above 2; is it a matrix of real space?"
+            yield LatticeFault("mosflm_matrix", "-mat", text, " In Python real_space_matrix takes one, with rows a, b, c in A")
+    for field, option in (("mosflm_matrix", "-mat"), ("real_space_matrix", ""), ("orientation", ""), ("mosaic_rotations", "")):
+        matrix = getattr(crystal, field)
         if matrix is None:
             continue
         if not np.isfinite(matrix).all():
-            raise InputError(f"Crystal.{name} must be finite")
-        if not (np.linalg.det(matrix) > 0.0).all():
-            raise InputError(f"Crystal.{name} is left-handed: has one axis the wrong sign, or have two changed places?")
+            yield LatticeFault(field, option, "must be finite")
+        elif not (np.linalg.det(matrix) > 0.0).all():
+            yield LatticeFault(field, option, "is left-handed: has one axis the wrong sign, or have two changed places?")
+
+
+def _require_lattice(crystal: "Crystal") -> None:
+    for fault in lattice_faults(crystal):
+        option = f" ({fault.option})" if fault.option else ""
+        raise InputError(f"Crystal.{fault.field}{option} {fault.text}{fault.advice}")

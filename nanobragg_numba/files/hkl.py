@@ -1,5 +1,7 @@
 """Lists of structure factors: text files with a reflection, h k l F, on each line. hkl_as_c.py reads them as the reference does."""
 
+from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -123,3 +125,12 @@ def _check(rows: np.ndarray, lines: np.ndarray, name: str) -> None:
     else:
         why = f"Miller index {COLUMNS[column]} = {value:.10g} is not whole"
     raise InputError(f"{name}, line {lines[row] + 1}: {why}")
+
+
+def lines(factors: StructureFactors) -> Iterator[bytes]:
+    """Every reflection of the table as a line of h k l F, zeros too, with all digits."""
+    inside = factors.only_table[:-1, :-1, :-1]
+    low = factors.h_min, factors.k_min, factors.l_min
+    h, k, l = (np.arange(first, first + count).tolist() for first, count in zip(low, inside.shape, strict=True))
+    for index, value in zip(product(h, k, l), inside.ravel().tolist(), strict=True):
+        yield b"%d %d %d %r\n" % (*index, value)

@@ -66,9 +66,15 @@ def image_bytes(image: np.ndarray, x: Experiment, command: str = "", saturation:
 
     Raises InputError for a curved detector, and where h5py or hdf5plugin is missing.
     """
-    setup = setup_of(x)
+    return bytes_of_image(image, setup_of(x), frame_of(x, command), pixel_mask_of(x), command, saturation)
+
+
+def bytes_of_image(
+    image: np.ndarray, setup: Setup, frame: Frame, pixel_mask: np.ndarray | None, command: str = "", saturation: float | None = None
+) -> bytes:
+    """An NXmx file of one image (slow, fast), of as many modules as ``setup`` has, with its frame inside, as bytes."""
     with in_memory("save") as file:
-        entry = _write_entry(file, setup, [frame_of(x, command)], image.dtype, saturation, pixel_mask_of(x), "nanobragg_numba", command)
+        entry = _write_entry(file, setup, [frame], image.dtype, saturation, pixel_mask, "nanobragg_numba", command)
         data = group(entry, "data", "NXdata", signal="data")
         add_frames(data, (1, *setup.shape), image.dtype)[0] = image
         content = bytes_of(file)

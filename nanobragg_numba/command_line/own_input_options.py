@@ -1,0 +1,83 @@
+"""Options about input files that the reference does not have: taken off, by their whole word, before the line is read as in C."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.parameters import Compat
+
+from .option_table import Option
+from .word_values import read_number
+
+GROUP = "structure factors"
+COLUMNS, RESOLUTION, SOLVENT, SPECTRUM, CHANNELS = "-columns", "-resolution", "-solvent", "-spectrum", "-channels"
+OF_FACTORS = (COLUMNS, RESOLUTION, SOLVENT, CHANNELS)
+ROWS = (
+    Option((COLUMNS,), GROUP, "LABEL[,LABEL...]", "found by type", "columns of an -hkl file in MTZ or CIF format: F or I, with its sigma or without, or a Friedel pair, F(+),F(-)", exact=True),
+    Option((RESOLUTION,), GROUP, "d (A)", "all that is listed", "resolution of structure factors from coordinates (-hkl model.pdb or .cif), which need it; of MTZ and CIF files what lies beyond is left out", exact=True),
+    Option((SOLVENT,), GROUP, "none | k_sol,B_sol (e/A^3, A^2)", "0.35,46", "bulk solvent of structure factors from coordinates; small molecules have none by default", exact=True),
+    Option((SPECTRUM,), "beam", "FILE", "none", "energy (eV, keV) or wavelength (A, nm) and weight in two columns, or HDF5 (NXbeam): one source a line, in place of divergence and dispersion", exact=True),
+    Option((CHANNELS,), GROUP, "N", "1", "structure factors from coordinates at N wavelengths across the -spectrum or -sourcefile, each source with f' and f'' of its channel; by default all have those of -lambda", exact=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OwnInputOptions:
+    """What these options ask for."""
+
+    columns: str | None = None
+    resolution: float | None = None
+    solvent: bool | tuple[float, float] = True
+    spectrum: str | None = None
+    channels: int | None = None
+    of_factors: tuple[str, ...] = ()
+    """Those about -hkl on the line."""
+
+
+def take_own_input_options(words: Sequence[str], compat: Compat) -> tuple[OwnInputOptions, list[str]]:
+    """These options, the last of each, and the words that are left. Raises InputError for a missing or impossible value."""
+    values: dict[str, str] = {}
+    rest, at = [], 0
+    while at < len(words):
+        row = next((row for row in ROWS if row.matches(words[at])), None)
+        if row is None:
+            rest.append(words[at])
+            at += 1
+            continue
+        if at + 1 == len(words):
+            raise InputError(f"{words[at]} needs a value: {row.arguments}")
+        values[words[at]] = words[at + 1]
+        at += 2
+    of_factors = tuple(word for word in values if word in OF_FACTORS)
+    resolution = _resolution(values[RESOLUTION], compat) if RESOLUTION in values else None
+    channels = _channels(values[CHANNELS]) if CHANNELS in values else None
+    solvent = _solvent(values.get(SOLVENT))
+    return OwnInputOptions(values.get(COLUMNS), resolution, solvent, values.get(SPECTRUM), channels, of_factors), rest
+
+
+def _channels(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
+        raise InputError(f"{CHANNELS} must be a whole number above zero, of at most five digits, not {text!r}")
+    return int(text)
+
+
+def _resolution(text: str, compat: Compat) -> float:
+    value, warning = read_number(RESOLUTION, text, False, compat)
+    if warning or not (math.isfinite(value) and value > 0.0):
+        raise InputError(f"{RESOLUTION} must be a positive number (A), not {text!r}")
+    return value
+
+
+def _solvent(text: str | None) -> bool | tuple[float, float]:
+    if text is None:
+        return True
+    if text == "none":
+        return False
+    try:
+        k_sol, b_sol = map(float, text.split(","))
+    except ValueError:
+        k_sol = b_sol = math.nan
+    if not (math.isfinite(k_sol) and math.isfinite(b_sol) and k_sol >= 0.0 and b_sol >= 0.0):
+        raise InputError(f"{SOLVENT} must be none, or k_sol,B_sol, two numbers that are not negative, not {text!r}")
+    return k_sol, b_sol

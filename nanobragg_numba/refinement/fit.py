@@ -96,7 +96,7 @@ class Fit:
 
 
 State = Callable[[int, np.ndarray], None]
-"""Told the number of stages done and the vector: what a resumed fit starts from."""
+"""Told the number of finished stages and the vector: what a resumed fit starts from."""
 
 
 def fit(
@@ -110,9 +110,9 @@ def fit(
 ) -> Fit:
     """Refine the parameters of all shots together.
 
-    ``shots``, ``starts``: as many of each. ``progress`` is told each step, ``state`` each finished stage; ``resumed``: what ``state`` was
-    told last. Raises InputError for settings that make no sense, for images of another size than their model's, and for starts that
-    explain too few of the strong pixels.
+    ``shots``, ``starts``: as many of each. ``progress`` is told each step; ``state`` at each step, and at the end of each stage, what is
+    to be kept; ``resumed``: what ``state`` was told last, of the same images and starts. Raises InputError for settings that make no sense,
+    for images of another size than their model's, and for starts that explain too few of the strong pixels.
     """
     _check(shots, starts, settings)
     models = [starting_model(start) for start in starts]
@@ -132,7 +132,7 @@ def fit(
         last = number == len(resolutions) - 1
         border = BORDER[2 if last else min(number, 1)]
         prior = None if last else free.priors()
-        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, _teller(progress, number, resolutions))
+        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, _teller(progress, state, number, resolutions))
         if state is not None:
             state(number + 1, vector)
     if target is None:
@@ -153,14 +153,18 @@ def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Se
         raise InputError("steps and spots must be 1 or more, and the error of the start 0 or more")
 
 
-def _teller(progress: Callable[[Step], None] | None, stage: int, resolutions: Sequence[float]) -> Callable[[float, np.ndarray], None]:
+def _teller(
+    progress: Callable[[Step], None] | None, state: State | None, stage: int, resolutions: Sequence[float]
+) -> Callable[[float, np.ndarray], None]:
     count = 0
 
-    def tell(value: float, _: np.ndarray) -> None:
+    def tell(value: float, vector: np.ndarray) -> None:
         nonlocal count
         count += 1
         if progress is not None:
             progress(Step(stage + 1, len(resolutions), resolutions[stage], count, value))
+        if state is not None:
+            state(stage, vector)
 
     return tell
 

@@ -1,13 +1,15 @@
 """A joint fit in stages: strong spots of low resolution first, from wrong starts said and not refined, to all spots and sigmas."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.prediction.detector_plane import resolution_at
 from nanobragg_numba.prediction.spots import Spots, spots
 
 from .estimates import Estimates, estimates
@@ -20,8 +22,9 @@ from .starting_model import starting_model
 from .symmetry import cell_constraint
 
 LEAST_EXPLAINED = 0.3
-LEAST_STRONG = 20
-"""Strong pixels of all shots, below which nothing is said of a start."""
+"""Of the strong pixels; see ``explained_share``."""
+LEAST_STRONG = 10
+"""So many strong pixels must lie outside of a wrong start's boxes, or nothing is said of it: too few, or boxes everywhere."""
 START_ERROR = 0.003
 """Relative error of a start that the first stage is made for: 0.17 degrees, 0.3 %."""
 BORDER = (4, 3, 2)
@@ -77,7 +80,7 @@ class Fit:
     freedom: int
     """Pixels less coefficients of background less parameters."""
     explained: float
-    """Share of the strong pixels that lie in boxes of the start; nan where there were too few to say."""
+    """``explained_share`` of the start; nan where there were too few strong pixels to say, and of a resumed fit."""
 
     @property
     def values(self) -> np.ndarray:
@@ -180,31 +183,44 @@ def predicted(parameters: Parameters, settings: Settings, resolution: float, bor
 
 
 def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> float:
-    """The share of all shots' strong pixels that lie in boxes of the start; nan where there are too few.
+    """The share of all shots' strong pixels, to ``settings.resolution``, that boxes of the start hold beyond what chance puts there.
 
-    Raises InputError where it is less than ``settings.least_explained``, or not twice the share of all pixels that the boxes hold.
+    That is (s - a) / (1 - a), s the share of strong pixels in boxes, a that of all pixels: 1 where boxes hold all, about 0 of a wrong
+    start, however many boxes there are. nan where ``LEAST_STRONG`` forbids a judgement. Raises InputError where it is less than
+    ``settings.least_explained``.
     """
     strong = inside = covered = total = 0
     for shot, start in zip(shots, starts, strict=True):
-        found = spots(start, settings.resolution, border=BORDER[0], least_partiality=0.02)
-        boxes = np.zeros(shot.photons.shape, np.bool_)
-        if boxes.shape != (start.detector.pixels[1], start.detector.pixels[0]):
-            wanted, there = ("x".join(map(str, shape)) for shape in (start.detector.pixels, boxes.shape[::-1]))
+        if shot.photons.shape != start.detector.pixels[::-1]:
+            wanted, there = ("x".join(map(str, shape)) for shape in (start.detector.pixels, shot.photons.shape[::-1]))
             raise InputError(f"{shot.name or 'an image'} has {there} pixels, and its model {wanted}")
-        for fast, fast_end, slow, slow_end in found.box:
+        boxes = np.zeros(shot.photons.shape, np.bool_)
+        for fast, fast_end, slow, slow_end in spots(start, settings.resolution, border=BORDER[0], least_partiality=0.02).box:
             boxes[slow:slow_end, fast:fast_end] = True
-        bright = strong_pixels(shot)
+        looked_at = shot.good & _within(start, settings.resolution)
+        bright = strong_pixels(shot) & looked_at
         strong, inside = strong + int(bright.sum()), inside + int((bright & boxes).sum())
-        covered, total = covered + int((boxes & shot.good).sum()), total + int(shot.good.sum())
-    if strong < LEAST_STRONG:
+        covered, total = covered + int((boxes & looked_at).sum()), total + int(looked_at.sum())
+    area = covered / max(total, 1)
+    if strong * (1.0 - area) < LEAST_STRONG:
         return float("nan")
-    share, area = inside / strong, covered / max(total, 1)
-    if share < settings.least_explained or (share < 2.0 * area and area < 0.5):
+    share = max(0.0, (inside / strong - area) / (1.0 - area))
+    if share < settings.least_explained:
         raise InputError(
-            f"the model explains {100.0 * share:.0f} % of the strong pixels, with boxes on {100.0 * area:.0f} % of all: "
-            "this is no start for a refinement; see to orientation, cell and geometry, or to -resolution"
+            f"the model explains {100.0 * share:.0f} % of the strong pixels: {inside} of {strong} are in its boxes, which hold "
+            f"{100.0 * area:.0f} % of all pixels; this is no start for a refinement: see to orientation, cell and geometry"
         )
     return share
+
+
+def _within(start: Parameters, resolution: float | None) -> np.ndarray:
+    """(slow, fast) bool: pixels whose spacing is ``resolution`` (A) or more."""
+    x = derive_experiment(start, "spec")
+    shape = x.geometry.slow_pixels, x.geometry.fast_pixels
+    if resolution is None:
+        return np.ones(shape, np.bool_)
+    slow, fast = np.indices(shape) + 0.5
+    return np.asarray(resolution_at(x.geometry, x.wavelength, slow, fast) >= resolution * 1e-10)
 
 
 def stages(models: Sequence[Any], settings: Settings) -> list[float]:
@@ -265,8 +281,3 @@ def _stage(
             if moved.max(initial=0.0) < 0.05:
                 break
     return vector, target
-
-
-def restrained(settings: Settings, **restraints: Restraint) -> Settings:
-    """``settings`` with restraints added."""
-    return replace(settings, restraints={**settings.restraints, **restraints})

@@ -109,21 +109,25 @@ def lbfgs(target: JointTarget, start: np.ndarray, steps: int, progress: Progress
     """torch's LBFGS with strong Wolfe line searches; gradients alone."""
     scaled = _Scaled(target, start, progress)
     z = torch.zeros(len(start), dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([z], max_iter=1, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=SETTLED)
+    best = [np.inf]
+    optimiser = torch.optim.LBFGS(
+        [z], max_iter=steps, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=SETTLED, tolerance_change=1e-7
+    )
 
     def closure() -> float:
-        here = z.detach().numpy()
+        here = z.detach().numpy().copy()
+        value = scaled.value(here)
+        if not np.isfinite(value):
+            # Far above all else, so that the line search turns back.
+            z.grad = torch.zeros_like(z)
+            return 1e300
         z.grad = torch.from_numpy(scaled.equations(here)[0].copy())
-        return scaled.value(here)
+        if value < best[0]:
+            best[0] = value
+            scaled.told(here, value)
+        return value
 
-    before = np.inf
-    for _ in range(steps):
-        optimiser.step(closure)
-        value = scaled.value(z.detach().numpy())
-        scaled.told(z.detach().numpy(), value)
-        if not before - value > 1e-6:
-            break
-        before = value
+    optimiser.step(closure)
     return scaled.vector(z.detach().numpy())
 
 

@@ -69,6 +69,10 @@ ROWS = {
         "test_guard.py::test_a_processor_without_fused_multiply_add_takes_the_exact_kernel",
         "test_guard.py::test_largest_error_is_far_inside_the_bound*",
         "test_large_images.py::*",
+        "test_refinement.py::test_a_joint_fit_of_noisy_stills",
+        "test_refinement.py::test_sigmas_are_those_of_repeats",
+        "test_refinement.py::test_twenty_stills",
+        "test_refinement_symmetry.py::test_structure_factors_of_many_stills",
         "test_vector_math.py::test_sine_is_within_its_share_of_the_bound",
     ),
     "reference": (

@@ -27,6 +27,8 @@ LEAST_STRONG = 10
 """So many strong pixels must lie outside of a wrong start's boxes, or nothing is said of it: too few, or boxes everywhere."""
 START_ERROR = 0.003
 """Relative error of a start that the first stage is made for: 0.17 degrees, 0.3 %."""
+LEAST_FITTED = 0.5
+"""Of the signal; see ``_require_fitted``."""
 BORDER = (4, 3, 2)
 """Pixels about a predicted spot: in the first stage, in those between, in the last."""
 
@@ -52,6 +54,7 @@ class Settings:
     start_error: float = START_ERROR
     """Relative; 0: one stage, all spots at once."""
     least_explained: float = LEAST_EXPLAINED
+    """0: starts and stages are not judged."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def fit(
         border = BORDER[2 if last else min(number, 1)]
         prior = None if last else free.priors()
         vector, target = _stage(shots, free, vector, settings, resolution, border, prior, _teller(progress, state, number, resolutions))
+        _require_fitted(target, vector, settings, resolution)
         if state is not None:
             state(number + 1, vector)
     if target is None:
@@ -177,7 +181,9 @@ def predicted(parameters: Parameters, settings: Settings, resolution: float, bor
     found = spots(parameters, resolution, border=border, least_partiality=0.02)
     if len(found) > settings.most_spots:
         strength = found.partiality * np.nan_to_num(found.structure_factor, nan=1.0) ** 2
-        chosen = np.sort(np.argsort(strength)[-settings.most_spots :])
+        # Rounded, so that of equal ones the same are taken however the start is written.
+        strength = np.round(strength / strength.max(), 9)
+        chosen = np.sort(np.argsort(-strength, kind="stable")[: settings.most_spots])
         found = found[chosen]
     return found
 
@@ -211,6 +217,23 @@ def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], set
             f"{100.0 * area:.0f} % of all pixels; this is no start for a refinement: see to orientation, cell and geometry"
         )
     return share
+
+
+def _require_fitted(target: JointTarget, vector: np.ndarray, settings: Settings, resolution: float) -> None:
+    """Raise InputError where a stage has ended in a model that is none of the images.
+
+    Of what the sum of squares has beyond noise where there is background alone, a true model takes nearly all, a wrong one little.
+    """
+    squares, freedom = target.figures(vector)
+    signal = target.squares_without_spots() - freedom
+    if settings.least_explained <= 0.0 or freedom < 1 or squares < 2.0 * freedom or signal < freedom:
+        return
+    taken = (signal + freedom - squares) / signal
+    if taken < LEAST_FITTED:
+        raise InputError(
+            f"fitted to {resolution:.3g} A, the model explains {100.0 * max(taken, 0.0):.0f} % of the signal in its boxes "
+            f"(chi^2 / degrees of freedom is {squares / freedom:.3g}): the start was too far off; see to orientation, cell and geometry"
+        )
 
 
 def _within(start: Parameters, resolution: float | None) -> np.ndarray:

@@ -177,6 +177,16 @@ class JointTarget:
         coefficients = sum(len(own.spots) for own in self.pixels) * BACKGROUNDS[self.background]
         return float(squares), pixels - coefficients - len(vector)
 
+    def squares_without_spots(self) -> float:
+        """Sum of squares of the pixels' residuals from backgrounds alone."""
+        total = 0.0
+        for own, basis, weights in zip(self.pixels, self.bases, self.weights, strict=True):
+            left = own.photons
+            if basis is not None and len(own):
+                left = left - solve_background(left, weights, basis, own.boxes)[1]
+            total += float((weights * left.square()).sum())
+        return total
+
 
 def without_unsolvable(pixels: Pixels, background: str) -> np.ndarray:
     """(boxes,) bool: those whose good pixels determine the background."""

@@ -1,6 +1,7 @@
 """nb-refine: from files to a table, experiment lists and pictures; resumed, and refused in a sentence."""
 
 import json
+import re
 
 import matplotlib
 import numpy as np

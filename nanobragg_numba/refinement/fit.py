@@ -253,7 +253,8 @@ def stages(models: Sequence[Any], settings: Settings) -> list[float]:
         found = spots(model.parameters, settings.resolution)
         if len(found) == 0:
             continue
-        finest = min(finest, float(found.resolution.min()))
+        # A little finer, so that rounding leaves none out.
+        finest = min(finest, float(found.resolution.min()) * (1.0 - 1e-9))
         cells, edges = np.array(model.experiment.size.cells), model.cell[:3]
         wanted = 2.0 * settings.start_error * float((cells * edges).max())
         # Eight spots a shot at least.

@@ -65,7 +65,7 @@ def residual_figure(found: Fit) -> bytes:
 
 
 def shoebox_figure(found: Fit) -> bytes:
-    """PNG: the brightest shoeboxes of all shots, measured, modelled, and the difference in standard deviations."""
+    """PNG: the brightest shoeboxes of all shots, measured, modelled (square roots), and the difference in standard deviations."""
     bright = []
     for shot, own in enumerate(found.target.pixels):
         if len(own):
@@ -81,14 +81,15 @@ def shoebox_figure(found: Fit) -> bytes:
         slow, fast = own.index.numpy()[mine][:, 1:].T
         shape = int(np.ptp(slow)) + 1, int(np.ptp(fast)) + 1
         measured = own.photons.numpy()[mine]
-        top = max(float(measured.max()), 1.0)
+        top = np.sqrt(max(float(measured.max()), 1.0))
         for row, (values, low, high, colours) in enumerate(
             ((measured, 0.0, top, "gray_r"), (expected[mine], 0.0, top, "gray_r"), (residuals[mine], -4.0, 4.0, "RdBu_r"))
         ):
             image = np.full(shape, np.nan)
             image[slow - slow.min(), fast - fast.min()] = values
             at = axes[row, column]
-            shown = at.imshow(image, cmap=colours, vmin=low, vmax=high)
+            # Of photons the square root, so that weak pixels show as well.
+            shown = at.imshow(image if row == 2 else np.sqrt(np.maximum(image, 0.0)), cmap=colours, vmin=low, vmax=high)
             at.set(xticks=[], yticks=[])
             if row == 0:
                 h, k, l = own.spots.hkl[box]

@@ -113,15 +113,20 @@ class Graph:
 
     def forth(self, directions: Sequence[Sequence[Tensor]]) -> list[tuple[np.ndarray, Tensor | None]]:
         """Changes of variables and structure factors along each of the ``directions``, tangents of the leaves: the gradient's gradient,
-        which is linear, so that one graph serves them all."""
+        which is linear, so that one pass serves them all."""
         bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
         pulled = self.grad(self.outputs, self.leaves, bars, create_graph=True)
-        found: list[tuple[np.ndarray, Tensor | None]] = []
-        for tangents in directions:
-            moved = [tangent.detach().to(leaf.device, torch.float64) for tangent, leaf in zip(tangents, self.leaves, strict=True)]
-            changes = self.grad(pulled, bars, moved, create_graph=False)
-            found.append((changes[0].numpy(), changes[1] if len(changes) > 1 else None))
-        return found
+        count, ends, moved = len(directions), [], []
+        for end, leaf, tangents in zip(pulled, self.leaves, zip(*directions, strict=True), strict=True):
+            if end.requires_grad:
+                ends.append(end)
+                moved.append(torch.stack([tangent.detach().to(leaf.device, torch.float64) for tangent in tangents]))
+        found = torch.autograd.grad(ends, bars, moved, is_grads_batched=True, allow_unused=True) if ends else [None] * len(bars)
+        changes = [
+            torch.zeros(count, *bar.shape, dtype=bar.dtype, device=bar.device) if change is None else change
+            for bar, change in zip(bars, found, strict=True)
+        ]
+        return [(changes[0][k].numpy(), changes[1][k] if len(changes) > 1 else None) for k in range(count)]
 
 
 def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor, place: Place) -> Graph:

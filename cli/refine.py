@@ -135,6 +135,8 @@ def _run(options: argparse.Namespace) -> None:
     resumed = _prepare(options, question)
 
     def told(step: Step) -> None:
+        if step.stage == step.number == 1 and np.isfinite(step.explained):
+            print(f"the starting models explain {100.0 * step.explained:.0f} % of the strong pixels")
         print(f"stage {step.stage} of {step.stages}, to {step.resolution:.2f} A, step {step.number}: target {step.target:.8g}", flush=True)
 
     def kept(stage: int, vector: np.ndarray) -> None:
@@ -142,8 +144,6 @@ def _run(options: argparse.Namespace) -> None:
         write_whole(os.path.join(options.out, STATE), "--out", [(json.dumps(state) + "\n").encode()])
 
     found = fit(shots, starts, settings, progress=told, resumed=resumed, state=kept)
-    if np.isfinite(found.explained):
-        print(f"the starting models explain {100.0 * found.explained:.0f} % of the strong pixels")
     text = table(found)
     print(text, end="")
     write_whole(os.path.join(options.out, TABLE), "--out", [text.encode()])

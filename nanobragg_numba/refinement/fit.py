@@ -66,6 +66,8 @@ class Step:
     resolution: float
     number: int
     target: float
+    explained: float
+    """As ``Fit.explained``."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def fit(
     done, vector = resumed or (0, free.start.copy())
     if len(vector) != len(free.start):
         raise InputError(f"what is resumed has {len(vector)} parameters, and this fit {len(free.start)}")
-    explained = explained_share(shots, [free.parameters(n, vector) for n in range(len(shots))], settings) if not done else np.nan
+    explained = float("nan")
+    if not done:
+        explained = explained_share(shots, [free.parameters(n, vector) for n in range(len(shots))], settings)
     resolutions = stages(models, settings)
     target = None
     for number, resolution in enumerate(resolutions):
@@ -138,7 +142,8 @@ def fit(
         last = number == len(resolutions) - 1
         border = BORDER[2 if last else min(number, 1)]
         prior = None if last else free.priors()
-        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, _teller(progress, state, number, resolutions))
+        tell = _teller(progress, state, number, resolutions, explained)
+        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, tell)
         _require_fitted(target, vector, settings, resolution)
         if state is not None:
             state(number + 1, vector)
@@ -161,7 +166,7 @@ def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Se
 
 
 def _teller(
-    progress: Callable[[Step], None] | None, state: State | None, stage: int, resolutions: Sequence[float]
+    progress: Callable[[Step], None] | None, state: State | None, stage: int, resolutions: Sequence[float], explained: float
 ) -> Callable[[float, np.ndarray], None]:
     count = 0
 
@@ -169,7 +174,7 @@ def _teller(
         nonlocal count
         count += 1
         if progress is not None:
-            progress(Step(stage + 1, len(resolutions), resolutions[stage], count, value))
+            progress(Step(stage + 1, len(resolutions), resolutions[stage], count, value, explained))
         if state is not None:
             state(stage, vector)
 

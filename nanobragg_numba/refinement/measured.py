@@ -57,7 +57,7 @@ def strong_pixels(shot: Measured) -> np.ndarray:
     padded = np.full((rows * TILE, columns * TILE), np.nan)
     padded[:slow, :fast] = np.where(shot.good, shot.photons, np.nan)
     tiles = padded.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(rows, columns, -1)
-    empty = np.isnan(tiles).all(axis=2)
+    empty = np.asarray(np.isnan(tiles).all(axis=2))
     median: np.ndarray = np.where(empty, 0.0, np.nanmedian(np.where(empty[..., None], 0.0, tiles), axis=2))
     background = np.repeat(np.repeat(median, TILE, 0), TILE, 1)[:slow, :fast]
     # A background of no photons still has pixels of one or two.

@@ -46,7 +46,7 @@ def test_a_joint_fit_of_noisy_stills():
     settings = Settings(refine=WHOLE, space_group="P 21 21 21")
     fitted = fit([still.measured for still in made], [still.start for still in made], settings, progress=told.append)
     check_recovered(made, fitted, orientation=0.006, cell=0.0003, n_cells=0.03, distance=0.0002)
-    assert fitted.explained > 0.9
+    assert fitted.explained > 0.7
     # Half the sum of squares is what was made small; it is as large as noise makes it.
     assert fitted.squares / fitted.freedom == pytest.approx(1.0, abs=5.0 * np.sqrt(2.0 / fitted.freedom))
     assert told[-1].stage == told[-1].stages > 1 and told[-1].target == pytest.approx(0.5 * fitted.squares, rel=0.01)

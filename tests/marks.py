@@ -40,6 +40,8 @@ ROWS = {
         "test_progress_bar.py::*",
         "test_reflection_files.py::*",
         "test_reflections_expansion.py::test_all_of_p1_from_pairs*",
+        "test_refinement_parts.py::test_background_against_numpy*",
+        "test_refinement_parts.py::test_poisson_against_scipy*",
         "test_robustness.py::test_bad_*",
         "test_robustness.py::test_interrupted_run_keeps_earlier_outputs*",
         "test_robustness.py::test_two_threads_at_once",

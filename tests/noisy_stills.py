@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch  # noqa: F401 - refinement needs it; without it the tests that import this are left out
 
 from nanobragg_numba import parameters_from_command_line, simulate
 from nanobragg_numba.experiment.derive import derive_experiment

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from nanobragg_numba.files.reading import read_bytes
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 STATE, RESULTS, TABLE = "state.json", "refined.json", "table.txt"
+OWN_FILES = re.compile(r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt")
+"""What a fit leaves in its folder."""
 DESCRIPTION = """\
 Refine what is known of stills or rotation images: all images in one fit, over the boxes of their spots.
 
@@ -181,9 +184,9 @@ def _prepare(options: argparse.Namespace, question: dict[str, Any]) -> tuple[int
             raise InputError(f"--out {folder}: holds an earlier fit ({earlier[0]}): --resume goes on with it, --overwrite replaces it")
         try:
             os.makedirs(folder, exist_ok=True)
-            if earlier:
-                for name in earlier:
-                    os.unlink(os.path.join(folder, name))
+            # All of it: a fit of fewer images would leave lists of the earlier one behind.
+            for name in filter(OWN_FILES.fullmatch, os.listdir(folder) if earlier else ()):
+                os.unlink(os.path.join(folder, name))
         except OSError as error:
             raise InputError(f"--out {folder}: {(error.strerror or str(error)).lower()}") from None
         return None

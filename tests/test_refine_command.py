@@ -91,6 +91,10 @@ def test_two_stills_to_a_table(here, tmp_path, capsys):
     assert "state.json: was begun with another --spots" in capsys.readouterr().err
     assert main([files[1], files[0], *words[2:], "--resume"]) == 2
     assert "was begun with other images" in capsys.readouterr().err
+    # What replaces it leaves nothing of it behind, and what is not its own alone.
+    (out / "notes.txt").write_text("mine")
+    assert main([files[0], "--line", starts(here, 0), *QUICK, "--no-pictures", "--out", "out", "--overwrite"]) == 0
+    assert {path.name for path in out.iterdir()} == {"refined.json", "shot_0001.expt", "state.json", "table.txt", "notes.txt"}
 
 
 def test_an_interrupted_fit_goes_on(here, tmp_path, capsys, monkeypatch):

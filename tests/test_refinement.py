@@ -23,6 +23,15 @@ SMALL = "-cell 40 44 50 90 90 90 -default_F 60 -N 10 -lambda 1.2 -distance 40 -d
 WHOLE = ("orientation", "scale", "cell", "n_cells", "distance_mm")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Boxes are few: more threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def found_and_wanted(fitted, kind):
     rows = [n for n, row in enumerate(fitted.free.rows) if row.name == kind]
     return fitted.values[rows], fitted.sigmas[rows]

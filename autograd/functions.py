@@ -111,13 +111,22 @@ class Graph:
         grads = torch.autograd.grad(ends, inputs, gradients, retain_graph=True, create_graph=create_graph, allow_unused=True)
         return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(inputs, grads, strict=True)]
 
-    def forth(self, tangents: Sequence[Tensor]) -> tuple[np.ndarray, Tensor | None]:
-        """Changes of variables and structure factors along ``tangents`` of the leaves: the gradient's gradient, which is linear."""
+    def forth(self, directions: Sequence[Sequence[Tensor]]) -> list[tuple[np.ndarray, Tensor | None]]:
+        """Changes of variables and structure factors along each of the ``directions``, tangents of the leaves: the gradient's gradient,
+        which is linear, so that one pass serves them all."""
         bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
         pulled = self.grad(self.outputs, self.leaves, bars, create_graph=True)
-        moved = [tangent.detach().to(leaf.device, torch.float64) for tangent, leaf in zip(tangents, self.leaves, strict=True)]
-        changes = self.grad(pulled, bars, moved, create_graph=False)
-        return changes[0].numpy(), changes[1] if len(changes) > 1 else None
+        count, ends, moved = len(directions), [], []
+        for end, leaf, tangents in zip(pulled, self.leaves, zip(*directions, strict=True), strict=True):
+            if end.requires_grad:
+                ends.append(end)
+                moved.append(torch.stack([tangent.detach().to(leaf.device, torch.float64) for tangent in tangents]))
+        found = torch.autograd.grad(ends, bars, moved, is_grads_batched=True, allow_unused=True) if ends else [None] * len(bars)
+        changes = [
+            torch.zeros(count, *bar.shape, dtype=bar.dtype, device=bar.device) if change is None else change
+            for bar, change in zip(bars, found, strict=True)
+        ]
+        return [(changes[0][k].numpy(), changes[1][k] if len(changes) > 1 else None) for k in range(count)]
 
 
 def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor, place: Place) -> Graph:
@@ -253,7 +262,7 @@ class Pushforward(torch.autograd.Function):
         tensors, tangents = args[:n], args[n:]
         place = scene.place
         graph = graph_at(scene, tensors, places, place)
-        changes = [graph.forth([t[k] for t in tangents]) for k in range(len(tangents[0]))]
+        changes = graph.forth([[t[k] for t in tangents] for k in range(len(tangents[0]))])
         tables = [factors for _, factors in changes if factors is not None]
         factors_dot = place.array(torch.stack(tables)) if tables else None
         images = differentiate.tangent(graph.run, *graph.values, np.stack([flat for flat, _ in changes]), factors_dot, place.kernels)
@@ -347,7 +356,7 @@ class Curvature(torch.autograd.Function):
         graph = graph_at(scene, tensors, places, CPU)
         g = CPU.array(grad.cpu())
         bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels)
-        flat_dot, factors_dot = graph.forth(changes)
+        ((flat_dot, factors_dot),) = graph.forth([changes])
         table_dot = None if factors_dot is None else factors_dot.numpy()
         second = differentiate.adjoint_tangent(graph.run, *graph.values, g, flat_dot, table_dot, CPU.kernels)
         total = graph.back(*second)

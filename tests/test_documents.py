@@ -12,7 +12,7 @@ import matplotlib
 import pytest
 
 from nanobragg_numba import InputError, StructureFactors
-from nanobragg_numba.cli import compare, trace, view
+from nanobragg_numba.cli import compare, refine, trace, view
 from nanobragg_numba.cli.help import all_options
 from nanobragg_numba.cli.own_options import take_own_options
 from nanobragg_numba.command_line.noisify_line import read_noisify_line
@@ -116,6 +116,10 @@ def check_command(program, words, folder):
         options = view._parser().parse_args(view._joined(words))
         for line in filter(None, (options.line, options.spots)):
             check_options(shlex.split(line), folder)
+    elif program == "nb-refine":
+        options = refine._parser().parse_args(refine._joined(words))
+        for line in options.line:
+            check_options(shlex.split(line), folder, whole=options.expt is None)
     elif program == "python" and words[0] != "-m":
         assert (ROOT / words[0]).exists(), words[0]
     else:

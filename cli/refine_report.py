@@ -1,0 +1,90 @@
+"""What nb-refine says of a finished fit: the table, a JSON file, and experiment lists of DIALS."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba.autograd.effects import DEGENERATE
+from nanobragg_numba.panels.dials_writing import write_expt
+from nanobragg_numba.refinement.estimates import describe
+from nanobragg_numba.refinement.fit import Fit
+from nanobragg_numba.refinement.free_parameters import KINDS
+
+from .refine_input import Frame
+
+OVERRIDES_OF = {"scale": "fluence", "beam_mm": "beam_center_mm", "tilts_deg": "detector_rotations_deg"}
+"""What the table of degenerate pairs calls them, where that is another name."""
+
+
+def table(found: Fit) -> str:
+    """A line for each parameter, with its start, its shift in standard deviations, and what cannot be told apart."""
+    rows, start = found.free.rows, found.free.values(found.free.start)
+    names = [str(row) for row in rows]
+    width = max(map(len, names))
+    lines = [f"{'parameter':{width}} {'value':>16} {'sigma':>12} {'start':>16}"]
+    for name, value, sigma, before in zip(names, found.values, found.sigmas, start, strict=True):
+        lines.append(f"{name:{width}} {_number(value, sigma):>16} {sigma:12.3g} {before:16.8g}")
+    pixels, boxes = sum(map(len, found.target.pixels)), sum(len(own.spots) for own in found.target.pixels)
+    lines.append(f"{pixels} pixels in {boxes} boxes of {len(found.free.models)} images")
+    reduced = found.squares / max(found.freedom, 1)
+    lines.append(f"chi^2 / degrees of freedom: {found.squares:.6g} / {found.freedom} = {reduced:.4f}")
+    if reduced > 1.5:
+        lines.append(f"residuals are larger than noise makes them: the true sigmas are some {math.sqrt(reduced):.2g} times these")
+    lines += [f"units: {', '.join(f'{name}: {KINDS[name].unit}' for name in found.free.names)}"]
+    lines += describe(found.estimates, names) + _known_pairs(found.free.names)
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float, sigma: float) -> str:
+    """With two digits of the standard deviation."""
+    digits = 6 if not 0.0 < sigma < math.inf else max(0, min(12, 1 - math.floor(math.log10(sigma))))
+    return f"{value:.{digits}f}"
+
+
+def _known_pairs(names: Sequence[str]) -> list[str]:
+    called = {OVERRIDES_OF.get(name, name) for name in names}
+    return [f"degenerate: {one} and {other}: {pair.why}" for pair in DEGENERATE for one in pair.one for other in pair.other
+            if {one, other} <= called]  # fmt: skip
+
+
+def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
+    """For other programs; what is not determined or has no value is null."""
+    rows = [
+        {
+            "name": row.name, "part": row.part, "shot": row.shot, "value": float(value), "sigma": _finite(sigma), "start": float(before),
+        }
+        for row, value, sigma, before in zip(
+            found.free.rows, found.values, found.sigmas, found.free.values(found.free.start), strict=True
+        )
+    ]  # fmt: skip
+    shots = []
+    for frame, parameters in zip(frames, found.parameters, strict=True):
+        crystal, detector, axes = parameters.crystal, parameters.detector, parameters.axes
+        assert crystal.orientation is not None and crystal.cell is not None
+        shots.append(
+            {
+                "image": os.path.abspath(frame.path), "frame": frame.number, "cell": list(crystal.cell),
+                "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells), "fluence": parameters.beam.fluence,
+                "mosaic_spread_deg": crystal.mosaic_spread_deg, "pix0_mm": list(detector.pix0_mm or ()),
+                "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
+            }
+        )  # fmt: skip
+    return {
+        "parameters": rows, "correlations": [[_finite(value) for value in row] for row in found.estimates.correlations],
+        "undetermined": [[str(found.free.rows[n]) for n in group] for group in found.estimates.undetermined],
+        "chi_squared": found.squares, "degrees_of_freedom": found.freedom, "explained": _finite(found.explained), "shots": shots,
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def write_experiments(folder: str, found: Fit, frames: Sequence[Frame]) -> None:
+    """An experiment list of each shot, shot_0001.expt and on."""
+    for number, (frame, parameters) in enumerate(zip(frames, found.parameters, strict=True), 1):
+        path = os.path.join(folder, f"shot_{number:04d}.expt")
+        write_expt(path, parameters, image=frame.path if frame.number is None else None)

@@ -1,0 +1,312 @@
+"""A joint fit in stages: strong spots of low resolution first, from wrong starts said and not refined, to all spots and sigmas."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.derive import derive_experiment
+from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.prediction.detector_plane import resolution_at
+from nanobragg_numba.prediction.spots import Spots, spots
+
+from .estimates import Estimates, estimates
+from .free_parameters import DEFAULT, FreeParameters, free_parameters
+from .joint_target import BACKGROUNDS, JointTarget, without_unsolvable
+from .measured import Measured, Pixels, pixels_of, strong_pixels
+from .optimisers import METHODS
+from .restraints import Restraint
+from .starting_model import starting_model
+from .symmetry import cell_constraint
+
+LEAST_EXPLAINED = 0.3
+"""Of the strong pixels; see ``explained_share``."""
+LEAST_STRONG = 10
+"""So many strong pixels must lie outside of a wrong start's boxes, or nothing is said of it: too few, or boxes everywhere."""
+START_ERROR = 0.003
+"""Relative error of a start that the first stage is made for: 0.17 degrees, 0.3 %."""
+LEAST_FITTED = 0.5
+"""Of the signal; see ``_require_fitted``."""
+BORDER = (4, 3, 2)
+"""Pixels about a predicted spot: in the first stage, in those between, in the last."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fit goes."""
+
+    refine: tuple[str, ...] = DEFAULT
+    per_shot: tuple[str, ...] = ()
+    space_group: Any = "P 1"
+    """Constrains the cell."""
+    resolution: float | None = None
+    """Finest spacing (A); None: the detector's corner."""
+    background: str = "plane"
+    """"none", "constant" or "plane", a box."""
+    restraints: Mapping[str, Restraint] = field(default_factory=dict)
+    method: str = "trust"
+    steps: int = 50
+    """At most, in each stage and round of weights."""
+    most_spots: int = 300
+    """A shot; the strongest by structure factor and partiality are taken."""
+    start_error: float = START_ERROR
+    """Relative; 0: one stage, all spots at once."""
+    least_explained: float = LEAST_EXPLAINED
+    """0: starts and stages are not judged."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What ``progress`` is told."""
+
+    stage: int
+    stages: int
+    resolution: float
+    number: int
+    target: float
+    explained: float
+    """As ``Fit.explained``."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished fit."""
+
+    free: FreeParameters
+    vector: np.ndarray
+    estimates: Estimates
+    """Of ``values``."""
+    target: JointTarget
+    """With the last weights."""
+    squares: float
+    """Sum of squares of the weighted residuals."""
+    freedom: int
+    """Pixels less coefficients of background less parameters."""
+    explained: float
+    """``explained_share`` of the start; nan where there were too few strong pixels to say, and of a resumed fit."""
+
+    @property
+    def values(self) -> np.ndarray:
+        """(n,): of ``free.rows``, in the units of ``KINDS``."""
+        return self.free.values(self.vector)
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """(n,)"""
+        return self.estimates.sigmas
+
+    @property
+    def parameters(self) -> list[Parameters]:
+        """Of each shot."""
+        return [self.free.parameters(shot, self.vector) for shot in range(len(self.free.models))]
+
+
+State = Callable[[int, np.ndarray], None]
+"""Told the number of finished stages and the vector: what a resumed fit starts from."""
+
+
+def fit(
+    shots: Sequence[Measured],
+    starts: Sequence[Parameters],
+    settings: Settings = Settings(),
+    *,
+    progress: Callable[[Step], None] | None = None,
+    resumed: tuple[int, np.ndarray] | None = None,
+    state: State | None = None,
+) -> Fit:
+    """Refine the parameters of all shots together.
+
+    ``shots``, ``starts``: as many of each. ``progress`` is told each step; ``state`` at each step, and at the end of each stage, what is
+    to be kept; ``resumed``: what ``state`` was told last, of the same images and starts. Raises InputError for settings that make no sense,
+    for images of another size than their model's, and for starts that explain too few of the strong pixels.
+    """
+    _check(shots, starts, settings)
+    models = [starting_model(start) for start in starts]
+    free = free_parameters(models, settings.refine, cell_constraint(settings.space_group), settings.per_shot)
+    for name in settings.restraints:
+        if name not in free.names:
+            raise InputError(f"restraint on {name}: it is not refined; these are: {', '.join(free.names)}")
+    done, vector = resumed or (0, free.start.copy())
+    if len(vector) != len(free.start):
+        raise InputError(f"what is resumed has {len(vector)} parameters, and this fit {len(free.start)}")
+    explained = float("nan")
+    if not done:
+        explained = explained_share(shots, [free.parameters(n, vector) for n in range(len(shots))], settings)
+    resolutions = stages(models, settings)
+    target = None
+    for number, resolution in enumerate(resolutions):
+        if number < done:
+            continue
+        last = number == len(resolutions) - 1
+        border = BORDER[2 if last else min(number, 1)]
+        prior = None if last else free.priors()
+        tell = _teller(progress, state, number, resolutions, explained)
+        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, tell)
+        _require_fitted(target, vector, settings, resolution)
+        if state is not None:
+            state(number + 1, vector)
+    if target is None:
+        target = _target(shots, free, vector, settings, resolutions[-1], BORDER[2], None)
+        target.take_weights(vector)
+    squares, freedom = target.figures(vector)
+    found = estimates(target.normal_equations(vector)[1], free.slopes(vector))
+    return Fit(free, vector, found, target, squares, freedom, explained)
+
+
+def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> None:
+    if not shots or len(shots) != len(starts):
+        raise InputError(f"{len(shots)} images and {len(starts)} starting models: there must be as many of each")
+    for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
+        if value not in known:
+            raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    if settings.steps < 1 or settings.most_spots < 1 or settings.start_error < 0.0:
+        raise InputError("steps and spots must be 1 or more, and the error of the start 0 or more")
+
+
+def _teller(
+    progress: Callable[[Step], None] | None, state: State | None, stage: int, resolutions: Sequence[float], explained: float
+) -> Callable[[float, np.ndarray], None]:
+    count = 0
+
+    def tell(value: float, vector: np.ndarray) -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(Step(stage + 1, len(resolutions), resolutions[stage], count, value, explained))
+        if state is not None:
+            state(stage, vector)
+
+    return tell
+
+
+def predicted(parameters: Parameters, settings: Settings, resolution: float, border: int) -> Spots:
+    """The strongest spots of a shot, to a resolution (A)."""
+    found = spots(parameters, resolution, border=border, least_partiality=0.02)
+    if len(found) > settings.most_spots:
+        strength = found.partiality * np.nan_to_num(found.structure_factor, nan=1.0) ** 2
+        # Rounded, so that of equal ones the same are taken however the start is written.
+        strength = np.round(strength / strength.max(), 9)
+        chosen = np.sort(np.argsort(-strength, kind="stable")[: settings.most_spots])
+        found = found[chosen]
+    return found
+
+
+def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> float:
+    """The share of all shots' strong pixels, to ``settings.resolution``, that boxes of the start hold beyond what chance puts there.
+
+    That is (s - a) / (1 - a), s the share of strong pixels in boxes, a that of all pixels: 1 where boxes hold all, about 0 of a wrong
+    start, however many boxes there are. nan where ``LEAST_STRONG`` forbids a judgement. Raises InputError where it is less than
+    ``settings.least_explained``.
+    """
+    strong = inside = covered = total = 0
+    for shot, start in zip(shots, starts, strict=True):
+        if shot.photons.shape != start.detector.pixels[::-1]:
+            wanted, there = ("x".join(map(str, shape)) for shape in (start.detector.pixels, shot.photons.shape[::-1]))
+            raise InputError(f"{shot.name or 'an image'} has {there} pixels, and its model {wanted}")
+        boxes = np.zeros(shot.photons.shape, np.bool_)
+        for fast, fast_end, slow, slow_end in spots(start, settings.resolution, border=BORDER[0], least_partiality=0.02).box:
+            boxes[slow:slow_end, fast:fast_end] = True
+        looked_at = shot.good & _within(start, settings.resolution)
+        bright = strong_pixels(shot) & looked_at
+        strong, inside = strong + int(bright.sum()), inside + int((bright & boxes).sum())
+        covered, total = covered + int((boxes & looked_at).sum()), total + int(looked_at.sum())
+    area = covered / max(total, 1)
+    if strong * (1.0 - area) < LEAST_STRONG:
+        return float("nan")
+    share = max(0.0, (inside / strong - area) / (1.0 - area))
+    if share < settings.least_explained:
+        raise InputError(
+            f"the model explains {100.0 * share:.0f} % of the strong pixels: {inside} of {strong} are in its boxes, which hold "
+            f"{100.0 * area:.0f} % of all pixels; this is no start for a refinement: see to orientation, cell and geometry"
+        )
+    return share
+
+
+def _require_fitted(target: JointTarget, vector: np.ndarray, settings: Settings, resolution: float) -> None:
+    """Raise InputError where a stage has ended in a model that is none of the images.
+
+    Of what the sum of squares has beyond noise where there is background alone, a true model takes nearly all, a wrong one little.
+    """
+    squares, freedom = target.figures(vector)
+    signal = target.squares_without_spots() - freedom
+    if settings.least_explained <= 0.0 or freedom < 1 or squares < 2.0 * freedom or signal < freedom:
+        return
+    taken = (signal + freedom - squares) / signal
+    if taken < LEAST_FITTED:
+        raise InputError(
+            f"fitted to {resolution:.3g} A, the model explains {100.0 * max(taken, 0.0):.0f} % of the signal in its boxes "
+            f"(chi^2 / degrees of freedom is {squares / freedom:.3g}): the start was too far off; see to orientation, cell and geometry"
+        )
+
+
+def _within(start: Parameters, resolution: float | None) -> np.ndarray:
+    """(slow, fast) bool: pixels whose spacing is ``resolution`` (A) or more."""
+    x = derive_experiment(start, "spec")
+    shape = x.geometry.slow_pixels, x.geometry.fast_pixels
+    if resolution is None:
+        return np.ones(shape, np.bool_)
+    slow, fast = np.indices(shape) + 0.5
+    return np.asarray(resolution_at(x.geometry, x.wavelength, slow, fast) >= resolution * 1e-10)
+
+
+def stages(models: Sequence[Any], settings: Settings) -> list[float]:
+    """Spacings (A), coarse to fine: in the first stage spots are off by half a width 1/N at most if starts are by ``start_error``."""
+    finest, coarsest = np.inf, 0.0
+    for model in models:
+        found = spots(model.parameters, settings.resolution)
+        if len(found) == 0:
+            continue
+        # A little finer, so that rounding leaves none out.
+        finest = min(finest, float(found.resolution.min()) * (1.0 - 1e-9))
+        cells, edges = np.array(model.experiment.size.cells), model.cell[:3]
+        wanted = 2.0 * settings.start_error * float((cells * edges).max())
+        # Eight spots a shot at least.
+        enough = float(np.sort(found.resolution)[::-1][:8].min())
+        coarsest = max(coarsest, min(wanted, enough))
+    if not np.isfinite(finest):
+        raise InputError("the starting models predict no spot on the images")
+    found_stages = [finest]
+    while settings.start_error > 0.0 and found_stages[0] * 1.7 < coarsest:
+        found_stages.insert(0, found_stages[0] * 1.7)
+    if settings.start_error > 0.0 and coarsest > found_stages[0]:
+        found_stages.insert(0, coarsest)
+    return found_stages
+
+
+def _target(
+    shots: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
+    prior: np.ndarray | None,
+) -> JointTarget:  # fmt: skip
+    pixels: list[Pixels] = []
+    least = 2 * BACKGROUNDS[settings.background] + 1
+    for number, shot in enumerate(shots):
+        found = predicted(free.parameters(number, vector), settings, resolution, border)
+        own = pixels_of(shot, found, number, least)
+        solved = without_unsolvable(own, settings.background)
+        pixels.append(own if solved.all() else pixels_of(shot, own.spots[solved], number, least))
+    if not any(map(len, pixels)):
+        raise InputError(f"no spot to {resolution:.3g} A is on the good pixels of the images")
+    return JointTarget(free, pixels, settings.background, settings.restraints, prior)
+
+
+def _stage(
+    shots: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
+    prior: np.ndarray | None, tell: Callable[[float, np.ndarray], None],
+) -> tuple[np.ndarray, JointTarget]:  # fmt: skip
+    """Boxes where the model has them, the target made small, boxes and weights anew, until neither moves."""
+    minimise = METHODS[settings.method]
+    rounds = 2 if prior is not None else 4
+    for count in range(rounds):
+        target = _target(shots, free, vector, settings, resolution, border, prior)
+        target.take_weights(vector, from_data=settings.start_error > 0.0 and count == 0)
+        before = vector
+        vector = minimise(target, vector, settings.steps, tell)
+        if prior is None and count > 0:
+            target.take_weights(vector)
+            matrix = target.normal_equations(vector)[1]
+            moved = np.abs(vector - before) * np.sqrt(np.diag(matrix))
+            if moved.max(initial=0.0) < 0.05:
+                break
+    return vector, target

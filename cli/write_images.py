@@ -15,6 +15,7 @@ from nanobragg_numba.output.integer_images import NoiseImage, automatic_scale, g
 from nanobragg_numba.output.statistics import Statistics, statistics
 
 from . import report
+from .read_out_file import ReadOutFile
 
 PIXELS_WITHOUT_THREADS = 1 << 16
 """A thread would hardly have started before so many are drawn or converted."""
@@ -68,7 +69,9 @@ class NoiseFile:
             self._files.write(self._path, kept)
 
 
-def write_images(line: CommandLine, engine: PixelEngine, files: OutputFiles, noise: NoiseFile | None, say: Callable[[str], None]) -> None:
+def write_images(
+    line: CommandLine, engine: PixelEngine, files: OutputFiles, noise: NoiseFile | ReadOutFile | None, say: Callable[[str], None]
+) -> None:
     """Write the images of a finished engine and report on them."""
     x, image, window, outputs = engine.experiment, engine.image, engine.window, line.outputs
     small = image.size <= PIXELS_WITHOUT_THREADS

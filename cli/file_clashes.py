@@ -16,7 +16,7 @@ def input_files(line: CommandLine) -> list[Named]:
     named = [("-mask", files.mask), ("-img", files.image), ("-mat", files.matrix), ("-hkl", files.hkl)]
     named += [("-stol", files.stol), ("-sourcefile", files.sources), ("-spectrum", files.spectrum)]
     named += [("-dump", None if files.hkl is not None else files.dump)]
-    return [(flag, path) for flag, path in named if path is not None]
+    return [(flag, path) for flag, path in named if path is not None] + line.whole_image.files
 
 
 def clashes(inputs: Iterable[Named], outputs: Sequence[Named]) -> list[str]:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 from nanobragg_numba.command_line import own_input_options
 from nanobragg_numba.command_line.option_table import OPTIONS, Option
+from nanobragg_numba.command_line.whole_image import options as whole_image
 
 from .own_options import ROWS
 
-GROUPS = ("crystal", "structure factors", "beam", "geometry", "detector", "sampling", "output", "this program")
+GROUPS = ("crystal", "structure factors", "beam", "geometry", "detector", "sampling", whole_image.GROUP, "output", "this program")
 INTRODUCTION = """\
 nanoBragg: X-ray diffraction images from small crystals.
 
@@ -22,7 +23,7 @@ those of the C program nanoBragg; Q1 ... Q11 are its quirks, explained in docs/c
 
 def all_options() -> Iterable[Option]:
     """The reference's options, then ours."""
-    return (*OPTIONS, *own_input_options.ROWS, *ROWS)
+    return (*OPTIONS, *own_input_options.ROWS, *whole_image.ROWS, *ROWS)
 
 
 def help_text() -> str:

@@ -221,6 +221,7 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
 
     from . import report
     from .quirks import notes
+    from .read_out_file import ReadOutFile
     from .write_images import NoiseFile, write_images
 
     noise_seed, command = generator_seed(experiment.seeds.noise), command_of(own, line)
@@ -235,7 +236,8 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     if line.outputs.noise:
         say(report.noise_parameters(noise_seed, line.parameters.crystal.water_um / 1e6))
     reseed(experiment.random_state, noise_seed)
-    noise = NoiseFile(line, engine, files, command) if line.outputs.noise else None
+    kind = NoiseFile if line.parameters.response is None else ReadOutFile
+    noise = kind(line, engine, files, command) if line.outputs.noise else None
     try:
         _compute(line, engine, noise, dump_written)
     except BaseException:
@@ -262,7 +264,9 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
 def command_of(own: OwnOptions, line: CommandLine) -> str:
     """A line that makes the image again."""
     own_words = [("-compat", own.compat), ("-panels", own.panels), ("-expt", own.expt)]
-    return shlex.join(["nanoBragg", *line.words, *(word for pair in own_words if pair[1] is not None for word in map(str, pair))])
+    return shlex.join(
+        ["nanoBragg", *line.taken_off, *line.words, *(word for pair in own_words if pair[1] is not None for word in map(str, pair))]
+    )
 
 
 def tell_seeds(line: CommandLine, experiment: Any) -> None:

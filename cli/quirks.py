@@ -103,6 +103,10 @@ def _lost_words(line: CommandLine) -> list[str]:
     return list(dict.fromkeys(word for word in line.words if word.startswith("-") and any(option.matches(word) for option in options)))
 
 
+def _names_table(word: str) -> bool:
+    return any(option.matches(word) and "files.stol" in option.sets for option in OPTIONS)
+
+
 SAME = 1e-9
 """Relative difference that rounding may make."""
 QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
@@ -128,8 +132,10 @@ QUIRKS: tuple[tuple[str, Callable[[_Run], bool], str], ...] = (
 
 def notes(line: CommandLine, experiment: Experiment, out_of_table: OutOfTable | None) -> list[str]:
     """One sentence for each quirk that touched the image, and in either mode for each option on the line that does nothing."""
-    lost = [f"Q22: {word} is read and changes nothing" for word in _lost_words(line)]
-    if mode_of(experiment.compat).spec:
+    spec = mode_of(experiment.compat).spec
+    # Of a -stol in "spec" the reading has said what comes of it.
+    lost = [f"Q22: {word} is read and changes nothing" for word in _lost_words(line) if not (spec and _names_table(word))]
+    if spec:
         return geometry_notes(line, experiment) + lost
     run = _Run(line, experiment, out_of_table)
     return [f"{name}: {text}" for name, applies, text in QUIRKS if applies(run)] + geometry_notes(line, experiment) + lost

@@ -16,6 +16,7 @@ from nanobragg_numba.output.statistics import Statistics, statistics
 
 from . import report
 from .image_formats import content, described, format_of
+from .read_out_file import ReadOutFile
 
 PIXELS_WITHOUT_THREADS = 1 << 16
 """A thread would hardly have started before so many are drawn or converted."""
@@ -76,7 +77,12 @@ class NoiseFile:
 
 
 def write_images(
-    line: CommandLine, engine: PixelEngine, files: OutputFiles, noise: NoiseFile | None, command: str, say: Callable[[str], None]
+    line: CommandLine,
+    engine: PixelEngine,
+    files: OutputFiles,
+    noise: NoiseFile | ReadOutFile | None,
+    command: str,
+    say: Callable[[str], None],
 ) -> None:
     """Write the images of a finished engine and report on them; ``command`` makes them again."""
     x, image, window, outputs = engine.experiment, engine.image, engine.window, line.outputs

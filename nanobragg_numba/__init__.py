@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .engine.simulate import simulate as simulate
     from .errors import InputError as InputError
     from .experiment.beam import wavelength_channels as wavelength_channels
+    from .experiment.beyond_bragg import Background as Background
+    from .experiment.beyond_bragg import DetectorResponse as DetectorResponse
+    from .experiment.beyond_bragg import Shadow as Shadow
     from .experiment.parameters import Axes as Axes
     from .experiment.parameters import Beam as Beam
     from .experiment.parameters import Crystal as Crystal
@@ -44,9 +47,7 @@ if TYPE_CHECKING:
     from .panels.simulate import simulate_panels as simulate_panels
     from .prediction.spots import Spots as Spots
     from .prediction.spots import spots as spots
-    from .response.background import Background as Background
     from .response.background import amorphous_background as amorphous_background
-    from .response.detector_response import DetectorResponse as DetectorResponse
     from .response.detector_response import detector_response as detector_response
     from .response.detector_response import point_spread as point_spread
 
@@ -73,9 +74,10 @@ _HOME = {
     "poisson_image": "output.photon_noise",
     "Spots": "prediction.spots",
     "spots": "prediction.spots",
-    "Background": "response.background",
+    "Background": "experiment.beyond_bragg",
     "amorphous_background": "response.background",
-    "DetectorResponse": "response.detector_response",
+    "DetectorResponse": "experiment.beyond_bragg",
+    "Shadow": "experiment.beyond_bragg",
     "detector_response": "response.detector_response",
     "point_spread": "response.detector_response",
     "read_hkl": "file_formats",

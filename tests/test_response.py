@@ -183,7 +183,7 @@ BAD = {
     "text": (lambda: detector_response(np.array([["a"]]), DetectorResponse()), "real numbers"),
     "nan": (lambda: detector_response(np.array([[1.0, np.nan]]), DetectorResponse()), "slow 0, fast 1"),
     "too many photons": (lambda: point_spread(np.array([[1e39]]), "gauss", 1.0), "single precision"),
-    "no such point spread": (lambda: point_spread(np.ones((2, 2)), "moffat", 1.0), "moffat"),
+    "no such point spread": (lambda: point_spread(np.ones((2, 2)), "lorentz", 1.0), "lorentz"),
     "no width": (lambda: point_spread(np.ones((2, 2)), "gauss", 0.0), "fwhm_pixels"),
     "no radius": (lambda: point_spread(np.ones((2, 2)), "gauss", 1.0, radius=0), "radius"),
     "a seed of zero": (lambda: detector_response(np.ones((2, 2)), DetectorResponse(), seed=0), "seed"),

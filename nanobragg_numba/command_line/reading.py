@@ -30,6 +30,8 @@ from .input_files import (
 )
 from .own_input_options import take_own_input_options
 from .structure_factor_files import dispersion_remarks, is_of_the_formats, read_list_or_dump, read_of_the_formats, require_use
+from .whole_image.building import promised_background, with_whole_image
+from .whole_image.options import WholeImageOptions, take_whole_image_options
 from .word_readers import Reading, read_words
 
 
@@ -63,6 +65,7 @@ class Files:
     image: str | None = None
     mask: str | None = None
     stol: str | None = None
+    stol_unit: Literal["stol", "4stol", "Q"] = "stol"
     stol_out: str = "output.stol"
     sources: str | None = None
     spectrum: str | None = None
@@ -92,6 +95,10 @@ class CommandLine:
     """What was read."""
     header_settings: Mapping[str, Any] = field(default_factory=dict)
     """What the headers of images set, beneath the words."""
+    whole_image: WholeImageOptions = field(default_factory=WholeImageOptions)
+    """What is asked for beside the crystal's scattering."""
+    taken_off: tuple[str, ...] = ()
+    """The words that the reference does not have, with their values, which ``words`` lacks."""
 
     @property
     def usable(self) -> bool:
@@ -142,9 +149,24 @@ def meant(line: CommandLine) -> Parameters:
     settings, read = reading.settings, line.parameters
     beam = replace(build(Beam, "beam", settings), sources=read.beam.sources)
     detector = replace(build(Detector, "detector", settings), mask=read.detector.mask)
-    parameters = Parameters(read.crystal, beam, detector, build(Sampling, "sampling", settings), build(Axes, "axes", settings))
+    parameters = replace(
+        read, beam=beam, detector=detector, sampling=build(Sampling, "sampling", settings), axes=build(Axes, "axes", settings)
+    )
     check_distances(parameters, reading.given)
     return parameters
+
+
+def _without(words: Sequence[str], rest: Sequence[str]) -> tuple[str, ...]:
+    """Those of the words that are not left in ``rest``, whose order is theirs."""
+    left = iter((*rest, None))
+    following = next(left)
+    taken = []
+    for word in words:
+        if word == following:
+            following = next(left)
+        else:
+            taken.append(word)
+    return tuple(taken)
 
 
 def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named: bool = False, kept: Kept | None = None) -> CommandLine:
@@ -153,7 +175,9 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
     ``only_named``: leave alone a structure-factor dump that no option names. ``kept``: files that an earlier line named are not read
     again, nor its objects made again. Raises InputError for a missing value or a file that cannot be used.
     """
-    options, words = take_own_input_options(words, compat)
+    beyond, rest = take_whole_image_options(words, compat)
+    options, rest = take_own_input_options(rest, compat)
+    taken_off, words = _without(words, rest), rest
     kept = kept or Kept(0)
     donors = kept.get("images", (compat, *donor_files(words)), lambda: read_donors(words, compat))
     reading = Reading(words, compat, headers=donors.settings)
@@ -208,18 +232,22 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         )
     remarks += found.remarks
     crystal = build(Crystal, "crystal", {**of_crystal, "crystal.structure_factors": found.factors})
-    if files.stol is not None:
-        # Never used: "c" takes any text, as the reference does.
-        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, remarks if mode_of(compat).spec else [])
+    if files.stol is not None and not mode_of(compat).spec:
+        # Never used: any text is taken, as the reference does.
+        read_columns(files.stol, 2, "-stol, -4stol or -Q", compat, [])
     told += [found.source] if found.source else []
     remarks += dispersion_remarks(found.wavelength_A, beam.sources)
     parameters = Parameters(crystal, beam, detector, built(Sampling, "sampling"), built(Axes, "axes"))
+    outputs = built(Outputs, "outputs")
+    parameters = with_whole_image(parameters, beyond, outputs.adc_offset, outputs.noise, remarks)
+    if files.stol is not None and mode_of(compat).spec:
+        parameters = promised_background(files.stol, files.stol_unit, parameters, remarks)
     if mode_of(compat).spec:
         check_distances(parameters, reading.given)
     ignored = tuple(words[at] for at in unknown if at not in reading.used and not is_number(words[at]))
     return CommandLine(
         parameters,
-        built(Outputs, "outputs"),
+        outputs,
         files,
         tuple(donors.images),
         found.report,
@@ -230,6 +258,8 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         tuple(remarks),
         tuple(words),
         donors.settings,
+        beyond,
+        taken_off,
     )
 
 

@@ -14,10 +14,11 @@ from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Parameters
 from nanobragg_numba.experiment.seeds import Seeds
 from nanobragg_numba.threads import number_of_threads
 
+from .completed import completion_of
 from .devices import gpu_index
 from .needed_code import begin_for_image
 from .pixel_engine import PixelEngine
-from .regions import Box, boxes_inside
+from .regions import Box, boxes_inside, computed_pixels, mask_of_boxes
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,18 @@ def _run(
     if said is not None:
         warnings.warn(said, RuntimeWarning, stacklevel=3)
     finished = parts_on_all(indices, parts, shape, dtype, chosen, factors, number_of_threads(threads))
-    return (image for part in finished for image in part)
+    return (_completed(image, of, threads) for image, of in zip((image for part in finished for image in part), images, strict=True))
+
+
+def _completed(image: np.ndarray, of: _Image, threads: int | None) -> np.ndarray:
+    """The image of spots from a GPU with background and shadow."""
+    completion = completion_of(of.experiment, number_of_threads(threads))
+    if completion is not None:
+        computed = computed_pixels(of.experiment)
+        if of.regions is not None:
+            computed &= mask_of_boxes(of.regions, image.shape)
+        completion.complete(image, computed, 0, len(image))
+    return image
 
 
 def _on_cpu(image: _Image, dtype: Any, precision: Precision, threads: int | None) -> np.ndarray:

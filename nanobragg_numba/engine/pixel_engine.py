@@ -16,6 +16,7 @@ from nanobragg_numba.simd.entries import guarded_rows
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 from nanobragg_numba.threads import number_of_threads
 
+from .completed import completion_of
 from .devices import gpu_index
 from .exact_pixels import ExactPixels
 from .regions import computed_pixels, mask_of_boxes
@@ -119,7 +120,8 @@ class PixelEngine:
         return DeviceEngine(index, tables, self.window, self.image.shape, mask, cast(Any, precision), self.image.dtype)
 
     def blocks(self) -> Iterator[Block]:
-        """Compute the image; yields after each block of rows."""
+        """Compute the image, with background and shadow; yields after each block of rows."""
+        completion = completion_of(self.experiment, self.threads)
         compute = self._compute_exact if self.precision == "exact" else self._compute_vectorised
         first_steps = STEPS_OF_FIRST_BLOCK
         if self._gpu is not None:
@@ -133,6 +135,8 @@ class PixelEngine:
             before = self.out_of_table
             steps = (end - slow) * self.image.shape[1] * self.experiment.steps
             compute(slow, end, self.threads if steps > STEPS_WITHOUT_THREADS else 0)
+            if completion is not None:
+                completion.complete(self.image, self.computed, slow, end)
             elapsed = perf_counter() - started
             spent += elapsed
             wanted = SECONDS_PER_BLOCK

@@ -3,11 +3,12 @@
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from nanobragg_numba.experiment.beyond_bragg import DetectorResponse
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
 from nanobragg_numba.experiment.parameters import Compat, Parameters, Precision
@@ -24,7 +25,7 @@ class Simulation:
     """An image and what it was made from."""
 
     image: np.ndarray
-    """(slow, fast): photons per pixel."""
+    """(slow, fast): photons per pixel, those of backgrounds included, before the detector's response."""
     experiment: Experiment
     """All that follows from the parameters before the first pixel."""
     solid_angle_sum: float
@@ -59,6 +60,20 @@ class Simulation:
 
         save_image(path, self.image, self.experiment)
 
+    def read_out(self, response: DetectorResponse | None = None, *, seed: int | None = None, threads: int | None = None) -> np.ndarray:
+        """What the detector reads of this image, (slow, fast), uint16 or uint32: ``detector_response`` of the photons, zero outside the
+        window (``Detector.roi``).
+
+        ``response``: by default ``Parameters.response``. ``seed``: of all noise, by default ``seeds.noise``, so that a second call gives
+        the same. Raises InputError where there is no response.
+        """
+        from nanobragg_numba.response.detector_response import read_experiment, require_seed
+
+        x = self.experiment
+        if response is not None:
+            x = replace(x, parameters=replace(x.parameters, response=response))
+        return read_experiment(self.image, x, -require_seed(self.seeds.noise if seed is None else seed, "read_out"), threads).counts
+
     @property
     def seeds(self) -> Seeds:
         """What the image can be made from again, and its noise: fresh where the parameters give none."""
@@ -75,7 +90,7 @@ def simulate(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
-    """The diffraction image of ``parameters``.
+    """The diffraction image of ``parameters``: photons of the crystal and of ``parameters.backgrounds``, less those of the shadow.
 
     ``compat``: "spec" for the physics that the options promise, "c" for the reference program's pixels, quirks and
     all, "c-fixed" for those of its repaired form.

@@ -19,6 +19,7 @@ from nanobragg_numba.fields.meaning import validate as validate
 from nanobragg_numba.fields.values import ArrayOf, make_plain
 from nanobragg_numba.maths.dual_functions import value_of
 
+from .beyond_bragg import Background, DetectorResponse, Shadow
 from .structure_factors import StructureFactors
 
 Vector = tuple[float, float, float]
@@ -42,12 +43,7 @@ _CRYSTAL_ARRAYS = {
     "mosflm_matrix": ArrayOf((3, 3)), "real_space_matrix": ArrayOf((3, 3)), "orientation": ArrayOf((3, 3)),
     "mosaic_rotations": ArrayOf((None, 3, 3)),
 }  # fmt: skip
-_SOURCE_ARRAYS = {
-    "positions": ArrayOf((None, 3)),
-    "intensities": ArrayOf((None,)),
-    "wavelengths_m": ArrayOf((None,)),
-    "channels": ArrayOf((None,)),
-}
+_SOURCE_ARRAYS = {"positions": ArrayOf((None, 3)), **{name: ArrayOf((None,)) for name in ("intensities", "wavelengths_m", "channels")}}
 
 
 @dataclass(frozen=True)
@@ -378,7 +374,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Everything that determines the float image."""
+    """Everything that determines the float image, and how it is read out."""
 
     crystal: Crystal = field(default_factory=Crystal)
     """What scatters."""
@@ -390,9 +386,15 @@ class Parameters:
     """Rotation, and how finely all is summed."""
     axes: Axes = field(default_factory=Axes)
     """Vectors in place of the convention's."""
+    backgrounds: tuple[Background, ...] = ()
+    """Amorphous samples in the beam, whose photons are added."""
+    shadow: Shadow | None = None
+    """What stands before the detector; None: nothing."""
+    response: DetectorResponse | None = None
+    """How the detector reads the photons out (``Simulation.read_out``); the image itself is of photons before that."""
 
     def __post_init__(self) -> None:
         make_plain(self)
 
     def __repr__(self) -> str:
-        return f"<Parameters: {summaries.crystal(self.crystal)};\n {summaries.beam(self.beam)}; {summaries.detector(self.detector)}>"
+        return f"<Parameters: {summaries.parameters(self)}>"

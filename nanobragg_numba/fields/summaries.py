@@ -12,7 +12,7 @@ from nanobragg_numba.maths.torch_values import is_tensor
 if TYPE_CHECKING:
     from nanobragg_numba.experiment.crystal import Lattice
     from nanobragg_numba.experiment.detector import Geometry
-    from nanobragg_numba.experiment.parameters import Beam, Crystal, Detector
+    from nanobragg_numba.experiment.parameters import Beam, Crystal, Detector, Parameters
 
 
 def plain_text(value: Any) -> str:
@@ -92,3 +92,12 @@ def geometry(g: "Geometry") -> str:
         f"{g.fast_pixels}x{g.slow_pixels} pixels of {pixel} mm, distance {distance} mm, direct beam at fast {fast}, slow {slow} mm, "
         f"{g.convention}, pivot {g.pivot}"
     )
+
+
+def parameters(p: "Parameters") -> str:
+    """Crystal, beam and detector, and what there is of background, shadow and response."""
+    texts = [beam(p.beam), detector(p.detector)]
+    texts += [f"{len(p.backgrounds)} background{'s' * (len(p.backgrounds) > 1)}"] if p.backgrounds else []
+    texts += [] if p.shadow is None else ["a shadow"]
+    texts += [] if p.response is None else [changed_fields(p.response)]
+    return f"{crystal(p.crystal)};\n {'; '.join(texts)}"

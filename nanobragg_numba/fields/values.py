@@ -44,6 +44,8 @@ class _Kind(NamedTuple):
     """0 for a single one."""
     parts_optional: bool
     classes: tuple[type, ...]
+    many: bool
+    """Whether the field is a tuple of any number of such objects."""
 
     def __str__(self) -> str:
         names = {float: "number", int: "whole number", bool: "True or False"}
@@ -64,7 +66,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _kind(annotation: Any) -> _Kind:
-    optional, parts_optional, length = False, False, 0
+    optional, parts_optional, length, many = False, False, 0, False
     words: tuple[str, ...] = ()
     number: type | None = None
     classes: list[type] = []
@@ -73,6 +75,9 @@ def _kind(annotation: Any) -> _Kind:
             optional = True
         elif get_origin(one) is Literal:
             words = get_args(one)
+        elif get_origin(one) is tuple and get_args(one)[-1] is Ellipsis:
+            classes.append(get_args(one)[0])
+            many = True
         elif get_origin(one) is tuple:
             parts = get_args(one)
             length, of_part = len(parts), _alternatives(parts[0])
@@ -82,7 +87,7 @@ def _kind(annotation: Any) -> _Kind:
             number = one
         else:
             classes.append(one)
-    return _Kind(optional, words, number, length, parts_optional, tuple(classes))
+    return _Kind(optional, words, number, length, parts_optional, tuple(classes), many)
 
 
 def carries_derivative(value: Any) -> bool:
@@ -121,6 +126,10 @@ def _plain(name: str, kind: _Kind, value: Any, array: ArrayOf | None) -> Any:
         return value
     if array is not None:
         return real_array(name, value, array)
+    if kind.many:
+        if not isinstance(value, (tuple, list)) or not all(isinstance(part, kind.classes) for part in value):
+            raise InputError(f"{name} must be a tuple of {kind.classes[0].__name__} objects, not {reprlib.repr(value)}")
+        return tuple(value)
     if kind.classes:
         if not isinstance(value, kind.classes):
             makes = " (from_arrays makes them)" if kind.classes[0].__name__ == "StructureFactors" else ""

@@ -42,6 +42,8 @@ WORDS = {"detector.convention": CONVENTIONS, "detector.pivot": ("beam", "sample"
 COUNTS = {"detector.pix0_mm": 3, **{name: 3 for name in GEOMETRY_KEYS.values() if name.startswith("axes.")}}
 """Numbers of the fields whose default is None, where there are more than one."""
 NOTHING = "none"
+PIXELS = {16: "unsigned_short", 32: "unsigned_long"}
+"""TYPE of pixels of so many bits."""
 
 
 class Keyed(Protocol):
@@ -59,15 +61,15 @@ class Keyed(Protocol):
         """The number of exactly this key, None where there is none. Raises InputError where its text is no finite number."""
 
 
-def header(x: Experiment, added_zero: float = 0.0) -> bytes:
-    """The header of an image of ``x``, as ``x.compat`` has it.
+def header(x: Experiment, added_zero: float = 0.0, bits: int = 16) -> bytes:
+    """The header of an image of ``x``, as ``x.compat`` has it, with pixels of 16 or 32 ``bits``.
 
     ``added_zero`` is -0.0 or +0.0: the reference's noiseless and its noisy image differ in the sign of a zero that it adds.
     """
     if not mode_of(x.compat).spec:
-        lines = "".join(f"{line}\n" for line in _reference_lines(x, added_zero, lambda value: c_format("%g", value)))
+        lines = "".join(f"{line}\n" for line in _reference_lines(x, added_zero, lambda value: c_format("%g", value), bits))
         return _closed("HEADER_BYTES=512;\n" + lines, BLOCK)
-    lines = "".join(f"{line}\n" for line in (*_geometry_lines(x.parameters), *_reference_lines(x, 0.0, _digits)))
+    lines = "".join(f"{line}\n" for line in (*_geometry_lines(x.parameters), *_reference_lines(x, 0.0, _digits, bits)))
     size = BLOCK
     while len(text := _closed(f"HEADER_BYTES={size};\n{lines}", size)) > size:
         size += BLOCK
@@ -88,12 +90,12 @@ def _digits(value: float) -> str:
     return repr(float(value))
 
 
-def _reference_lines(x: Experiment, added_zero: float, number: Callable[[float], str]) -> Iterator[str]:
+def _reference_lines(x: Experiment, added_zero: float, number: Callable[[float], str], bits: int) -> Iterator[str]:
     """The reference's keys but HEADER_BYTES, numbers printed by ``number``: lengths in mm, angles in degrees, wavelength in A."""
     g, parameters = x.geometry, x.parameters
     spec = mode_of(x.compat).spec
     own = parameters.detector
-    yield from ("DIM=2;", "BYTE_ORDER=little_endian;", "TYPE=unsigned_short;", f"SIZE1={g.fast_pixels};", f"SIZE2={g.slow_pixels};")
+    yield from ("DIM=2;", "BYTE_ORDER=little_endian;", f"TYPE={PIXELS[bits]};", f"SIZE1={g.fast_pixels};", f"SIZE2={g.slow_pixels};")
     half = 0.5 * g.pixel_size
     start, step = x.phi_start * RTD, x.phi.range * RTD
     values: dict[str, float | tuple[float, float, float]] = {

@@ -95,9 +95,9 @@ def as_single(parameters: Parameters, detector: PanelDetector) -> Parameters | N
         thickness_um=given.thickness_um if panel.thickness_um is None else panel.thickness_um,
         attenuation_depth_um=given.attenuation_depth_um if panel.attenuation_depth_um is None else panel.attenuation_depth_um,
     )  # fmt: skip
-    return Parameters(
-        parameters.crystal, replace(parameters.beam, direction=beam, polarization_axis=electric), single,
-        replace(parameters.sampling, spindle_axis=spindle), Axes(),
+    return replace(
+        parameters, beam=replace(parameters.beam, direction=beam, polarization_axis=electric), detector=single,
+        sampling=replace(parameters.sampling, spindle_axis=spindle), axes=Axes(),
     )  # fmt: skip
 
 

@@ -1,12 +1,9 @@
-"""The point spread of a detector: each pixel's photons shared out over its neighbours by a closed form's integral over pixels.
+"""The point spread of a detector: each pixel's photons shared out over its neighbours by an integral over pixels (smooth/forms.py).
 
-``gauss``: a Gaussian of full width w at half maximum, exp(-4 ln 2 r^2 / w^2). ``fiber``: of a fibre-optic taper,
-g / (2 pi) (g^2 + r^2)^(-3/2) with g = 0.652 w (Holton, Nielsen, Frankel, J. Synchrotron Rad. 19 (2012) 1006), whose tails hold
-g / sqrt(g^2 + r^2) of the photons beyond r.
+A fibre's tails hold g / sqrt(g^2 + r^2) of the photons beyond r.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +12,16 @@ from nanobragg_numba.experiment.memory import require_memory
 from nanobragg_numba.maths.c_numbers import c_int
 
 from . import entries
+from .smooth.forms import FIBER_G, pixel_integrals
 
 KINDS = ("gauss", "fiber")
-FIBER_G = 0.652383013252053
-"""g of a fibre's point spread over its full width at half maximum: 1 / (2 sqrt(2^(2/3) - 1))."""
-WIDTHS_FOLLOWED = {"gauss": 3.0, "fiber": 50.0}
-"""Full widths at half maximum that are followed where nothing is given: 1e-11 of a Gaussian's photons are left, 1.3 % of a fibre's."""
+"""The reference's, as it counts them."""
+WIDTHS_FOLLOWED = {"gauss": 3.0, "fiber": 50.0, "moffat": 20.0}
+"""Full widths at half maximum that are followed where nothing is given: 1e-11 of a Gaussian's photons are left, 1.3 % of a fibre's, 6e-6 of
+a Moffat function's of exponent 3."""
 ROOM = 8
 """Columns of zeros behind the weights, for sums over whole blocks of pixels."""
-LOG_2, LOG_4, LOG_16 = (math.log(n) for n in (2.0, 4.0, 16.0))
+LOG_4 = math.log(4.0)
 NO_REACH = -(2**31)
 """C's whole number for a radius that is none."""
 ROWS_OF_BAND = 16
@@ -43,44 +41,21 @@ class Spread(NamedTuple):
     """Photons that fell beyond the radius, and were shared out evenly; None where nothing was spread."""
 
 
-def pixel_integrals(kind: str, fwhm_pixels: float, radius: int) -> np.ndarray:
-    """(2 radius + 1, 2 radius + 1), float64: the point spread's integral over each pixel around the one that it is centred on."""
-    whole = np.arange(-radius, radius + 1, dtype=np.float64)
-    corner: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    if kind == "gauss":
-        # The reference divides a pixel's place and its width by the Gaussian's, each by itself.
-        edges = [whole / fwhm_pixels + side * (1.0 / fwhm_pixels) / 2.0 for side in (-1.0, 1.0)]
-        corner = _gaussian_corner
-    else:
-        edges = [whole - 0.5, whole + 0.5]
-        corner = _fiber_corner(FIBER_G * fwhm_pixels)
-    (left, right), (low, high) = edges, edges
-    return corner(right, high) - corner(right, low) - corner(left, high) + corner(left, low)
-
-
-def _gaussian_corner(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(y, x): the integral of a Gaussian of width 1 from its centre to each corner."""
-    along_x = np.array(list(map(math.erf, (2.0 * x * math.sqrt(LOG_2)).tolist())))
-    along_y = np.array(list(map(math.erf, (y * math.sqrt(LOG_16)).tolist())))
-    return 0.125 * (along_x[None, :] * along_y[:, None] * math.sqrt(LOG_16 / LOG_2))
-
-
-def _fiber_corner(g: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The same for a fibre's point spread."""
-
-    def corner(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        ratio = (x[None, :] * y[:, None]) / (g * np.sqrt(g * g + x[None, :] * x[None, :] + y[:, None] * y[:, None]))
-        # numpy's arc tangent differs from C's in the last bit.
-        return np.array(list(map(math.atan, ratio.ravel().tolist()))).reshape(ratio.shape) / 2.0 / math.pi
-
-    return corner
-
-
-def weights_within(kind: str, fwhm_pixels: float, radius: int) -> np.ndarray:
-    """``pixel_integrals`` within the circle of that radius, zero outside."""
+def within(radius: int) -> np.ndarray:
+    """(2 radius + 1, 2 radius + 1), bool: the circle of that radius."""
     whole = np.arange(-radius, radius + 1)
-    inside = whole[None, :] ** 2 + whole[:, None] ** 2 <= radius * radius
-    return np.where(inside, pixel_integrals(kind, fwhm_pixels, radius), 0.0)
+    inside: np.ndarray = whole[None, :] ** 2 + whole[:, None] ** 2 <= radius * radius
+    return inside
+
+
+def weights_within(kind: str, fwhm_pixels: float, radius: int, beta: float = 3.0) -> np.ndarray:
+    """``pixel_integrals`` within the circle of that radius, zero outside."""
+    return np.where(within(radius), pixel_integrals(kind, fwhm_pixels, radius, beta), 0.0)
+
+
+def radius_followed(kind: str, fwhm_pixels: float, radius: int | None, shape: tuple[int, ...]) -> int:
+    """How far a point spread is followed: as given, else as WIDTHS_FOLLOWED says, and no further than the image is wide."""
+    return min(int(np.ceil(WIDTHS_FOLLOWED[kind] * fwhm_pixels)) if radius is None else radius, max(shape))
 
 
 def automatic_radius(kind: str, fwhm_pixels: float, brightest: float) -> int:

@@ -18,6 +18,7 @@ from .formats import FORMATS, pixels_of
 from .plan import Plan
 from .state import FAILURES, SUMMARY, RunFolder, data_file, failure_line, image_name
 from .storage import put
+from .worker import read_row
 
 COLUMNS = ("row", "status", "file", "frame", "photons", "brightest", "noise_seed", "misset_seed", "command")
 MOST_IN_SHEET = 48
@@ -152,7 +153,7 @@ def _image(plan: Plan, folder: RunFolder, row: int, shape: tuple[int, int]) -> n
     if plan.format == "smv":
         from nanobragg_numba.files import smv
 
-        offset = 40
+        offset = int(read_row(plan.words(row), plan.base)[0].outputs.adc_offset)
         return np.maximum(smv.read(path, "--preview").pixels().astype(np.int32) - offset, 0)
     from nanobragg_numba.files import foreign_images
 

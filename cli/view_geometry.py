@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from nanobragg_numba.command_line.reading import CommandLine, read_command_line, words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.detector import Geometry, derive_geometry
@@ -54,7 +56,17 @@ def from_line(text: str | Sequence[str], flag: str) -> Setting:
     for remark in line.remarks:
         warnings.warn(remark.text, UserWarning, stacklevel=2)
     crystal = line.parameters if line.usable else None
-    return Setting(geometry, line.parameters.beam.wavelength_A, line.parameters.detector.curved, "the command line", crystal, own.compat)
+    wavelength = mean_wavelength(line.parameters.beam)
+    return Setting(geometry, wavelength, line.parameters.detector.curved, "the command line", crystal, own.compat)
+
+
+def mean_wavelength(beam: Beam) -> float:
+    """Of the listed sources by their weights (A); of a beam without a list the central one."""
+    if beam.sources is None:
+        return beam.wavelength_A
+    lengths, weights = 1e10 * beam.sources.wavelengths_m, beam.sources.intensities
+    lengths, weights = np.where(np.isnan(lengths), beam.wavelength_A, lengths), np.where(np.isnan(weights), 1.0, weights)
+    return float(np.average(lengths, weights=weights)) if weights.sum() > 0.0 else beam.wavelength_A
 
 
 def from_smv(path: str, flag: str) -> Setting:

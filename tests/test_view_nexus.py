@@ -127,3 +127,10 @@ def test_an_image_of_panels_is_shown(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["run.nxs", "--out", "a.png"]) == 0
     assert "4 modules do not stand in one plane" in capsys.readouterr().out
+
+
+def test_rings_of_a_spectrum_are_at_its_mean_wavelength(tmp_path):
+    (tmp_path / "spectrum.txt").write_text("1.2 1\n1.4 3\n")
+    (tmp_path / "sources").write_text("-1 0 0 2 1.5e-10\n-1 0 0 6 1.9e-10\n")
+    for option, wanted in ((f"-spectrum {tmp_path / 'spectrum.txt'}", 1.35), (f"-sourcefile {tmp_path / 'sources'}", 1.8), ("", 1.0)):
+        assert from_line(f"{CRYSTAL} {LINE} {option}", "--line").wavelength_A == pytest.approx(wanted, rel=1e-9)

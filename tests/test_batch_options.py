@@ -7,10 +7,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from batch_runs import BASE
 from running import nanobragg
 
+from nanobragg_numba import poisson_image
 from nanobragg_numba.batch import run
 from nanobragg_numba.batch.progress import Progress
 from nanobragg_numba.cli.jobs import main
@@ -103,3 +105,19 @@ def test_progress_on_a_terminal_without_tqdm(monkeypatch):
     progress.add(4, 1)
     progress.close()
     assert "5 of 10 images" in sys.stderr.getvalue() and "1 failed" in sys.stderr.getvalue()
+
+
+def test_brighter_pixels_are_cut_off_at_the_saturation_that_the_file_states(folder):
+    """Below, every photon counts: the image is the float32 number of photons of the same draw."""
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("hdf5plugin")
+    base = BASE.replace("-fluence 1e24", "-fluence 3e35") + " -seed 5"
+    run(orientations=1, out="run", base=base, seed=2, engine="inline", compat="spec")
+    run(orientations=1, out="floats", base=base, seed=2, engine="inline", compat="spec", format="float")
+    photons = poisson_image(np.fromfile(folder / "floats" / "image_00001.bin", "<f4").reshape(24, 24), 5)
+    with h5py.File("run/run_master.h5") as master:
+        counts = master["entry/data/data_000001"][0]
+        assert master["entry/instrument/detector/saturation_value"][()] == 2**31 - 3
+    over = photons > 2**31 - 3
+    assert 0 < np.count_nonzero(over) < photons.size and (counts[over] == 2**31 - 3).all()
+    assert np.array_equal(counts[~over], photons[~over].astype(np.uint32)) and counts.dtype == np.uint32

@@ -75,7 +75,7 @@ def run(
         report.require_manifest(manifest)
         _require_engine(engine, workers, scheduler, slurm)
         if preview is not None:
-            require_writable(os.fspath(preview), "--preview")
+            _require_preview(os.fspath(preview))
         lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))
         begin_for_image(files=True, noise=plan.base.noise and format != "float", text=lists)
         # Its workers start while this process reads what they will.
@@ -84,8 +84,11 @@ def run(
             shape, job, assembly = _prepared(plan, folder, threads)
             folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
             master = None if assembly is None else folder.path / f"{plan.template}_master.h5"
-            if resume and report.is_finished(plan, folder):
+            beside = [folder.path / f"manifest.{manifest}", *filter(None, (master,))]
+            if resume and report.is_finished(plan, folder, beside):
                 folder.clean(logs=True)
+                if preview is not None:
+                    report.write_contact_sheet(Path(preview), plan, folder, shape, {})
                 return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
             _wait_for_code(plan)
             told = Progress(len(plan.rows), 0, not progress)
@@ -183,6 +186,13 @@ def _groups(plan: Plan, folder: RunFolder, told: Progress) -> Iterator[Group]:
         folder.find_finished(group, inside, plan.template)
         told.found(len(group.notes))
         yield group
+
+
+def _require_preview(path: str) -> None:
+    """Raise InputError for a contact sheet that cannot be written."""
+    if os.path.splitext(path)[1].lower() != ".png":
+        raise InputError(f"--preview {path}: the picture is written as PNG; give it a name that ends in .png")
+    require_writable(path, "--preview")
 
 
 def _require_engine(engine: Any, workers: int | None, scheduler: str | None, slurm: int | None) -> None:

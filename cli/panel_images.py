@@ -78,6 +78,8 @@ def run_panels(own: OwnOptions, line: CommandLine, detector: PanelDetector, thre
 
 
 def _refuse_single_images(line: CommandLine) -> None:
+    if line.parameters.response is not None:
+        raise InputError("the detector's read-out is of an image of one plane; of many panels -floatfile holds the photons")
     for word in line.words:
         if word.startswith("-") and _is_output(word, False) and not _is_output(word, True):
             raise InputError(

@@ -9,6 +9,7 @@ from typing import Any
 from nanobragg_numba.command_line.doubtful_words import nearest_option
 from nanobragg_numba.command_line.option_table import OPTIONS, Option
 from nanobragg_numba.command_line.reading import words_of
+from nanobragg_numba.command_line.whole_image import options as whole_image
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
@@ -105,6 +106,11 @@ def absolute_files(words: Sequence[str], compat: Compat, folder: str, where: str
     for at, word in enumerate(words):
         if not word.startswith("-"):
             continue
+        if word in whole_image.OF_RESPONSE:
+            raise InputError(f"{where}: {word} cannot be given: a run keeps photons, and nanoBragg -batch reads them out")
+        if word in whole_image.INPUT_FILES and at + 1 < len(words):
+            made[at + 1] = os.path.normpath(os.path.join(folder, words[at + 1]))
+            continue
         for option in options_of(word, compat):
             for target in option.sets:
                 if target in REFUSED:
@@ -123,7 +129,7 @@ def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> l
     found = []
     for word, value in pairwise(words):
         targets = {target for option in options_of(word, compat) if option.kind == "text" for target in option.sets}
-        if word.startswith("-") and targets - (set() if written else WRITTEN):
+        if word in whole_image.INPUT_FILES or word.startswith("-") and targets - (set() if written else WRITTEN):
             found.append(value)
     return found
 
@@ -131,7 +137,8 @@ def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> l
 def column_option(column: str, compat: Compat, where: str) -> tuple[str, Option]:
     """The word and the row of the option table that a column's name stands for. Raises InputError, naming ``where``, if none does."""
     word = column if column.startswith("-") else f"-{column}"
-    found = next((option for option in OPTIONS if word in option.words or (option.kind == "pix0" and word == "-pix0_vector_mm")), None)
+    rows = (*OPTIONS, *whole_image.ROWS)
+    found = next((option for option in rows if word in option.words or (option.kind == "pix0" and word == "-pix0_vector_mm")), None)
     if found is None:
         if word in OWN:
             raise InputError(f"{where}, column {column!r}: {word} is for all images, and belongs to --base")

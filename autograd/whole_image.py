@@ -66,8 +66,8 @@ def point_spread(image: Tensor, kind: Spread, fwhm_pixels: Any, radius: int | No
 
 
 def mean_reading(
-    image: Tensor, *, calibration: Any = None, psf: Spread | None = None, fwhm_pixels: Any = 1.0, radius: int | None = None, beta: Any = 3.0,
-    gain: Any = 1.0, adc_offset: Any = 0.0,
+    image: Tensor, *, calibration: Any = None, psf: Spread | None = None, fwhm_pixels: Any = 1.0, radius: int | None = None,
+    beta: Any = 3.0, gain: Any = 1.0, adc_offset: Any = 0.0,
 ) -> Tensor:  # fmt: skip
     """What a detector reads on average (ADU, float64) of a tensor of mean photons (slow, fast), before clipping and rounding.
 

@@ -129,7 +129,7 @@ def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> l
     found = []
     for word, value in pairwise(words):
         targets = {target for option in options_of(word, compat) if option.kind == "text" for target in option.sets}
-        if word in whole_image.INPUT_FILES or word.startswith("-") and targets - (set() if written else WRITTEN):
+        if word in whole_image.INPUT_FILES or (word.startswith("-") and targets - (set() if written else WRITTEN)):
             found.append(value)
     return found
 

@@ -4,21 +4,29 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from nanobragg_numba import Background, Beam, Crystal, Detector, DetectorResponse, Parameters, Shadow, simulate
+from nanobragg_numba import Background, Beam, Crystal, Detector, DetectorResponse, Parameters, Sampling, Shadow, simulate
 
 # sin(theta) / lambda (1/A), F of a molecule of water (electrons)
-water = Background([[0.0, 2.57], [0.07, 2.8], [0.16, 8.0], [0.22, 6.75], [0.3, 4.3], [0.5, 3.2]], thickness_mm=0.1)
+water = Background([[0.0, 2.57], [0.07, 2.8], [0.16, 8.0], [0.22, 6.75], [0.3, 4.3], [0.5, 3.2]], thickness_mm=0.001)
 crystal = Crystal(
-    cell=(79, 79, 38, 90, 90, 90), misset_deg=(10, 20, 30), n_cells=(25, 25, 40), mosaic_spread_deg=0.3, mosaic_domains=20, default_F=500
+    cell=(79, 79, 38, 90, 90, 90),
+    misset_deg=(10, 20, 30),
+    n_cells=(80, 80, 160),
+    shape="gauss",
+    mosaic_spread_deg=0.2,
+    mosaic_domains=50,
+    default_F=1000,
 )
 
 
 def still(pixel_mm, response):
-    """A window of 32 mm beside the beam, in pixels of that size."""
-    count = round(32 / pixel_mm)
-    detector = Detector((count, count), pixel_size_mm=pixel_mm, distance_mm=90, convention="custom", beam_center_mm=(16.0, 16.0))
-    beam = Beam(1.0, fluence=3e19, beamsize_mm=0.02)
-    return simulate(Parameters(crystal, beam, detector, backgrounds=(water,), shadow=Shadow(beamstop_mm=1.5), response=response))
+    """A window of 20 mm about the beam, in pixels of that size."""
+    count = round(20 / pixel_mm)
+    detector = Detector((count, count), pixel_size_mm=pixel_mm, distance_mm=90, convention="custom", beam_center_mm=(10.0, 10.0))
+    beam = Beam(1.0, fluence=1e22, beamsize_mm=0.02)
+    return simulate(
+        Parameters(crystal, beam, detector, Sampling(oversample=4), backgrounds=(water,), shadow=Shadow(beamstop_mm=1.0), response=response)
+    )
 
 
 # Pixels of 89 um, binned 2x2; the form of the point spread is Holton's. Width, gain and noise: chosen for the picture.
@@ -31,7 +39,7 @@ titles = ("photons", "phosphor, fibre taper, CCD", "charge-integrating pixels")
 for axes, title, pixel, response in zip(panels, titles, (0.089, 0.089, 0.075), (None, taper, hybrid), strict=True):
     run = still(pixel, response)
     image = run.image if response is None else (run.read_out(seed=1) - response.adc_offset) / response.gain
-    drawn = axes.imshow(np.maximum(image, 0.2), cmap="gray_r", norm=LogNorm(0.2, 300.0), extent=(0, 32, 32, 0))
+    drawn = axes.imshow(np.maximum(image, 0.2), cmap="gray_r", norm=LogNorm(0.2, 300.0), extent=(0, 20, 20, 0))
     axes.set(title=title, xlabel="fast axis (mm)", ylabel="slow axis (mm)")
 figure.colorbar(drawn, ax=panels, label="photons per pixel", shrink=0.8)
 figure.savefig("two_detectors.png", dpi=100)

@@ -62,7 +62,8 @@ def steps_of(background: Background, exposure: Exposure) -> RadialSteps:
         found[0].append(s)
         found[1].append(np.maximum(piece.astype(np.int64) - 1, 0))
         found[2].append(polar * omega * scale * every.ravel())
-    return RadialSteps(*(np.concatenate(arrays) for arrays in found), points[0], shape)
+    s, piece, weights = (np.concatenate(arrays) for arrays in found)
+    return RadialSteps(s, piece, weights, points[0], shape)
 
 
 def squared_factors(s: Any, points: Any, F: Any, at: Any) -> Any:

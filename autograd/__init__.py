@@ -17,5 +17,6 @@ from .overrides import OVERRIDES
 from .shots import Shoeboxes
 from .simulation import simulate
 from .simulator import Simulator
+from .whole_image import amorphous_background, mean_reading, point_spread
 
-__all__ = ["OVERRIDES", "Shoeboxes", "Simulator", "simulate"]
+__all__ = ["OVERRIDES", "Shoeboxes", "Simulator", "amorphous_background", "mean_reading", "point_spread", "simulate"]

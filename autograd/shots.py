@@ -51,6 +51,10 @@ def shots_of(parameters: Parameters | Sequence[Parameters], compat: Compat, give
     each_parameters = (parameters,) if isinstance(parameters, Parameters) else tuple(parameters)
     if not each_parameters or not all(isinstance(one, Parameters) for one in each_parameters):
         raise InputError("parameters must be Parameters, or a list of them, one a shot")
+    if any(one.backgrounds or one.shadow is not None for one in each_parameters):
+        raise InputError(
+            "Parameters.backgrounds and shadow: this image is of the crystal alone; add nanobragg_numba.autograd.amorphous_background to it"
+        )
     tensors = {name: as_tensor(name, value) for name, value in given.items()}
     each = frozenset(name for name, tensor in tensors.items() if is_for_shots(name, tensor, each_parameters[0]))
     counts = {name: len(tensors[name]) for name in tensors if name in each} | ({"parameters": len(each_parameters)} if listed else {})

@@ -96,6 +96,8 @@ def _stacked_bytes(own: OwnOptions, path: str, image: np.ndarray) -> Iterable[Ch
 
 
 def _refuse_single_images(line: CommandLine) -> None:
+    if line.parameters.response is not None:
+        raise InputError("the detector's read-out is of an image of one plane; of many panels -floatfile holds the photons")
     for word in line.words:
         if word.startswith("-") and _is_output(word, False) and not _is_output(word, True):
             raise InputError(

@@ -105,10 +105,11 @@ def check_options(words, folder, whole=True):
 def check_command(program, words, folder):
     """Read a command as its program would, without running it; True for one of ours."""
     cut = words.index("--") if "--" in words else len(words)
+    if program in ("nanoBragg", "noisify", "nonBragg") and not (folder / "water.stol").exists():
+        shutil.copy(ROOT / "golden" / "sister" / "inputs" / "water.stol", folder)
     if program == "nanoBragg":
         check_options(words, folder)
     elif program in ("noisify", "nonBragg"):
-        shutil.copy(ROOT / "golden" / "sister" / "inputs" / "water.stol", folder)
         line = {"noisify": read_noisify_line, "nonBragg": read_nonbragg_line}[program](words)
         assert not (*line.doubts, *line.warnings)
     elif program in ("nb-compare", "nb-trace"):

@@ -8,9 +8,10 @@ from typing import Any
 
 from nanobragg_numba.command_line.doubtful_words import nearest_option
 from nanobragg_numba.command_line.option_table import OPTIONS, Option
-from nanobragg_numba.command_line.own_input_options import ROWS as OWN_INPUTS
+from nanobragg_numba.command_line.own_input_options import ROWS as OF_INPUTS
 from nanobragg_numba.command_line.own_input_options import SPECTRUM
 from nanobragg_numba.command_line.reading import words_of
+from nanobragg_numba.command_line.whole_image import options as whole_image
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
@@ -69,6 +70,10 @@ class Base:
         return "-nonoise" not in self.words
 
 
+OWN_INPUTS = (*OF_INPUTS, *whole_image.ROWS)
+"""Options that the reference does not have, about what an image is made of."""
+
+
 def options_of(word: str, compat: Compat) -> list[Option]:
     """The rows of the option table that a word matches; none for a number."""
     # Taken off before the line is read as in C.
@@ -80,7 +85,9 @@ def options_of(word: str, compat: Compat) -> list[Option]:
 
 def names_files(option: Option) -> bool:
     """Whether the option's value is the name of an input file."""
-    return SPECTRUM in option.words or (option.kind == "text" and any(target.startswith("files.") for target in option.sets))
+    return option.words[0] in (SPECTRUM, *whole_image.INPUT_FILES) or (
+        option.kind == "text" and any(target.startswith("files.") for target in option.sets)
+    )
 
 
 def read_base(base: str | Sequence[str], default: Compat, folder: str) -> Base:
@@ -126,6 +133,8 @@ def absolute_files(words: Sequence[str], compat: Compat, folder: str, where: str
     for at, word in enumerate(words):
         if not word.startswith("-"):
             continue
+        if word in whole_image.OF_RESPONSE:
+            raise InputError(f"{where}: {word} cannot be given: a run keeps photons, and nanoBragg -batch reads them out")
         for option in options_of(word, compat):
             for target in option.sets:
                 if target in REFUSED:

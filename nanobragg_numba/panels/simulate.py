@@ -97,6 +97,8 @@ def simulate_panels(
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     if not isinstance(detector, PanelDetector):
         raise InputError(f"detector must be a PanelDetector, not {type(detector).__name__}")
+    if parameters.shadow is not None and parameters.shadow.mask is not None:
+        raise InputError("Shadow.mask (-shadow) is of one plane: give each panel a mask of its own (Panel.mask)")
     index = gpu_index(device)
     begin_for_image()
     count = number_of_threads(threads)

@@ -20,22 +20,22 @@ BACKGROUND, SHADOW, WIDTH = "-background", "-shadow", "-psf_fwhm"
 FORMS = ("gauss", "fiber", "moffat")
 
 
-def _row(word: str, arguments: str, default: str, help: str) -> Option:
-    return Option((word,), GROUP, arguments, default, help, exact=True)
+def _row(word: str, arguments: str, default: str, help: str, kind: str = "float") -> Option:
+    return Option((word,), GROUP, arguments, default, help, kind=kind, exact=True)
 
 
 ROWS = (
-    _row(BACKGROUND, "FILE", "none", "an amorphous sample in the beam: structure factor of a molecule (electrons) against sin(theta)/lambda (1/A), a nonBragg -stol file; may be given again, for water, air, ice"),
+    _row(BACKGROUND, "FILE", "none", "an amorphous sample in the beam: structure factor of a molecule (electrons) against sin(theta)/lambda (1/A), a nonBragg -stol file; may be given again, for water, air, ice", "text"),
     _row("-background_thick", "thickness (mm)", "0.1", "of the -background before it, along the beam"),
     _row("-background_density", "density (g/cm^3)", "1", "of the -background before it"),
     _row("-background_MW", "weight (g/mol)", "18", "molecular weight of the -background before it"),
     _row("-beamstop", "radius (mm)", "none", "a disc across the beam, in whose shadow there are no photons"),
     _row("-beamstop_distance", "distance (mm)", "at the detector", "sample to beam stop"),
-    _row(SHADOW, "FILE", "none", "an SMV image of the detector's size: no photons reach pixels where it is 0, which are read out all the same"),
+    _row(SHADOW, "FILE", "none", "an SMV image of the detector's size: no photons reach pixels where it is 0, which are read out all the same", "text"),
     _row("-flicker", "fraction", "0", "flicker of the source, r.m.s., anew for every pixel"),
     _row("-calibration", "fraction", "0", "calibration error of a pixel, r.m.s., the same in every image with one -calib_seed"),
     _row("-calib_seed", "N", "1", "seed of calibration and bad pixels"),
-    _row("-psf", " | ".join(FORMS), "none", "form of the detector's point spread"),
+    _row("-psf", " | ".join(FORMS), "none", "form of the detector's point spread", "text"),
     _row(WIDTH, "width (um)", "46", "its full width at half maximum"),
     _row("-psf_radius", "radius (pixels)", "3, 50 or 20 widths", "how far it is followed; what lies beyond is shared out evenly"),
     _row("-psf_beta", "exponent", "3", "of the point spread moffat, above 1: the smaller, the longer its tails"),
@@ -45,6 +45,7 @@ ROWS = (
     _row("-bits", "16 | 32", "16", "bits of a pixel of the noise image; of 32 one is left unused"),
     _row("-badpixels", "fraction", "0", "pixels that do not work: half of them read 0, the others the largest reading"),
 )  # fmt: skip
+INPUT_FILES = (BACKGROUND, SHADOW)
 OF_BACKGROUND = {"-background_thick": "thickness_mm", "-background_density": "density_g_cm3", "-background_MW": "molecular_weight"}
 OF_SHADOW = {"-beamstop": "beamstop_mm", "-beamstop_distance": "beamstop_distance_mm"}
 OF_RESPONSE = {

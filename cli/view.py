@@ -19,7 +19,7 @@ from nanobragg_numba.files.output import require_writable, write_whole
 from nanobragg_numba.files.preview import levels, levels_above, pedestal
 
 from .image_files import HDF5, Size, first_bytes, is_raw, read_image, square_size
-from .view_geometry import NO_GEOMETRY, Setting, from_line, from_smv
+from .view_geometry import NO_GEOMETRY, Setting, from_line, from_nexus, from_smv
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 FROM_FILE = ""
@@ -124,6 +124,9 @@ def _run(options: argparse.Namespace) -> None:
     sources = _sources(options)
     size = _size(options, sources.setting)
     image = read_image(options.file, "", size, options.frame)
+    own = sources.setting
+    if own is not None and own.from_file and image.shape != (own.geometry.slow_pixels, own.geometry.fast_pixels):
+        sources = replace(sources, setting=None, why_none=f"{own.source} is not laid out as the image")
     for setting in (sources.setting, sources.crystal):
         _require_same_size(image, setting, options.file)
     own_size = image.shape[1], image.shape[0]
@@ -177,7 +180,7 @@ def _sources(options: argparse.Namespace) -> _Sources:
         try:
             recorded = _recorded(options)
         except InputError as error:
-            if options.spots is not None or options.rings:
+            if options.spots is not None:
                 raise
             why = str(error)
     crystal = None
@@ -190,16 +193,23 @@ def _sources(options: argparse.Namespace) -> _Sources:
     if options.header is not None and line is None:
         return _Sources(from_smv(options.header, "--header"), "", crystal)
     setting = line or asked or recorded
-    if setting is None and not is_raw(options.file) and first_bytes(options.file, "") != HDF5 and smv.is_smv(options.file, ""):
+    if setting is None and not is_raw(options.file):
         try:
-            setting = from_smv(options.file, "")
+            setting = _own_setting(options)
         except InputError as error:
-            why = str(error)
+            why = why if str(error) == NO_GEOMETRY else str(error)
     if setting is not None and setting.curved:
         setting, why = None, "rings cannot be worked out for a curved detector (-curved_det)"
     if setting is None and options.rings:
         raise InputError(f"--rings: {why}")
     return _Sources(setting, why, crystal)
+
+
+def _own_setting(options: argparse.Namespace) -> Setting | None:
+    """What the file itself says of the detector; None where its format says nothing. Raises InputError where it says too little."""
+    if first_bytes(options.file, "") == HDF5:
+        return from_nexus(options.file, options.frame or 1, "")
+    return from_smv(options.file, "") if smv.is_smv(options.file, "") else None
 
 
 def _size(options: argparse.Namespace, setting: Setting | None) -> Size | None:

@@ -1,8 +1,10 @@
-"""Where nb-view takes an image's geometry from: a command line, or the header of an SMV image."""
+"""Where nb-view takes an image's geometry from: a command line, the header of an SMV image, or an NXmx file."""
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from nanobragg_numba.command_line.reading import CommandLine, read_command_line, words_of
 from nanobragg_numba.errors import InputError
@@ -29,6 +31,8 @@ class Setting:
     parameters: Parameters | None = None
     """What spots follow from; None: the source says nothing of the crystal."""
     compat: Compat = "spec"
+    from_file: bool = False
+    """Whether it was found in the image's own file, and not asked for."""
 
 
 def from_line(text: str | Sequence[str], flag: str) -> Setting:
@@ -40,6 +44,8 @@ def from_line(text: str | Sequence[str], flag: str) -> Setting:
         own, words = take_own_options(words_of(text))
         if own.action != "run" or own.batch is not None:
             raise InputError("-help, -version and -batch make no image")
+        if own.panels is not None or own.expt is not None:
+            raise InputError("-panels and -expt: the detector of such a line is not read here")
         line: CommandLine = read_command_line(words, own.compat, only_named=True)
         doubts = line.doubts()
         if doubts:
@@ -50,7 +56,17 @@ def from_line(text: str | Sequence[str], flag: str) -> Setting:
     for remark in line.remarks:
         warnings.warn(remark.text, UserWarning, stacklevel=2)
     crystal = line.parameters if line.usable else None
-    return Setting(geometry, line.parameters.beam.wavelength_A, line.parameters.detector.curved, "the command line", crystal, own.compat)
+    wavelength = mean_wavelength(line.parameters.beam)
+    return Setting(geometry, wavelength, line.parameters.detector.curved, "the command line", crystal, own.compat)
+
+
+def mean_wavelength(beam: Beam) -> float:
+    """Of the listed sources by their weights (A); of a beam without a list the central one."""
+    if beam.sources is None:
+        return beam.wavelength_A
+    lengths, weights = 1e10 * beam.sources.wavelengths_m, beam.sources.intensities
+    lengths, weights = np.where(np.isnan(lengths), beam.wavelength_A, lengths), np.where(np.isnan(weights), 1.0, weights)
+    return float(np.average(lengths, weights=weights)) if weights.sum() > 0.0 else beam.wavelength_A
 
 
 def from_smv(path: str, flag: str) -> Setting:
@@ -89,6 +105,35 @@ def from_smv(path: str, flag: str) -> Setting:
     except InputError as error:
         raise InputError(f"{flag} {path}: its header gives no detector ({error})".strip()) from None
     return Setting(geometry, wavelength, False, f"the header of {path}")
+
+
+def from_nexus(path: str, frame: int, flag: str) -> Setting:
+    """The setting of a frame, counted from 1, of an NXmx file, ours or another's, whose modules stand in one plane, as in the image.
+
+    Raises InputError where the file says nothing of the detector, or of more than one plane.
+    """
+    from nanobragg_numba.files.nexus.geometry import class_of
+    from nanobragg_numba.files.nexus.reader import opened
+    from nanobragg_numba.panels.detector import PanelDetector
+    from nanobragg_numba.panels.nexus_detector import of_one_plane, read_nexus_detector
+    from nanobragg_numba.panels.placing import as_single
+
+    where = f"{flag} {path}".strip()
+    with opened(path, flag) as file:
+        entries = [entry for entry in file.values() if class_of(entry) == "NXentry"]
+        if not any(class_of(child) == "NXinstrument" for entry in entries for child in entry.values()):
+            raise InputError(NO_GEOMETRY)
+    found = read_nexus_detector(path, flag, frame)
+    plane = of_one_plane(found.detector)
+    if plane is None:
+        raise InputError(f"{where}: its {len(found.detector)} modules do not stand in one plane as they do in the image")
+    if found.wavelength_A is None:
+        raise InputError(f"{where}: it gives no wavelength")
+    beam = Beam(wavelength_A=found.wavelength_A)
+    parameters = as_single(Parameters(beam=beam), PanelDetector((plane,), axes=found.detector.axes))
+    if parameters is None:
+        raise InputError(f"{where}: its pixels are not square")
+    return Setting(derive_geometry(parameters, "spec"), found.wavelength_A, False, f"the detector in {path}", from_file=True)
 
 
 def _ordered(numbers: dict[str, float | None]) -> tuple[float | None, ...]:

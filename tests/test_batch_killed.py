@@ -81,11 +81,13 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(form, tmp_path):
 
 
 def test_the_whole_program_killed_among_processes(tmp_path):
-    words = ["--orientations", "2000", "--seed", "3", "--base", BASE, "--format", "smv", "--workers", "2", "--quiet"]
+    words = ["--orientations", "400", "--seed", "3", "--base", BASE, "--format", "smv", "--workers", "2", "--quiet"]
     whole = started([*words, "--out", "whole"], tmp_path)
     assert whole.wait() == 0
     killed = started([*words, "--out", "run"], tmp_path)
     wait_until(lambda: len(list((tmp_path / "run").glob("image_*"))) > 30)
+    # Stopped: however slow the others are, it is in the middle of its run.
+    os.kill(killed.pid, signal.SIGSTOP)
     workers = children(killed.pid)
     second = started([*words, "--out", "run", "--resume"], tmp_path)
     assert second.wait() == 2 and "another process is computing this run" in second.stderr.read()
@@ -94,7 +96,7 @@ def test_the_whole_program_killed_among_processes(tmp_path):
     # Its workers end with it.
     wait_until(lambda: all(map(has_ended, workers)))
     there = {path.name: path.stat().st_ino for path in (tmp_path / "run").glob("image_*")}
-    assert 30 < len(there) < 2000
+    assert 30 < len(there) < 400
     assert started([*words, "--out", "run", "--resume"], tmp_path).wait() == 0
     assert content(tmp_path / "run") == content(tmp_path / "whole")
     assert all((tmp_path / "run" / name).stat().st_ino == inode for name, inode in there.items())
@@ -110,15 +112,16 @@ def _read(path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_workers_and_says_what_is_kept(number, tmp_path):
     words = ["--orientations", "5000", "--seed", "3", "--base", BASE, "--format", "smv", "--workers", "2", "--out", "run"]
-    process = started(words, tmp_path, start_new_session=True)
+    # A shell's job in the background is deaf to SIGINT, and so are its children unless told.
+    process = started(words, tmp_path, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_until(lambda: len(list((tmp_path / "run").glob("image_*"))) > 10)
     workers = children(process.pid)
     os.kill(process.pid, number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     assert "interrupted; " in said and "of 5000 images are finished, and kept: --resume" in said and "Traceback" not in said
     assert len(workers) >= 2
-    wait_until(lambda: all(map(has_ended, workers)), 2.0)
+    wait_until(lambda: all(map(has_ended, workers)))
 
 
 @pytest.mark.parametrize(("engine", "deaths"), [("processes", 1), ("processes", 3), ("dask", 1)])
@@ -147,7 +150,7 @@ def test_a_killed_worker_takes_no_row_with_it_but_the_one_that_kills_it(engine, 
         os.set_blocking(end, True)
         os.write(end, (tmp_path / "good.hkl").read_bytes())
         os.close(end)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     out = tmp_path / "run"
     names = {path.name for path in out.glob("image_*")}
     if deaths == 1:

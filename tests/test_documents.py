@@ -12,7 +12,7 @@ import matplotlib
 import pytest
 
 from nanobragg_numba import InputError, StructureFactors
-from nanobragg_numba.cli import compare, trace, view
+from nanobragg_numba.cli import compare, jobs, trace, view
 from nanobragg_numba.cli.help import all_options
 from nanobragg_numba.cli.own_options import take_own_options
 from nanobragg_numba.command_line.noisify_line import read_noisify_line
@@ -25,6 +25,8 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+TASKS = ("cluster", "powder", "rotation-series", "xfel-stills")
+"""Pages whose scripts go with their commands: tests/test_task_pages.py runs both."""
 COMPILERS = {"-fopenmp", "-fma", "-O3", "-O2", "-m"}
 """Words of other programs that the documents name beside our options."""
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -112,6 +114,9 @@ def check_command(program, words, folder):
     elif program in ("nb-compare", "nb-trace"):
         {"nb-compare": compare, "nb-trace": trace}[program]._parser().parse_args(words[:cut])
         check_options(words[cut + 1 :], folder, whole=cut < len(words))
+    elif program == "nb-batch":
+        options = jobs._parser().parse_args(words)
+        check_options(shlex.split(options.base), folder, whole=options.jobs is None)
     elif program == "nb-view":
         options = view._parser().parse_args(view._joined(words))
         for line in filter(None, (options.line, options.spots)):
@@ -162,7 +167,7 @@ def test_options_named_in_the_text_exist(path):
 
 @documents
 def test_python_blocks_run(path, tmp_path, monkeypatch):
-    scripts = blocks(path.read_text(), "python")
+    scripts = [] if path.stem in TASKS else blocks(path.read_text(), "python")
     for name in ("erl.mat", "A.mat", "supervisor.mat"):
         shutil.copy(ROOT / "golden" / "inputs" / name.replace("A.mat", "erl.mat"), tmp_path / name)
     for name in ("erl.hkl", "P1.hkl"):

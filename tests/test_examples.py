@@ -13,6 +13,8 @@ from PIL import Image
 from nanobragg_numba import simulate
 
 matplotlib.use("Agg")
+NOT_ALONE = ("picture", "page_commands", "cluster", "powder", "rotation_series", "xfel_stills")
+"""What others share, and the pictures of pages that tests/test_task_pages.py runs."""
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GALLERY = Path(__file__).parent.parent / "docs" / "gallery"
 
@@ -80,7 +82,7 @@ def test_gradient():
     assert script.after < script.loss
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in GALLERY.glob("*.py") if path.stem != "picture"))
+@pytest.mark.parametrize("name", sorted(path.stem for path in GALLERY.glob("*.py") if path.stem not in NOT_ALONE))
 def test_gallery(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(GALLERY)

@@ -8,6 +8,8 @@ from typing import Any
 
 from nanobragg_numba.command_line.doubtful_words import nearest_option
 from nanobragg_numba.command_line.option_table import OPTIONS, Option
+from nanobragg_numba.command_line.own_input_options import ROWS as OWN_INPUTS
+from nanobragg_numba.command_line.own_input_options import SPECTRUM
 from nanobragg_numba.command_line.reading import words_of
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
@@ -23,11 +25,22 @@ REFUSED = {
     "outputs.printout": "a run prints no pixels", "outputs.printout_fast": "a run prints no pixels",
 }  # fmt: skip
 """Fields that no row and no base may set, and why."""
-OF_THE_COMMAND = ("-png", "-batch", "-compile", "-version", "--version", "-h", "-help", "--help")
+NO_RUN = "is nothing that a run of many images can do"
+PANELS = "is for a detector of many panels, whose images nanoBragg and simulate_panels make one by one; a run's have one plane"
+OF_THE_COMMAND = {
+    **dict.fromkeys(("-png", "-batch", "-compile", "-version", "--version", "-h", "-help", "--help"), NO_RUN),
+    "-panels": PANELS, "-expt": PANELS, "-nxmx": "cannot be given: the run names its files itself; --format nexus makes NXmx files",
+}  # fmt: skip
+"""Options of the command that no run has, and why."""
 OF_THE_BASE = {"outputs.noise": "whether there is noise decides the type of all pixels"}
 """Fields that no row may set, and why."""
 WRITTEN = {"files.dump", "files.stol_out"}
 """Fields with names of files that need not be there."""
+LONGER = {
+    "-mosaic_domains": "-mosaic_dom", "-mosaic_spread": "-mosaic_spr", "-matrix": "-mat", "-sample_height": "-sample_heigh",
+    "-xtal_height": "-xtal_heigh", "-height": "-heigh", "-sample_density": "-sample_den",
+}  # fmt: skip
+"""Columns by the whole word, of which the option table has the beginning."""
 VALUES = {"cell": (1, 6), "misset": (3, 3), "pix0": (3, 3)}
 """Fewest and most values of special kinds; a kind that is not here takes one for each field that it sets, or one."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -58,8 +71,16 @@ class Base:
 
 def options_of(word: str, compat: Compat) -> list[Option]:
     """The rows of the option table that a word matches; none for a number."""
+    # Taken off before the line is read as in C.
+    if own := next((option for option in OWN_INPUTS if option.matches(word)), None):
+        return [own]
     spec = mode_of(compat).spec
     return [option for option in OPTIONS if option.matches(word) and not (spec and option.unless and option.unless in word)]
+
+
+def names_files(option: Option) -> bool:
+    """Whether the option's value is the name of an input file."""
+    return SPECTRUM in option.words or (option.kind == "text" and any(target.startswith("files.") for target in option.sets))
 
 
 def read_base(base: str | Sequence[str], default: Compat, folder: str) -> Base:
@@ -75,7 +96,7 @@ def read_base(base: str | Sequence[str], default: Compat, folder: str) -> Base:
         if word in ("-strict", "-quiet"):
             continue
         if word in OF_THE_COMMAND:
-            raise InputError(f"--base: {word} is nothing that a run of many images can do")
+            raise InputError(f"--base: {word} {OF_THE_COMMAND[word]}")
         if word not in OWN:
             rest.append(word)
             continue
@@ -109,8 +130,8 @@ def absolute_files(words: Sequence[str], compat: Compat, folder: str, where: str
             for target in option.sets:
                 if target in REFUSED:
                     raise InputError(f"{where}: {word} cannot be given: {REFUSED[target]}")
-                if option.kind == "text" and target.startswith("files.") and at + 1 < len(words):
-                    made[at + 1] = os.path.normpath(os.path.join(folder, words[at + 1]))
+            if names_files(option) and at + 1 < len(words):
+                made[at + 1] = os.path.normpath(os.path.join(folder, words[at + 1]))
             if any(target in REFUSED for target in option.also) and option.kind == "flag":
                 raise InputError(f"{where}: {word} cannot be given: a run prints no pixels")
             if option.stop:
@@ -122,8 +143,10 @@ def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> l
     """The files that the words name; but for ``written``, without those that the command may write."""
     found = []
     for word, value in pairwise(words):
-        targets = {target for option in options_of(word, compat) if option.kind == "text" for target in option.sets}
-        if word.startswith("-") and targets - (set() if written else WRITTEN):
+        if not word.startswith("-"):
+            continue
+        options = [option for option in options_of(word, compat) if names_files(option)]
+        if any(written or not WRITTEN.issuperset(option.sets or (SPECTRUM,)) for option in options):
             found.append(value)
     return found
 
@@ -131,10 +154,13 @@ def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> l
 def column_option(column: str, compat: Compat, where: str) -> tuple[str, Option]:
     """The word and the row of the option table that a column's name stands for. Raises InputError, naming ``where``, if none does."""
     word = column if column.startswith("-") else f"-{column}"
-    found = next((option for option in OPTIONS if word in option.words or (option.kind == "pix0" and word == "-pix0_vector_mm")), None)
+    whole = "-pix0_vector" if word == "-pix0_vector_mm" else LONGER.get(word, word)
+    found = next((option for option in (*OWN_INPUTS, *OPTIONS) if whole in option.words), None)
     if found is None:
-        if word in OWN:
+        if word in (*OWN, "-strict", "-quiet"):
             raise InputError(f"{where}, column {column!r}: {word} is for all images, and belongs to --base")
+        if word in OF_THE_COMMAND:
+            raise InputError(f"{where}, column {column!r}: {word} {OF_THE_COMMAND[word]}")
         near = nearest_option(word)
         raise InputError(f"{where}, column {column!r}: no option of that name" + (f" (the nearest is {near})" if near else ""))
     targets: tuple[str, ...] = (*found.sets, *found.also)
@@ -154,7 +180,7 @@ def cell_words(word: str, option: Option, cell: str, where: str) -> list[str]:
         if text.lower() not in TRUE + FALSE:
             raise InputError(f"{where}: {word} takes no value: the cell must be 1 (given) or 0 (not given), not {cell!r}")
         return [word] if text.lower() in TRUE else []
-    if option.kind == "text":
+    if option.kind == "text" or option in OWN_INPUTS:
         return [word, text]
     values = text.split()
     least, most = VALUES.get(option.kind) or (1 if option.same else max(len(option.sets), 1),) * 2

@@ -102,14 +102,10 @@ def _begin_worker(alive: Any, devices: Any, threads: int) -> None:
     import signal
 
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    from nanobragg_numba.jit.cpu_features import cpu_features
-
     # The parent hears of Ctrl-C, too, and ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
-    # Asked for with every image, and slow to find out: a tenth of a small one's time.
-    os.environ["NUMBA_CPU_FEATURES"] = cpu_features()
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     if devices is not None:
         from .worker import take_device

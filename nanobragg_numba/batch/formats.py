@@ -54,7 +54,11 @@ def _drawn(done: Finished) -> np.ndarray:
 
 def counts(done: Finished) -> np.ndarray:
     """The image with noise as uint32 counts, one a photon, cut off at SATURATION."""
-    return np.minimum(_drawn(done).astype(np.float64), SATURATION).astype(np.uint32)
+    photons = _drawn(done)
+    if photons.max(initial=0.0) < SATURATION:
+        return photons.astype(np.uint32)
+    # In single precision there is no such number.
+    return np.minimum(photons.astype(np.float64), SATURATION).astype(np.uint32)
 
 
 def _float(done: Finished) -> Kept:

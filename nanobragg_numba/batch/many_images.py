@@ -75,7 +75,7 @@ def run(
         report.require_manifest(manifest)
         _require_engine(engine, workers, scheduler, slurm)
         if preview is not None:
-            require_writable(os.fspath(preview), "--preview")
+            _require_preview(os.fspath(preview))
         lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))
         begin_for_image(files=True, noise=plan.base.noise and format != "float", text=lists)
         # Its workers start while this process reads what they will.
@@ -183,6 +183,13 @@ def _groups(plan: Plan, folder: RunFolder, told: Progress) -> Iterator[Group]:
         folder.find_finished(group, inside, plan.template)
         told.found(len(group.notes))
         yield group
+
+
+def _require_preview(path: str) -> None:
+    """Raise InputError for a contact sheet that cannot be written."""
+    if os.path.splitext(path)[1].lower() != ".png":
+        raise InputError(f"--preview {path}: the picture is written as PNG; give it a name that ends in .png")
+    require_writable(path, "--preview")
 
 
 def _require_engine(engine: Any, workers: int | None, scheduler: str | None, slurm: int | None) -> None:

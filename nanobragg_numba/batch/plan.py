@@ -11,7 +11,7 @@ from nanobragg_numba import __version__
 from nanobragg_numba.command_line.option_table import Option
 from nanobragg_numba.errors import InputError
 
-from .command_words import Base, absolute_files, cell_words, column_option, input_files
+from .command_words import Base, absolute_files, cell_words, column_option, input_files, names_files
 from .formats import FORMATS
 from .generated_rows import Scan, orientation_words, seed_words
 from .jobs_table import Table
@@ -101,7 +101,7 @@ class Plan:
         files = dict.fromkeys(input_files(self.base.words, self.base.compat))
         if self.rows.table is not None:
             for at, (_, option) in enumerate(self.rows.columns):
-                if option.kind == "text":
+                if names_files(option):
                     files |= dict.fromkeys(os.path.normpath(os.path.join(self.folder, row[at])) for row in self.rows.table.rows if row[at])
         return list(files)
 

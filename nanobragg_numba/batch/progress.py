@@ -16,9 +16,7 @@ class Progress:
         self.started = self._said = monotonic()
         self._bar: Any = None
         if not self._quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, initial=before, unit="image", smoothing=0.1, file=sys.stderr)
+            self._bar = _bar(total, before)
 
     def add(self, done: int, failed: int) -> None:
         """So many more rows are done, so many failed."""
@@ -67,6 +65,15 @@ class Progress:
         """No more will follow."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _bar(total: int, before: int) -> Any:
+    """None, and lines in its place, without tqdm."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, initial=before, unit="image", smoothing=0.1, file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:

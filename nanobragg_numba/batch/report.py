@@ -11,16 +11,19 @@ import numpy as np
 
 from nanobragg_numba import __version__
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.output.contact_sheet import contact_sheet
+from nanobragg_numba.files.pictures.contact_sheet import contact_sheet
 
 from .assembly import command_text
 from .formats import FORMATS, pixels_of
 from .plan import Plan
 from .state import FAILURES, SUMMARY, RunFolder, data_file, failure_line, image_name
 from .storage import put
+from .worker import read_row
 
 COLUMNS = ("row", "status", "file", "frame", "photons", "brightest", "noise_seed", "misset_seed", "command")
 MOST_IN_SHEET = 48
+PIXELS_IN_SHEET = 160
+"""Along the longer edge of an image."""
 
 
 def manifest_rows(plan: Plan, folder: RunFolder, failures: dict[int, str]) -> Iterator[tuple[Any, ...]]:
@@ -131,8 +134,8 @@ def write_contact_sheet(path: Path, plan: Plan, folder: RunFolder, shape: tuple[
     """Write a PNG of at most MOST_IN_SHEET images, evenly spread over the run; one is in memory at a time. Raises OSError."""
     count = len(plan.rows)
     rows = sorted({i * count // min(count, MOST_IN_SHEET) for i in range(min(count, MOST_IN_SHEET))})
-    images = ((str(row + 1), None if row in failures else _image(plan, folder, row, shape)) for row in rows)
-    put(path, [contact_sheet(images, len(rows))])
+    images = (None if row in failures else _image(plan, folder, row, shape) for row in rows)
+    put(path, [contact_sheet(images, captions=(str(row + 1) for row in rows), thumbnail=PIXELS_IN_SHEET, most=len(rows))])
 
 
 def _image(plan: Plan, folder: RunFolder, row: int, shape: tuple[int, int]) -> np.ndarray | None:
@@ -152,7 +155,7 @@ def _image(plan: Plan, folder: RunFolder, row: int, shape: tuple[int, int]) -> n
     if plan.format == "smv":
         from nanobragg_numba.files import smv
 
-        offset = 40
+        offset = int(read_row(plan.words(row), plan.base)[0].outputs.adc_offset)
         return np.maximum(smv.read(path, "--preview").pixels().astype(np.int32) - offset, 0)
     from nanobragg_numba.files import foreign_images
 

@@ -6,7 +6,7 @@ import traceback
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -165,7 +165,8 @@ def note_of(x: Experiment, kept: Kept, with_frame: bool) -> bytes:
     if with_frame:
         from nanobragg_numba.files.nexus.contents import frame_of
 
-        note["frame"] = asdict(frame_of(x))
+        frame = frame_of(x)
+        note["frame"] = {**vars(frame), "seeds": None if frame.seeds is None else vars(frame.seeds)}
     return json.dumps(note, separators=(",", ":")).encode()
 
 

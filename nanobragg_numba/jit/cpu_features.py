@@ -1,6 +1,7 @@
 """The processor that code is compiled for, found out without loading the compiler."""
 
 import os
+from functools import cache
 
 import llvmlite.binding as llvm
 
@@ -17,11 +18,17 @@ def cpu_features() -> str:
         return given
     if os.environ.get("NUMBA_CPU_NAME") == "generic":
         return ""
+    return _host_features(os.environ.get("NUMBA_ENABLE_AVX") != "0")
+
+
+@cache
+def _host_features(vectors: bool) -> str:
+    """The host's, which LLVM takes a part of a millisecond to find out; without ``vectors``, but for those that numba leaves out then."""
     try:
         features = llvm.get_host_cpu_features()
     except RuntimeError:
         return ""
-    if os.environ.get("NUMBA_ENABLE_AVX") == "0":
+    if not vectors:
         features.update({name: False for name in features if name.startswith("avx") or name == "fma"})
     return str(features.flatten())
 

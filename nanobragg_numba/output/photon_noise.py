@@ -35,27 +35,34 @@ class _Deviates(NamedTuple):
 NO_DEVIATES = _Deviates(np.empty(0, np.float32), np.empty(0, np.float32))
 
 
+def _pieces(state: RandomState, size: int, tangents: list[bool], vectors: bool, count: int) -> Iterator[_Deviates]:
+    """The generator's deviates, piece after piece; ``count`` of them can be in use at a time. ``tangents``: whether they are made along."""
+    buffers = [_Deviates(*(np.empty(ROOM + size, np.float32) for _ in range(2))) for _ in range(count)]
+    for piece in cycle(buffers):
+        uniforms = piece.uniforms[ROOM:]
+        entries.uniform_deviates(state, uniforms)
+        wanted = tangents[0]
+        if wanted:
+            entries.tangents(uniforms, vectors, piece.tangents[ROOM:])
+        yield piece if wanted else _Deviates(piece.uniforms, NO_DEVIATES.tangents)
+
+
 class _Stream:
     """The generator's deviates, piece after piece of ``size``; with ``ahead`` made in a thread of its own.
 
-    ``tangents``: whether they are made along; may change at any time.
+    ``tangents``: whether they are made along.
     """
 
     def __init__(self, state: RandomState, size: int, tangents: bool, vectors: bool, ahead: bool):
-        self.tangents = tangents
-        self._state, self._size, self._vectors = state, size, vectors
+        self._tangents, self._vectors = [tangents], vectors
         count = 4 if ahead else 1
-        self._pieces = made_ahead(self._made(count), count) if ahead else self._made(count)
+        # Nothing in there refers to this object: the buffers go with it, and need no garbage collection.
+        pieces = _pieces(state, size, self._tangents, vectors, count)
+        self._pieces = made_ahead(pieces, count) if ahead else pieces
 
-    def _made(self, count: int) -> Iterator[_Deviates]:
-        buffers = [_Deviates(*(np.empty(ROOM + self._size, np.float32) for _ in range(2))) for _ in range(count)]
-        for piece in cycle(buffers):
-            uniforms = piece.uniforms[ROOM:]
-            entries.uniform_deviates(self._state, uniforms)
-            tangents = self.tangents
-            if tangents:
-                entries.tangents(uniforms, self._vectors, piece.tangents[ROOM:])
-            yield piece if tangents else _Deviates(piece.uniforms, NO_DEVIATES.tangents)
+    def want(self, tangents: bool) -> None:
+        """From the next piece on, tangents are made along, or not."""
+        self._tangents[0] = tangents
 
     def next(self, rest: _Deviates) -> _Deviates:
         """The deviates of the following piece behind those of ``rest``; those of the piece before are overwritten."""
@@ -147,7 +154,7 @@ class PhotonDraw:
             pixels = (block.window[1] - block.window[0]) * block.window[3]
             many = block.drawn_by_rejection > SHARE_TO_PREPARE * pixels
             stream = stream or _Stream(self._state, size, many, vectors, self._ahead)
-            stream.tangents = many
+            stream.want(many)
             rejections += block.drawn_by_rejection
             # No more than these pixels could use; a nan, last, counts for nothing.
             usual = min(rejections, LARGEST_TABLE, 2 * float(block.image.max()) + 100) if rejections > len(factorials) else 0

@@ -1,0 +1,5 @@
+"""A powder: the picture that the commands of its page make."""
+
+from page_commands import draw_page
+
+draw_page("powder", "powder.png")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batch_runs import BASE
+from batch_runs import BASE, content
 from running import nanobragg
 
 from nanobragg_numba import poisson_image
@@ -121,3 +121,19 @@ def test_brighter_pixels_are_cut_off_at_the_saturation_that_the_file_states(fold
     over = photons > 2**31 - 3
     assert 0 < np.count_nonzero(over) < photons.size and (counts[over] == 2**31 - 3).all()
     assert np.array_equal(counts[~over], photons[~over].astype(np.uint32)) and counts.dtype == np.uint32
+
+
+def test_what_is_gone_from_a_finished_run_is_made_again(folder, capfd):
+    pytest.importorskip("h5py")
+    pytest.importorskip("hdf5plugin")
+    words = ["--orientations", "3", "--seed", "4", "--base", BASE, "--engine", "inline", "--images-per-file", "2", "--out", "run"]
+    assert main(words) == 0
+    whole = content(folder / "run")
+    for name in ("run_master.h5", "manifest.csv", "run_data_000002.h5"):
+        (folder / "run" / name).unlink()
+        assert main([*words, "--resume"]) == 0 and content(folder / "run") == whole, name
+    capfd.readouterr()
+    # Nothing is left to compute, and the sheet is drawn from what is there.
+    assert main([*words, "--resume", "--preview", "late.png"]) == 0 and "0 computed" in capfd.readouterr().err
+    assert main([*words[:-1], "other", "--preview", "early.png"]) == 0
+    assert (folder / "late.png").read_bytes() == (folder / "early.png").read_bytes()

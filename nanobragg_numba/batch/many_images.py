@@ -84,8 +84,11 @@ def run(
             shape, job, assembly = _prepared(plan, folder, threads)
             folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
             master = None if assembly is None else folder.path / f"{plan.template}_master.h5"
-            if resume and report.is_finished(plan, folder):
+            beside = [folder.path / f"manifest.{manifest}", *filter(None, (master,))]
+            if resume and report.is_finished(plan, folder, beside):
                 folder.clean(logs=True)
+                if preview is not None:
+                    report.write_contact_sheet(Path(preview), plan, folder, shape, {})
                 return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
             _wait_for_code(plan)
             told = Progress(len(plan.rows), 0, not progress)

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +114,13 @@ def write_summary(
     put(folder.path / SUMMARY, [(json.dumps(summary, indent=1) + "\n").encode()])
 
 
-def is_finished(plan: Plan, folder: RunFolder) -> bool:
-    """Whether an earlier call finished all images, and their files are there."""
+def is_finished(plan: Plan, folder: RunFolder, also: Sequence[Path]) -> bool:
+    """Whether an earlier call finished all images, and their files and ``also`` are there."""
     try:
         summary = json.loads((folder.path / SUMMARY).read_text())
     except (OSError, ValueError):
         return False
-    return summary.get("failed") == 0 and all(path.exists() for path in files_of(plan, folder))
+    return summary.get("failed") == 0 and all(path.exists() for path in (*also, *files_of(plan, folder)))
 
 
 def files_of(plan: Plan, folder: RunFolder) -> Iterator[Path]:

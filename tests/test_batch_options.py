@@ -70,7 +70,7 @@ def test_a_spectrum_that_has_changed_is_no_run_to_resume(folder, capfd):
         assert "spectrum.txt has changed since this run began" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("word", ["-panels", "-expt", "-nxmx", "-png", "-batch"])
+@pytest.mark.parametrize("word", ["-panels", "-nxmx", "-png", "-batch"])
 def test_what_no_run_can_do_is_refused_in_a_sentence(word, folder, capfd):
     (folder / "jobs.csv").write_text(f"{word}\nfile.h5\n")
     end = ["--format", "float", "--out", "run"]

@@ -139,11 +139,15 @@ def test_a_run_goes_on_where_it_was_ended(save, tmp_path, capfd):
         (tmp_path / "run" / name).unlink()
     result = run(expt="models.expt", out="run", base=BASE, compat="c", images_per_file=2, engine="inline", resume=True)
     assert result.computed >= 1 and content(tmp_path / "run") == content(tmp_path / "whole")
+    assert main(["--expt", "models.expt:0:8", *words[2:], "run", "--resume"]) == 2
+    assert "what makes the rows" in capfd.readouterr().err
     changed = scan_of_three()
     changed["beam"][0]["wavelength"] = 1.1
     save(changed)
     assert main([*words, "run", "--resume"]) == 2
     assert "models.expt has changed since this run began" in capfd.readouterr().err
+    assert main([*words, "other"]) == 0
+    assert (tmp_path / "other" / "run_data_000001.h5").read_bytes() != (tmp_path / "run" / "run_data_000001.h5").read_bytes()
 
 
 def _moved(listed):

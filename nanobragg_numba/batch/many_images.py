@@ -1,6 +1,7 @@
 """One run: many images, computed by an engine and kept in a folder."""
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -27,7 +28,7 @@ from .plan import Plan, listed_rows, orientation_rows, require_count, scan_rows,
 from .progress import Progress
 from .scheduling import Schedule
 from .state import BatchResult, Group, RunFolder
-from .worker import Job, derive_row, read_row, reason, refusal
+from .worker import Job, begin_run, derive_row, read_row, reason, refusal
 
 ROWS_TRIED = 50
 """Rows looked at for one that can be computed, before anything is."""
@@ -125,6 +126,8 @@ def _prepared(plan: Plan, folder: RunFolder, threads: int) -> tuple[tuple[int, i
     """The shape (slow, fast) of the first image that can be computed, what all tasks have in common, and the mask of pixels of NeXus files.
 
     Raises InputError, also where the format has no place for that image."""
+    token = uuid.uuid4().hex
+    begin_run(token)
     first = _first(plan)
     shape = first.shape
     if first.panels is not None:
@@ -133,7 +136,7 @@ def _prepared(plan: Plan, folder: RunFolder, threads: int) -> tuple[tuple[int, i
     if not FORMATS[plan.format].one_file_each:
         setup, mask = first.setup()
         assembly = Assembly(str(folder.path), plan.template, shape, pixels_of(plan.format, plan.base.noise)[0])
-    return shape, Job(str(folder.path), plan.base, plan.format, plan.template, setup, threads), assembly, mask
+    return shape, Job(str(folder.path), plan.base, plan.format, plan.template, setup, threads, token), assembly, mask
 
 
 def _compute(schedule: Schedule, plan: Plan, folder: RunFolder, told: Progress) -> None:

@@ -52,7 +52,7 @@ class Rows:
                 text.update(line.encode())
             return {"table": text.hexdigest()}
         if self.listed is not None:
-            return {"expt": self.listed.path, "experiments": [self.listed.numbers[0], self.listed.numbers[-1]]}
+            return {"expt": [self.listed.words(row)[1] for row in (0, len(self.listed) - 1)]}
         return {"orientations": self.orientations} if self.orientations is not None else {"scan": self.scan_text}
 
 

@@ -31,6 +31,7 @@ from .storage import Log, Record, put
 FILES_KEPT = 3
 """Of each kind, so that rows that take turns with a few need not read them again."""
 _read_before = Read(FILES_KEPT)
+_run_now = ""
 _device: str | None = None
 
 
@@ -48,6 +49,8 @@ class Job:
     """What all frames of data files share (files.nexus.contents.Setup); None for formats of one file an image."""
     threads: int
     """Of a worker."""
+    run: str = ""
+    """No other call's: what workers read for another one may have changed since."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,13 @@ def take_device(device: str) -> None:
     _device = device
 
 
+def begin_run(run: str) -> None:
+    """Forget the files that were read for another run."""
+    global _read_before, _run_now
+    if run != _run_now:
+        _read_before, _run_now = Read(FILES_KEPT), run
+
+
 def read_row(words: Sequence[str], base: Base) -> ReadRow:
     """A row's command line, read. Raises InputError for what makes no sense."""
     rest, expt = list(words), None
@@ -119,6 +129,7 @@ def derive_row(read: ReadRow, base: Base) -> DerivedRow:
 
 def compute(job: Job, task: Task) -> Outcome:
     """Compute the rows of the task; never raises for a row's sake."""
+    begin_run(job.run)
     outcome = Outcome(f"{task.log}.{uuid.uuid4().hex}.log")
     path = Path(job.folder) / outcome.log
     try:

@@ -1,4 +1,4 @@
-"""The nb-batch command: many images from a table of jobs, random orientations or a scan, resumable, with nothing lost."""
+"""The nb-batch command: many images from a table of jobs, random orientations, a scan or an experiment list, with nothing lost."""
 
 import argparse
 import os
@@ -22,6 +22,7 @@ Compute many images and keep them, so that a run that was killed can be resumed.
   nb-batch jobs.csv --base "-mat A.mat -hkl P1.hkl -lambda 1 -detpixels 1024" --out run1
   nb-batch --orientations 10000 --seed 1 --base "..." --out stills
   nb-batch --scan "phi=0:180:0.1" --base "..." --format cbf --name "xtal1_####.cbf" --out rotation
+  nb-batch --expt models.expt --base "-hkl P1.hkl -N 10 -nonoise" --out experiments
   nb-batch --orientations 10000 --seed 1 --base "..." --out stills --resume
 
 A table (.csv, .jsonl, .parquet) has options of nanoBragg as columns (misset, or -misset) and an image a row; cells that are empty are not
@@ -48,6 +49,7 @@ def _parser() -> _Parser:
     add("--base", default="", metavar="WORDS", help="the words of the nanoBragg command line that all images share")
     add("--orientations", type=int, metavar="N", help="instead of a table: so many orientations, uniformly random")
     add("--scan", metavar="phi=START:END:WIDTH", help="instead of a table: a rotation (degrees), the end not included")
+    add("--expt", metavar="FILE[:N]", help="instead of a table: each image of a DIALS experiment list, or of its experiment N, from 0")
     add("--seed", type=int, help="of noise and random orientations, image by image (default: a fresh one, kept in run.json)")
     add("--format", default="nexus", help="nexus, smv, cbf or float (default: nexus)")
     add("--name", help="of the files: a word for nexus (default: run), else a template such as run7_####.img")
@@ -89,10 +91,10 @@ def _run(options: argparse.Namespace) -> int:
     from nanobragg_numba.batch.many_images import run
 
     result = run(
-        options.jobs, out=options.out, base=options.base, orientations=options.orientations, scan=options.scan, seed=options.seed,
-        format=options.format, name=options.name, images_per_file=options.images_per_file, engine=options.engine, workers=options.workers,
-        scheduler=options.scheduler, slurm=options.slurm, slurm_options=_slurm_options(options.slurm_options), resume=options.resume,
-        manifest=options.manifest, preview=options.preview, compat=COMMAND_DEFAULT, progress=not options.quiet,
+        options.jobs, out=options.out, base=options.base, orientations=options.orientations, scan=options.scan, expt=options.expt,
+        seed=options.seed, format=options.format, name=options.name, images_per_file=options.images_per_file, engine=options.engine,
+        workers=options.workers, scheduler=options.scheduler, slurm=options.slurm, slurm_options=_slurm_options(options.slurm_options),
+        resume=options.resume, manifest=options.manifest, preview=options.preview, compat=COMMAND_DEFAULT, progress=not options.quiet,
     )  # fmt: skip
     if not options.quiet:
         for text, rows in result.remarks.items():

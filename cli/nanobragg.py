@@ -15,9 +15,10 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
+from nanobragg_numba.panels.lines.expt_words import expt_file
 
 from .file_clashes import clashes, input_files
-from .own_options import OWN_WORDS, OwnOptions, expt_file, take_own_options
+from .own_options import OWN_WORDS, OwnOptions, take_own_options
 from .remarks import quietly, tell, tell_error, tell_now
 
 BAD_INPUT, NO_CRYSTAL, INTERRUPTED, BROKEN_PIPE = 2, 9, 130, 141
@@ -136,9 +137,11 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     _check_words(own, line)
     detector = None
     if own.panels is not None or own.expt is not None:
-        from .detector_files import with_described
+        from nanobragg_numba.panels.lines.described_line import with_described
 
-        line, detector = with_described(own, line)
+        line, detector, remarks = with_described(line, own.compat, own.panels, own.expt)
+        for remark in remarks:
+            tell(remark)
     if not line.usable:
         return _without_crystal(line)
     if detector is not None:
@@ -160,9 +163,9 @@ def _run(own: OwnOptions, words: Sequence[str]) -> int:
     if detector is None:
         experiment = derive_experiment(line.parameters, own.compat, noise_seed=noise_seed, missing_seed=missing)
     else:
-        from nanobragg_numba.panels.simulate import seen_by_panel
+        from nanobragg_numba.panels.simulate import derive_panels
 
-        experiment = seen_by_panel(line.parameters, detector, own.compat, noise_seed, missing)
+        experiment = derive_panels(line.parameters, detector, own.compat, noise_seed, missing).experiment
     from .image_formats import check_formats
 
     check_formats(line, experiment)

@@ -11,6 +11,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import COMMAND_DEFAULT, MODES
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Precision
 from nanobragg_numba.maths.c_numbers import shown
+from nanobragg_numba.panels.lines.expt_words import EXPT
 
 GROUP = "this program"
 ROWS = (
@@ -24,7 +25,7 @@ ROWS = (
     Option(("-quiet",), GROUP, "", "off", "no remarks on standard error, but errors", exact=True),
     Option(("-png",), GROUP, "FILE", "none", "write a picture of the image, logarithmic grey scale", exact=True),
     Option(("-panels",), GROUP, "FILE", "none", "the detector's panels from a DIALS list (.expt), a CrystFEL geometry (.geom) or an NXmx file (.nxs, .h5), with the beam and the spindle of its frame; all panels go into one stacked -floatfile, beside it their map, the same name with .json", exact=True),
-    Option(("-expt",), GROUP, "FILE[:N[:IMAGE]]", "none", "beam, panels, goniometer, scan and crystal of a DIALS list: of its experiment N, counted from 0, at that image of the scan, by default the first", exact=True),
+    EXPT,
     Option(("-nxmx",), GROUP, "FILE", "none", "write the photons as an NXmx file, a module for each panel", exact=True),
     Option(("-version", "--version"), GROUP, "", "", "print the version and stop", exact=True),
     Option(("-h", "--help", "-help"), GROUP, "", "", "print this help and stop", exact=True),
@@ -127,20 +128,3 @@ def refuse_panels(own: OwnOptions) -> None:
     for word, value in (("-panels", own.panels), ("-expt", own.expt), ("-nxmx", own.nxmx)):
         if value is not None:
             raise InputError(f"{word} is of the command nanoBragg alone")
-
-
-def expt_parts(value: str) -> tuple[str, int | None, int | None]:
-    """The file of -expt, and the numbers of experiment and image behind it, None where they are not given."""
-    numbers: list[int] = []
-    while len(numbers) < 2 and not os.path.exists(value):
-        name, colon, number = value.rpartition(":")
-        if not (colon and name and number.isascii() and number.isdigit() and len(number) < 10):
-            break
-        value = name
-        numbers.insert(0, int(number))
-    return value, *(numbers + [None, None])[:2]  # type: ignore[return-value]
-
-
-def expt_file(value: str) -> str:
-    """The file of -expt."""
-    return expt_parts(value)[0]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Axes, Beam, SourceList, Vector
 from nanobragg_numba.panels.detector import PanelDetector
-from nanobragg_numba.panels.dials import DialsExperiment, experiments_in, read_beam
+from nanobragg_numba.panels.dials import DialsExperiment, ExperimentList, read_beam
 from nanobragg_numba.panels.dials_detector import read_detector
 from nanobragg_numba.panels.json_values import Node
 
@@ -102,4 +102,4 @@ def detector_from_dictionary(
 
 def experiments_from_dictionary(experiments: Mapping[str, Any]) -> list[DialsExperiment]:
     """The experiments of dxtbx's ``ExperimentList.to_dict()``, as ``read_expt`` gives them. Raises InputError naming the key at fault."""
-    return list(experiments_in(Node(dict(experiments), "")))
+    return list(ExperimentList(Node(dict(experiments), "")))

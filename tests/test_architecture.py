@@ -31,10 +31,10 @@ ROOMS: dict[str, set[str]] = {
     "reflections": {"files", *RUN},
     "spectra": {"files", *RUN},
     "command_line": {"files", "reflections", "spectra", "experiment", "fields", *COMPILED},
-    "panels": {"engine", "files", "output", "threads", *RUN},
+    "panels": {"engine", "files", "output", "command_line", "threads", *RUN},
     "response": {"simd", "threads", *RUN},
     "gpu": BELOW_GPU,
-    "batch": {"", *BELOW_GPU},
+    "batch": {"panels", "", *BELOW_GPU},
     "autograd": {"gpu", *BELOW_GPU},
     "refinement": {"autograd", "gpu", "prediction", *BELOW_GPU},
     "cli": {"autograd", "batch", "gpu", "panels", "prediction", "refinement", *BELOW_GPU},
@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "": {"autograd", "gpu", "file_formats", "panels", "prediction", *BELOW_GPU},
 }
 """What each room may import beside itself and ``errors``; the nameless one is ``nanobragg_numba/__init__.py``, the public names."""
-WHEN_ASKED_FOR = {"gpu", "autograd", "reflections", "spectra"}
+WHEN_ASKED_FOR = {"gpu", "autograd", "reflections", "spectra", "panels"}
 """What every room may import inside a function."""
 PUBLIC_NAMES_SERVE = {"", "cli", "autograd"}
 

@@ -307,10 +307,10 @@ def test_frames_of_failed_rows_have_no_data_and_can_be_tried_again(tmp_path, mon
 
     derive = worker.derive_row
 
-    def failing(line, base):
-        if line.parameters.crystal.misset_deg == (4.0, 0.0, 0.0):
+    def failing(read, base):
+        if read.line.parameters.crystal.misset_deg == (4.0, 0.0, 0.0):
             raise MemoryError
-        return derive(line, base)
+        return derive(read, base)
 
     monkeypatch.setattr(worker, "derive_row", failing)
     result = run(rows, out=tmp_path / "run", **words)

@@ -70,7 +70,7 @@ def test_a_spectrum_that_has_changed_is_no_run_to_resume(folder, capfd):
         assert "spectrum.txt has changed since this run began" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("word", ["-panels", "-expt", "-nxmx", "-png", "-batch"])
+@pytest.mark.parametrize("word", ["-panels", "-nxmx", "-png", "-batch"])
 def test_what_no_run_can_do_is_refused_in_a_sentence(word, folder, capfd):
     (folder / "jobs.csv").write_text(f"{word}\nfile.h5\n")
     end = ["--format", "float", "--out", "run"]
@@ -81,6 +81,20 @@ def test_what_no_run_can_do_is_refused_in_a_sentence(word, folder, capfd):
     assert first.count("\n") == second.count("\n") == 1 and not (folder / "run").exists()
     assert f"--base: {word} " in first and f"jobs.csv, column '{word}': {word} " in second
     assert first.split(f"{word} ", 1)[1] == second.split(f": {word} ", 1)[1] and "unknown" not in first
+
+
+def test_a_list_that_has_changed_is_read_again_by_the_next_run(folder):
+    """Intensities go with the square of structure factors."""
+    images = []
+    for factor in (10, 100):
+        (folder / "P1.hkl").write_text(
+            "".join(f"{h} {k} {l} {factor}\n" for h in range(-9, 10) for k in range(-9, 10) for l in range(-9, 10))
+        )
+        base = f"{SMALL} {CELL} -hkl P1.hkl"
+        run([{"misset": [1, 2, 3]}], out=f"run{factor}", base=base, format="float", engine="inline", seed=1)
+        images.append(np.fromfile(f"run{factor}/image_00001.bin", "<f4"))
+    assert images[0].max() > 0.0
+    np.testing.assert_allclose(images[1], 100.0 * images[0], rtol=1e-6)
 
 
 def test_a_contact_sheet_of_smv_images_is_of_their_photons(folder):

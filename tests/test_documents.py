@@ -117,7 +117,8 @@ def check_command(program, words, folder):
         check_options(words[cut + 1 :], folder, whole=cut < len(words))
     elif program == "nb-batch":
         options = jobs._parser().parse_args(words)
-        check_options(shlex.split(options.base), folder, whole=options.jobs is None)
+        check_options(shlex.split(options.base), folder, whole=options.jobs is None and options.expt is None)
+        assert options.expt is None or (ROOT / options.expt).exists()
     elif program == "nb-view":
         options = view._parser().parse_args(view._joined(words))
         for line in filter(None, (options.line, options.spots)):

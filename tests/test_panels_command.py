@@ -14,9 +14,9 @@ from nanobragg_numba import InputError, parameters_from_command_line, simulate
 from nanobragg_numba.cli import trace
 from nanobragg_numba.cli.engines import ready_to_run
 from nanobragg_numba.cli.nanobragg import main
-from nanobragg_numba.cli.own_options import expt_parts
 from nanobragg_numba.files.smv import read as read_smv_image
 from nanobragg_numba.panels.dials import read_expt
+from nanobragg_numba.panels.lines.expt_words import expt_parts
 from nanobragg_numba.panels.reading import read_panels
 from nanobragg_numba.panels.simulate import simulate_panels
 

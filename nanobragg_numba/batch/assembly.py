@@ -50,8 +50,10 @@ def assemble(assembly: Assembly, group: int, rows: range, places: Sequence[tuple
         raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def write_master(path: Path, plan: Plan, folder: RunFolder, setup: Any, saturation: float, failures: dict[int, str]) -> None:
-    """Write the master file of a finished run. Raises InputError where the disk refuses."""
+def write_master(
+    path: Path, plan: Plan, folder: RunFolder, setup: Any, mask: np.ndarray | None, saturation: float, failures: dict[int, str]
+) -> None:
+    """Write the master file of a finished run. ``mask``: see ``files.nexus.write_master``. Raises InputError where the disk refuses."""
     from nanobragg_numba.files.nexus import contents, master
 
     frames, files = [], []
@@ -65,9 +67,8 @@ def write_master(path: Path, plan: Plan, folder: RunFolder, setup: Any, saturati
             else:
                 frames.append(_frame(json.loads(notes[row][1])["frame"], line))
         files.append(contents.DataFile(data_file(folder.path, plan.template, number).name, len(rows)))
-    master.write_master(
-        path, setup, frames, files, dtype, saturation=saturation or None, base_command=shell_text([*plan.base.own_words, *plan.base.words])
-    )
+    base_command = shell_text([*plan.base.own_words, *plan.base.words])
+    master.write_master(path, setup, frames, files, dtype, saturation=saturation or None, pixel_mask=mask, base_command=base_command)
 
 
 def _frame(values: dict[str, Any], command: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nanobragg_numba.command_line.doubtful_words import nearest_option
 from nanobragg_numba.command_line.option_table import OPTIONS, Option
-from nanobragg_numba.command_line.own_input_options import ROWS as OF_INPUTS
+from nanobragg_numba.command_line.own_input_options import ROWS as OWN_INPUT_ROWS
 from nanobragg_numba.command_line.own_input_options import SPECTRUM
 from nanobragg_numba.command_line.reading import words_of
 from nanobragg_numba.command_line.whole_image import options as whole_image
@@ -17,7 +17,10 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Precision
 from nanobragg_numba.maths.c_numbers import is_number
+from nanobragg_numba.panels.lines.expt_words import EXPT, expt_file
 
+OWN_INPUTS = (*OWN_INPUT_ROWS, *whole_image.ROWS, EXPT)
+"""Options about input files that the reference does not have, each with a value."""
 OWN = ("-compat", "-precision", "-device", "-threads")
 """The command's own options that a base may hold, each with a value."""
 REFUSED = {
@@ -27,14 +30,16 @@ REFUSED = {
 }  # fmt: skip
 """Fields that no row and no base may set, and why."""
 NO_RUN = "is nothing that a run of many images can do"
-PANELS = "is for a detector of many panels, whose images nanoBragg and simulate_panels make one by one; a run's have one plane"
+PANELS = "is nothing that a run can do: the panels of a run are those of --expt FILE, or of a column expt"
 OF_THE_COMMAND = {
     **dict.fromkeys(("-png", "-batch", "-compile", "-version", "--version", "-h", "-help", "--help"), NO_RUN),
-    "-panels": PANELS, "-expt": PANELS, "-nxmx": "cannot be given: the run names its files itself; --format nexus makes NXmx files",
+    "-panels": PANELS, "-nxmx": "cannot be given: the run names its files itself; --format nexus makes NXmx files",
 }  # fmt: skip
 """Options of the command that no run has, and why."""
 OF_THE_BASE = {"outputs.noise": "whether there is noise decides the type of all pixels"}
 """Fields that no row may set, and why."""
+OF_ROWS = {"-expt": "is for one image: give --expt FILE, or a column expt"}
+"""Options that no base may hold, and why."""
 WRITTEN = {"files.dump", "files.stol_out"}
 """Fields with names of files that need not be there."""
 LONGER = {
@@ -70,10 +75,6 @@ class Base:
         return "-nonoise" not in self.words
 
 
-OWN_INPUTS = (*OF_INPUTS, *whole_image.ROWS)
-"""Options that the reference does not have, about what an image is made of."""
-
-
 def options_of(word: str, compat: Compat) -> list[Option]:
     """The rows of the option table that a word matches; none for a number."""
     # Taken off before the line is read as in C.
@@ -85,9 +86,9 @@ def options_of(word: str, compat: Compat) -> list[Option]:
 
 def names_files(option: Option) -> bool:
     """Whether the option's value is the name of an input file."""
-    return option.words[0] in (SPECTRUM, *whole_image.INPUT_FILES) or (
-        option.kind == "text" and any(target.startswith("files.") for target in option.sets)
-    )
+    if option is EXPT or option.words[0] in (SPECTRUM, *whole_image.INPUT_FILES):
+        return True
+    return option.kind == "text" and any(target.startswith("files.") for target in option.sets)
 
 
 def read_base(base: str | Sequence[str], default: Compat, folder: str) -> Base:
@@ -102,8 +103,9 @@ def read_base(base: str | Sequence[str], default: Compat, folder: str) -> Base:
         word = remaining.pop(0)
         if word in ("-strict", "-quiet"):
             continue
-        if word in OF_THE_COMMAND:
-            raise InputError(f"--base: {word} {OF_THE_COMMAND[word]}")
+        for table in (OF_THE_COMMAND, OF_ROWS):
+            if word in table:
+                raise InputError(f"--base: {word} {table[word]}")
         if word not in OWN:
             rest.append(word)
             continue
@@ -156,7 +158,7 @@ def input_files(words: Sequence[str], compat: Compat, written: bool = True) -> l
             continue
         options = [option for option in options_of(word, compat) if names_files(option)]
         if any(written or not WRITTEN.issuperset(option.sets or (SPECTRUM,)) for option in options):
-            found.append(value)
+            found.append(expt_file(value) if EXPT in options else value)
     return found
 
 

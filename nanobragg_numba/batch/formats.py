@@ -107,14 +107,16 @@ class Format:
     keep: Callable[[Finished], Kept]
     one_file_each: bool = True
     """Whether each image is a file of its own."""
+    panels: bool = True
+    """Whether an image of many panels, stacked, has a place in it."""
     needs: tuple[str, ...] = ()
     """Packages that are extras."""
 
 
 FORMATS: Mapping[str, Format] = {
     "nexus": Format(".h5", _nexus, one_file_each=False, needs=("h5py", "hdf5plugin")),
-    "smv": Format(".img", _smv),
-    "cbf": Format(".cbf", _cbf, needs=("fabio",)),
+    "smv": Format(".img", _smv, panels=False),
+    "cbf": Format(".cbf", _cbf, panels=False, needs=("fabio",)),
     "float": Format(".bin", _float),
 }
 
@@ -131,6 +133,14 @@ def require_format(name: str, noise: bool) -> Format:
     if name == "cbf" and not noise:
         raise InputError("--format cbf holds whole numbers, and -nonoise leaves fractions of photons: take nexus or float")
     return FORMATS[name]
+
+
+def require_panels(name: str, noise: bool, count: int) -> None:
+    """Raise InputError where images of a detector of ``count`` panels, which are stacked, cannot be kept so."""
+    if not FORMATS[name].panels:
+        raise InputError(f"--format {name} holds one plane of pixels, and the detector has panels ({count}): take nexus or float")
+    if noise and name != "float":
+        raise InputError(f"noise is drawn on one plane of pixels, and the detector has panels ({count}): give -nonoise in --base")
 
 
 def pixels_of(name: str, noise: bool) -> tuple[Any, float, str]:

@@ -1,15 +1,17 @@
 """One run: many images, computed by an engine and kept in a folder."""
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.engine.needed_code import begin_for_image
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.experiment.seeds import LARGEST, fresh_seed
 from nanobragg_numba.files.output import require_writable
@@ -19,13 +21,14 @@ from . import report
 from .assembly import Assembly, write_master
 from .command_words import Base, input_files, read_base
 from .engines import ENGINES, Dask, Engine, Given, Inline, Processes
-from .formats import FORMATS, pixels_of, require_format
+from .experiments.derived_row import DerivedRow
+from .formats import FORMATS, pixels_of, require_format, require_panels
 from .jobs_table import Table, read_table, table_of
-from .plan import Plan, orientation_rows, require_count, scan_rows, settled_template, table_rows
+from .plan import Plan, listed_rows, orientation_rows, require_count, scan_rows, settled_template, table_rows
 from .progress import Progress
 from .scheduling import Schedule
 from .state import BatchResult, Group, RunFolder
-from .worker import Job, derive_row, read_row, reason, refusal
+from .worker import Job, begin_run, derive_row, read_row, reason, refusal
 
 ROWS_TRIED = 50
 """Rows looked at for one that can be computed, before anything is."""
@@ -38,6 +41,7 @@ def run(
     base: str | Sequence[str] = "",
     orientations: int | None = None,
     scan: str | None = None,
+    expt: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     format: str = "nexus",
     name: str | None = None,
@@ -56,14 +60,15 @@ def run(
     """Compute many images and keep them in the folder ``out``; docs/batch.md says what is there then.
 
     ``jobs``: a table in a file (.csv, .jsonl, .parquet) or a sequence of rows, whose columns are options of the command line; or
-    ``orientations``: so many random ones; or ``scan``: "phi=START:END:WIDTH" (degrees). ``base``: the words that all images share,
-    which rows override. ``seed``: image i's noise, and its orientation where that is random, follow from it and i alone; by default it is
-    fresh, and kept in the folder. ``format``: "nexus", "smv", "cbf" or "float"; ``name``: of the files, "run" for run_master.h5 or a
-    template with # for the number, as "run7_####.img"; ``images_per_file``: of a NeXus data file. ``engine``: "inline",
-    "processes" (``workers`` of them; under ``if __name__ == "__main__":``), "dask" (``scheduler``: its address; ``slurm``: jobs to ask
-    dask-jobqueue for, with ``slurm_options``; neither: workers on this machine), or any executor of the kind of ``concurrent.futures``.
-    ``resume``: go on with the run in ``out``. ``manifest``: "csv" or "parquet". ``preview``: a PNG of a few images. ``compat``: where the
-    base names none.
+    ``orientations``: so many random ones; or ``scan``: "phi=START:END:WIDTH" (degrees); or ``expt``: a DIALS experiment list, of which
+    each image of each experiment ("FILE:N": of experiment N, counted from 0) is computed, on all panels of the detector. ``base``: the
+    words that all images share, which rows override. ``seed``: image i's noise, and its orientation where that is random, follow from it
+    and i alone; by default it is fresh, and kept in the folder. ``format``: "nexus", "smv", "cbf" or "float"; ``name``: of the files, "run"
+    for run_master.h5 or a template with # for the number, as "run7_####.img"; ``images_per_file``: of a NeXus data file.
+    ``engine``: "inline", "processes" (``workers`` of them; under ``if __name__ == "__main__":``), "dask" (``scheduler``: its address;
+    ``slurm``: jobs to ask dask-jobqueue for, with ``slurm_options``; neither: workers on this machine), or any executor of the kind of
+    ``concurrent.futures``. ``resume``: go on with the run in ``out``. ``manifest``: "csv" or "parquet". ``preview``: a PNG of a few images.
+    ``compat``: where the base names none.
 
     A row that fails is recorded, and does not stop the others. Raises InputError for what makes no sense, a run that cannot be
     resumed, and a disk that refuses: what is finished then is kept.
@@ -71,7 +76,9 @@ def run(
     started = monotonic()
     with RunFolder(os.fspath(out)) as folder:
         seed = folder.seed() if resume and seed is None else seed
-        plan, table = _plan(jobs, base, orientations, scan, seed, format, name, images_per_file, compat)
+        plan, table = _plan(
+            jobs, base, orientations, scan, None if expt is None else os.fspath(expt), seed, format, name, images_per_file, compat
+        )
         report.require_manifest(manifest)
         _require_engine(engine, workers, scheduler, slurm)
         if preview is not None:
@@ -81,7 +88,7 @@ def run(
         # Its workers start while this process reads what they will.
         made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
         try:
-            shape, job, assembly = _prepared(plan, folder, threads)
+            shape, job, assembly, mask = _prepared(plan, folder, threads)
             folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
             master = None if assembly is None else folder.path / f"{plan.template}_master.h5"
             beside = [folder.path / f"manifest.{manifest}", *filter(None, (master,))]
@@ -101,7 +108,7 @@ def run(
         try:
             if master is not None:
                 _, saturation, _ = pixels_of(format, plan.base.noise)
-                write_master(master, plan, folder, job.setup, saturation, failures)
+                write_master(master, plan, folder, job.setup, mask, saturation, failures)
             report.write_manifest(plan, folder, failures, manifest)
             report.write_failures(folder, failures)
             if preview is not None:
@@ -115,17 +122,21 @@ def run(
         return BatchResult(folder.path, len(plan.rows), told.done, numbered, seconds, master, schedule.remarks)
 
 
-def _prepared(plan: Plan, folder: RunFolder, threads: int) -> tuple[tuple[int, int], Job, Assembly | None]:
-    """The shape (slow, fast) of the first image that can be computed, and what all tasks have in common. Raises InputError."""
-    first = _first(plan)
-    shape = (first.geometry.slow_pixels, first.geometry.fast_pixels)
-    setup, assembly = None, None
-    if not FORMATS[plan.format].one_file_each:
-        from nanobragg_numba.files.nexus.contents import setup_of
+def _prepared(plan: Plan, folder: RunFolder, threads: int) -> tuple[tuple[int, int], Job, Assembly | None, np.ndarray | None]:
+    """The shape (slow, fast) of the first image that can be computed, what all tasks have in common, and the mask of pixels of NeXus files.
 
-        setup = setup_of(first)
+    Raises InputError, also where the format has no place for that image."""
+    token = uuid.uuid4().hex
+    begin_run(token)
+    first = _first(plan)
+    shape = first.shape
+    if first.panels is not None:
+        require_panels(plan.format, plan.base.noise, len(first.panels.detector))
+    setup, assembly, mask = None, None, None
+    if not FORMATS[plan.format].one_file_each:
+        setup, mask = first.setup()
         assembly = Assembly(str(folder.path), plan.template, shape, pixels_of(plan.format, plan.base.noise)[0])
-    return shape, Job(str(folder.path), plan.base, plan.format, plan.template, setup, threads), assembly
+    return shape, Job(str(folder.path), plan.base, plan.format, plan.template, setup, threads, token), assembly, mask
 
 
 def _compute(schedule: Schedule, plan: Plan, folder: RunFolder, told: Progress) -> None:
@@ -142,23 +153,27 @@ def _compute(schedule: Schedule, plan: Plan, folder: RunFolder, told: Progress) 
 
 
 def _plan(
-    jobs: Any, base: str | Sequence[str], orientations: int | None, scan: str | None, seed: int | None, format: str, name: str | None,
-    images_per_file: int, compat: Compat,
+    jobs: Any, base: str | Sequence[str], orientations: int | None, scan: str | None, expt: Any, seed: int | None, format: str,
+    name: str | None, images_per_file: int, compat: Compat,
 ) -> tuple[Plan, Table | None]:  # fmt: skip
     folder = os.getcwd()
-    if sum(given is not None for given in (jobs, orientations, scan)) != 1:
-        raise InputError("one of these says what the images are: a table of jobs, --orientations N, or --scan phi=START:END:WIDTH")
+    if sum(given is not None for given in (jobs, orientations, scan, expt)) != 1:
+        raise InputError(
+            "one of these says what the images are: a table of jobs, --orientations N, --scan phi=START:END:WIDTH, or --expt FILE"
+        )
     common = read_base(base, compat, folder)
     for path in input_files(common.words, common.compat, written=False):
         if not os.path.exists(path):
             raise InputError(f"--base: {path}: no such file")
+    require_format(format, common.noise)
     table = None
     if jobs is not None:
         table = read_table(os.fspath(jobs)) if isinstance(jobs, str | os.PathLike) else table_of(jobs)
         rows = table_rows(table, common)
+    elif expt is not None:
+        rows = listed_rows(os.fspath(expt), folder, format)
     else:
         rows = orientation_rows(require_count("--orientations", orientations)) if orientations is not None else scan_rows(str(scan))
-    require_format(format, common.noise)
     if seed is not None and require_count("--seed", seed, 0) > LARGEST:
         raise InputError(f"--seed must be at most {LARGEST}, not {seed}")
     template = settled_template(name, format, len(rows))
@@ -166,12 +181,12 @@ def _plan(
     return Plan(common, rows, chosen, format, template, require_count("--images-per-file", images_per_file), folder), table
 
 
-def _first(plan: Plan) -> Experiment:
+def _first(plan: Plan) -> DerivedRow:
     """What the first row is that can be computed. Raises InputError where none of the first ROWS_TRIED can."""
     reasons = []
     for row in range(min(len(plan.rows), ROWS_TRIED)):
         try:
-            return derive_row(read_row(plan.words(row), plan.base)[0], plan.base)
+            return derive_row(read_row(plan.words(row), plan.base), plan.base)
         except Exception as error:
             reasons.append(reason(error))
     which = "the row" if len(reasons) == 1 else f"any of the first {len(reasons)} rows"

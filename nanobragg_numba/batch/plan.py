@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanobragg_numba import __version__
 from nanobragg_numba.command_line.option_table import Option
@@ -17,23 +17,30 @@ from .generated_rows import Scan, orientation_words, seed_words
 from .jobs_table import Table
 from .state import digest_of_file
 
+if TYPE_CHECKING:
+    from .experiments.listed import ListedImages
+
 MOST_IMAGES = 10**9
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows come from: exactly one of the three is given."""
+    """Where the rows come from: exactly one of the four is given."""
 
     table: Table | None = None
     orientations: int | None = None
     scan: Scan | None = None
     scan_text: str = ""
+    listed: "ListedImages | None" = None
+    """Images of the experiments of a list."""
     columns: tuple[tuple[str, Option], ...] = ()
     """Of the table: the word and the row of the option table of each."""
 
     def __len__(self) -> int:
         if self.table is not None:
             return len(self.table.rows)
+        if self.listed is not None:
+            return len(self.listed)
         return self.orientations if self.orientations is not None else self.scan.count if self.scan is not None else 0
 
     @property
@@ -44,6 +51,8 @@ class Rows:
             for line in self.table.csv_lines():
                 text.update(line.encode())
             return {"table": text.hexdigest()}
+        if self.listed is not None:
+            return {"expt": [self.listed.words(row)[1] for row in (0, len(self.listed) - 1)]}
         return {"orientations": self.orientations} if self.orientations is not None else {"scan": self.scan_text}
 
 
@@ -72,6 +81,8 @@ class Plan:
             return orientation_words(self.seed, row)
         if rows.scan is not None:
             return rows.scan.words(row)
+        if rows.listed is not None:
+            return rows.listed.words(row)
         assert rows.table is not None
         words: list[str] = []
         for (word, option), cell in zip(rows.columns, rows.table.rows[row], strict=True):
@@ -99,10 +110,13 @@ class Plan:
     def _files(self) -> list[str]:
         """The input files of the base and of all rows."""
         files = dict.fromkeys(input_files(self.base.words, self.base.compat))
+        if self.rows.listed is not None:
+            files[self.rows.listed.path] = None
         if self.rows.table is not None:
-            for at, (_, option) in enumerate(self.rows.columns):
+            for at, (word, option) in enumerate(self.rows.columns):
                 if names_files(option):
-                    files |= dict.fromkeys(os.path.normpath(os.path.join(self.folder, row[at])) for row in self.rows.table.rows if row[at])
+                    named = (os.path.normpath(os.path.join(self.folder, row[at])) for row in self.rows.table.rows if row[at])
+                    files |= dict.fromkeys(path for name in named for path in input_files((word, name), self.base.compat))
         return list(files)
 
 
@@ -135,6 +149,16 @@ def scan_rows(text: str) -> Rows:
     if scan.count > MOST_IMAGES:
         raise InputError(f"--scan {text}: {scan.count} images are too many")
     return Rows(scan=scan, scan_text=text)
+
+
+def listed_rows(text: str, folder: str, format: str) -> Rows:
+    """The images of the experiments of a list: FILE, or FILE:N[:IMAGE]. Raises InputError."""
+    from .experiments.listed import listed_images
+
+    listed = listed_images(os.path.normpath(os.path.join(folder, text)), one_setup=not FORMATS[format].one_file_each)
+    if len(listed) > MOST_IMAGES:
+        raise InputError(f"--expt {text}: {len(listed)} images are too many")
+    return Rows(listed=listed)
 
 
 def settled_template(template: str | None, format: str, count: int) -> str:

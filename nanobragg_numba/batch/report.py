@@ -155,7 +155,7 @@ def _image(plan: Plan, folder: RunFolder, row: int, shape: tuple[int, int]) -> n
     if plan.format == "smv":
         from nanobragg_numba.files import smv
 
-        offset = int(read_row(plan.words(row), plan.base)[0].outputs.adc_offset)
+        offset = int(read_row(plan.words(row), plan.base).line.outputs.adc_offset)
         return np.maximum(smv.read(path, "--preview").pixels().astype(np.int32) - offset, 0)
     from nanobragg_numba.files import foreign_images
 

@@ -15,20 +15,23 @@ import numpy as np
 
 from nanobragg_numba.command_line.doubtful_values import doubtful_values
 from nanobragg_numba.command_line.input_files import Kept as Read
-from nanobragg_numba.command_line.reading import CommandLine, read_command_line
+from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.engine.batch import images_of_experiments
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.derive import Experiment, derive_experiment
+from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.panels.lines.expt_words import EXPT
 
 from .command_words import Base
-from .formats import FORMATS, Finished, Kept
+from .experiments.derived_row import DerivedRow, ReadRow, derived
+from .formats import FORMATS, Finished, Kept, require_panels
 from .state import image_name
 from .storage import Log, Record, put
 
 FILES_KEPT = 3
 """Of each kind, so that rows that take turns with a few need not read them again."""
 _read_before = Read(FILES_KEPT)
+_run_now = ""
 _device: str | None = None
 
 
@@ -46,6 +49,8 @@ class Job:
     """What all frames of data files share (files.nexus.contents.Setup); None for formats of one file an image."""
     threads: int
     """Of a worker."""
+    run: str = ""
+    """No other call's: what workers read for another one may have changed since."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class Task:
     """Number, counted from 0, and all words but our own of each."""
     log: str
     """Path of its log, inside the run's folder, but for an ending: an engine may run it more than once."""
+
+
+OfRun = tuple[int, DerivedRow, ReadRow]
+"""A row: its number, what follows from it, and its line."""
 
 
 @dataclass
@@ -81,24 +90,46 @@ def take_device(device: str) -> None:
     _device = device
 
 
-def read_row(words: Sequence[str], base: Base) -> tuple[CommandLine, list[str]]:
-    """A row's command line, read, and what is to be said of it. Raises InputError for what makes no sense."""
-    line = read_command_line(words, base.compat, only_named=True, kept=_read_before)
+def begin_run(run: str) -> None:
+    """Forget the files that were read for another run."""
+    global _read_before, _run_now
+    if run != _run_now:
+        _read_before, _run_now = Read(FILES_KEPT), run
+
+
+def read_row(words: Sequence[str], base: Base) -> ReadRow:
+    """A row's command line, read. Raises InputError for what makes no sense."""
+    rest, expt = list(words), None
+    if EXPT.words[0] in rest:
+        at = rest.index(EXPT.words[0])
+        expt = rest[at + 1]
+        del rest[at : at + 2]
+    line = read_command_line(rest, base.compat, only_named=True, kept=_read_before)
     for text in (*line.doubts(), *doubtful_values(line)):
         raise InputError(text)
+    detector, remarks = None, [str(remark) for remark in line.remarks]
+    if expt is not None:
+        from nanobragg_numba.panels.dials import open_expt
+        from nanobragg_numba.panels.lines.described_line import with_described
+
+        line, detector, told = with_described(
+            line, base.compat, expt=expt, listed=lambda path: _read_before.get("-expt", path, lambda: open_expt(path))
+        )
+        remarks += told
     if not line.usable:
-        raise InputError("no crystal: the line needs -mat or -cell, and -hkl or -default_F")
-    return line, [str(remark) for remark in line.remarks]
+        wanted = "-mat or -cell, and -hkl or -default_F" if expt is None else "-hkl or -default_F"
+        raise InputError(f"no crystal: the line needs {wanted}")
+    return ReadRow(line, detector, remarks)
 
 
-def derive_row(line: CommandLine, base: Base) -> Experiment:
+def derive_row(read: ReadRow, base: Base) -> DerivedRow:
     """What follows from the line. Raises InputError."""
-    # What a row needs of seeds is among its words; the others are the same in every run.
-    return derive_experiment(line.parameters, base.compat, noise_seed=line.outputs.noise_seed, missing_seed=lambda: 0)
+    return derived(read, base.compat)
 
 
 def compute(job: Job, task: Task) -> Outcome:
     """Compute the rows of the task; never raises for a row's sake."""
+    begin_run(job.run)
     outcome = Outcome(f"{task.log}.{uuid.uuid4().hex}.log")
     path = Path(job.folder) / outcome.log
     try:
@@ -123,36 +154,36 @@ def refusal(path: str, error: OSError) -> str:
 
 
 def _compute(job: Job, task: Task, outcome: Outcome, log: Log) -> None:
-    derived: list[tuple[int, Experiment, CommandLine]] = []
+    waiting: list[OfRun] = []
     on_gpu = gpu_index(_device or job.base.device) is not None
     for index, words in task.rows:
         if not on_gpu:
             log.begin(index)
         try:
-            line, remarks = read_row(words, job.base)
-            experiment = derive_row(line, job.base)
-            _require_setup(job, experiment)
+            read = read_row(words, job.base)
+            row = derive_row(read, job.base)
+            _require_place(job, row)
         except Exception as error:
             outcome.failed.append((index, reason(error)))
             continue
-        outcome.remarks += [(index, remark) for remark in remarks]
+        outcome.remarks += [(index, remark) for remark in read.remarks]
         if on_gpu:
-            derived.append((index, experiment, line))
+            waiting.append((index, row, read))
         else:
-            _finish([(index, experiment, line)], job, outcome, log)
-    for together in _of_one_shape(derived):
+            _finish([(index, row, read)], job, outcome, log)
+    for together in _of_one_shape(waiting):
         for index, *_ in together:
             log.begin(index)
         _finish(together, job, outcome, log)
 
 
-def _require_setup(job: Job, x: Experiment) -> None:
-    """Raise InputError where an image cannot stand in a file with the run's others."""
+def _require_place(job: Job, row: DerivedRow) -> None:
+    """Raise InputError where the format has no place for the image, or the image none in a file with the run's others."""
+    if row.panels is not None:
+        require_panels(job.format, job.base.noise, len(row.panels.detector))
     if job.setup is None:
         return
-    from nanobragg_numba.files.nexus.contents import setup_of
-
-    own = setup_of(x)
+    own, _ = row.setup()
     if own != job.setup:
         (slow, fast), (all_slow, all_fast) = own.shape, job.setup.shape
         what = f"{fast}x{slow} pixels and the run {all_fast}x{all_slow}" if own.shape != job.setup.shape else "another detector or beam"
@@ -170,25 +201,35 @@ def note_of(x: Experiment, kept: Kept, with_frame: bool) -> bytes:
     return json.dumps(note, separators=(",", ":")).encode()
 
 
-def _of_one_shape(derived: list[tuple[int, Experiment, CommandLine]]) -> Iterator[list[tuple[int, Experiment, CommandLine]]]:
-    shapes = [(x.geometry.slow_pixels, x.geometry.fast_pixels) for _, x, _ in derived]
-    for shape in dict.fromkeys(shapes):
-        yield [one for one, own in zip(derived, shapes, strict=True) if own == shape]
+def _of_one_shape(waiting: list[OfRun]) -> Iterator[list[OfRun]]:
+    """Rows that are computed together: those of one plane and one shape. Panels are many images by themselves."""
+    planes = [one for one in waiting if one[1].panels is None]
+    for shape in dict.fromkeys(row.shape for _, row, _ in planes):
+        yield [one for one in planes if one[1].shape == shape]
+    yield from ([one] for one in waiting if one[1].panels is not None)
 
 
-def _finish(rows: list[tuple[int, Experiment, CommandLine]], job: Job, outcome: Outcome, log: Log) -> None:
+def _images(rows: list[OfRun], job: Job) -> Iterator[np.ndarray]:
+    """The float32 images of rows of one shape, or of one row of panels; each may be overwritten when the next is asked for."""
+    precision, threads, device = job.base.precision, job.threads, _device or job.base.device
+    panels = rows[0][1].panels
+    if panels is None:
+        return images_of_experiments([row.experiment for _, row, _ in rows], precision=precision, threads=threads, device=device)
+    from nanobragg_numba.panels.simulate import render_panels
+
+    return iter([render_panels(panels, precision=precision, threads=threads, device=device).image])
+
+
+def _finish(rows: list[OfRun], job: Job, outcome: Outcome, log: Log) -> None:
     """Compute and write the images of rows of one shape; what fails together is tried one by one."""
     done = 0
-    base = job.base
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            images = images_of_experiments(
-                [x for _, x, _ in rows], precision=base.precision, threads=job.threads, device=_device or base.device
-            )
+            images = _images(rows, job)
         outcome.remarks += [(rows[0][0], str(warning.message)) for warning in said]
-        for (index, experiment, line), image in zip(rows, images, strict=True):
-            _write(index, Finished(experiment, image, line.outputs), job, outcome, log)
+        for (index, row, read), image in zip(rows, images, strict=True):
+            _write(index, Finished(row.experiment, image, read.line.outputs), job, outcome, log)
             done += 1
     except OSError:
         raise
@@ -196,8 +237,8 @@ def _finish(rows: list[tuple[int, Experiment, CommandLine]], job: Job, outcome: 
         if len(rows) == 1:
             outcome.failed.append((rows[0][0], reason(error)))
             return
-        for row in rows[done:]:
-            _finish([row], job, outcome, log)
+        for one in rows[done:]:
+            _finish([one], job, outcome, log)
 
 
 def _write(index: int, finished: Finished, job: Job, outcome: Outcome, log: Log) -> None:

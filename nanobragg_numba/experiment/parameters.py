@@ -16,8 +16,7 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.fields import summaries
 from nanobragg_numba.fields.meaning import validate as validate
-from nanobragg_numba.fields.values import ArrayOf, make_plain
-from nanobragg_numba.maths.dual_functions import value_of
+from nanobragg_numba.fields.values import ArrayOf, make_plain, require_volume
 
 from .beyond_bragg import Background, DetectorResponse, Shadow
 from .structure_factors import StructureFactors
@@ -93,28 +92,10 @@ class Crystal:
         make_plain(self, _CRYSTAL_ARRAYS)
         for name in ("real_space_matrix", "orientation", "mosflm_matrix"):
             if getattr(self, name) is not None:
-                self._check_matrix(f"Crystal.{name}", getattr(self, name))
+                require_volume(f"Crystal.{name}", getattr(self, name))
 
     def __repr__(self) -> str:
         return f"<Crystal: {summaries.crystal(self)}>"
-
-    @staticmethod
-    def _check_matrix(name: str, matrix: Any) -> None:
-        if isinstance(matrix, tuple):
-            matrix = np.array([[value_of(x) for x in row] for row in matrix])
-        if not isinstance(matrix, np.ndarray):
-            from nanobragg_numba.maths.torch_values import values_of
-
-            values = values_of(matrix)
-            if values is None:
-                return
-            matrix = values
-        matrix = matrix.astype(np.float64)
-        if matrix.shape != (3, 3):
-            raise InputError(f"{name} must have shape (3, 3), not {matrix.shape}")
-        edges = np.linalg.norm(matrix, axis=0).prod()
-        if not abs(np.linalg.det(matrix)) > 1e-9 * edges:
-            raise InputError(f"{name} encloses no volume: its three axes lie in one plane")
 
     def rotated_real_vectors(
         self,
@@ -398,3 +379,9 @@ class Parameters:
 
     def __repr__(self) -> str:
         return f"<Parameters: {summaries.parameters(self)}>"
+
+    def to_expt(self, path: Any, detector: Any = None, image: Any = None) -> None:
+        """Write an experiment list for DIALS: ``write_expt``, whose arguments and errors these are."""
+        from nanobragg_numba.panels.dials_writing import write_expt
+
+        write_expt(path, self, detector, image)

@@ -16,7 +16,8 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.maths.torch_values import is_tensor
+from nanobragg_numba.maths.dual_functions import value_of
+from nanobragg_numba.maths.torch_values import is_tensor, values_of
 
 EXACT_IN_DOUBLE = 2**53
 _NUMBER_AUTOGRAD = "nanobragg_numba.autograd.number"
@@ -208,3 +209,20 @@ def real_array(name: str, value: Any, wanted: ArrayOf) -> Any:
     if not (array.ndim == len(wanted.shape) and all(w is None or n == w for n, w in zip(array.shape, wanted.shape, strict=True))):
         raise InputError(f"{name} must have shape {wanted}, not {array.shape}")
     return np.asarray(array, dtype=wanted.dtype)
+
+
+def require_volume(name: str, matrix: Any) -> None:
+    """Raise InputError, naming it, for a matrix that is not (3, 3) or whose axes lie in one plane; tensors are looked at by value."""
+    if isinstance(matrix, tuple):
+        matrix = np.array([[value_of(x) for x in row] for row in matrix])
+    if not isinstance(matrix, np.ndarray):
+        values = values_of(matrix)
+        if values is None:
+            return
+        matrix = values
+    matrix = matrix.astype(np.float64)
+    if matrix.shape != (3, 3):
+        raise InputError(f"{name} must have shape (3, 3), not {matrix.shape}")
+    edges = np.linalg.norm(matrix, axis=0).prod()
+    if not abs(np.linalg.det(matrix)) > 1e-9 * edges:
+        raise InputError(f"{name} encloses no volume: its three axes lie in one plane")

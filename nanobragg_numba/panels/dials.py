@@ -59,26 +59,50 @@ def read_expt(path: str | os.PathLike[str], flag: str = "-expt") -> list[DialsEx
 
 def iterate_expt(path: str | os.PathLike[str], flag: str = "-expt") -> Iterator[DialsExperiment]:
     """The experiments of a list one by one: thousands of stills of one detector share it."""
+    yield from open_expt(path, flag)
+
+
+def open_expt(path: str | os.PathLike[str], flag: str = "-expt") -> "ExperimentList":
+    """The list in a file. Raises InputError, naming the file, for what is no list."""
     name = os.fspath(path)
-    whole = read_json(name, flag)
-    try:
-        yield from experiments_in(whole)
-    except InputError as error:
-        raise InputError(f"{flag} {name}: {error}") from None
-    except RecursionError:
-        raise InputError(f"{flag} {name}: its groups are nested too deep") from None
+    return ExperimentList(read_json(name, flag), f"{flag} {name}: ")
 
 
-def experiments_in(whole: Node) -> Iterator[DialsExperiment]:
-    """The experiments of a list. Raises InputError naming the key at fault."""
-    if not whole.has("__id__") or whole.at("__id__").value != "ExperimentList":
-        raise InputError('is no experiment list of DIALS ("__id__": "ExperimentList")')
-    entries = list(whole.at("experiment").items())
-    if not entries:
-        raise InputError("holds no experiment")
-    detectors: dict[int, tuple[PanelDetector, list[str]]] = {}
-    for number, entry in enumerate(entries):
-        yield _experiment(whole, entry, number, detectors)
+class ExperimentList:
+    """The experiments of a list, each read when it is asked for; experiments that name one detector share it.
+
+    ``where``: what errors begin with. Raises InputError for what is no list, and where an experiment is asked for, naming the key at fault.
+    """
+
+    def __init__(self, whole: Node, where: str = ""):
+        self._whole, self._where = whole, where
+        self._detectors: dict[int, tuple[PanelDetector, list[str]]] = {}
+        if not self._whole.has("__id__") or self._whole.at("__id__").value != "ExperimentList":
+            raise self._wrong('is no experiment list of DIALS ("__id__": "ExperimentList")')
+        try:
+            self._entries = self._whole.at("experiment")
+            self._count = self._entries.members()
+        except InputError as error:
+            raise self._wrong(error) from None
+        if not self._count:
+            raise self._wrong("holds no experiment")
+
+    def _wrong(self, what: object) -> InputError:
+        return InputError(f"{self._where}{what}")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[DialsExperiment]:
+        return (self[number] for number in range(self._count))
+
+    def __getitem__(self, number: int) -> DialsExperiment:
+        try:
+            return _experiment(self._whole, self._entries.member(number), number, self._detectors)
+        except InputError as error:
+            raise self._wrong(error) from None
+        except RecursionError:
+            raise self._wrong("its groups are nested too deep") from None
 
 
 def read_panels_of_expt(path: str, flag: str = "-panels") -> DescribedDetector:
@@ -96,11 +120,11 @@ def _model(whole: Node, entry: Node, kind: str) -> tuple[int, Node] | None:
     index = entry.at(kind)
     if isinstance(index.value, str):
         raise index.wrong("is a model in a file of its own, which is not read")
-    models = list(whole.at(kind).items())
-    at = index.whole()
-    if not 0 <= at < len(models):
-        raise index.wrong(f"is {at}, where {kind} has {len(models)} models")
-    return at, models[at]
+    models = whole.at(kind)
+    at, count = index.whole(), models.members()
+    if not 0 <= at < count:
+        raise index.wrong(f"is {at}, where {kind} has {count} models")
+    return at, models.member(at)
 
 
 def _experiment(whole: Node, entry: Node, number: int, detectors: dict[int, tuple[PanelDetector, list[str]]]) -> DialsExperiment:

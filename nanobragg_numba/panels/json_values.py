@@ -42,10 +42,18 @@ class Node:
 
     def items(self) -> Iterator["Node"]:
         """The members of a list."""
+        for number in range(self.members()):
+            yield self.member(number)
+
+    def members(self) -> int:
+        """Number of members of a list."""
         if not isinstance(self.value, list | tuple):
             raise self.wrong("must be a list [ ]")
-        for number, member in enumerate(self.value):
-            yield Node(member, f"{self.place}[{number}]")
+        return len(self.value)
+
+    def member(self, number: int) -> "Node":
+        """A member of a list, by a number that it has."""
+        return Node(self.value[number], f"{self.place}[{number}]")
 
     def number(self) -> float:
         """A number, neither infinite nor so large that its powers are."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.files.nexus.contents import NOT_COMPUTED, Module, Setup, frame_of, setup_of
 from nanobragg_numba.files.nexus.laboratory import nexus_axes
 from nanobragg_numba.files.nexus.master import bytes_of_image
@@ -21,12 +22,14 @@ GAP = 1
 
 def image_bytes(run: "PanelSimulation", command: str = "") -> bytes:
     """The NXmx file of a run, frame included. ``command``: the line that makes it. Raises InputError without h5py and hdf5plugin."""
-    bits = _pixel_mask(run.detector)
-    return bytes_of_image(run.image, _setup(run, bits), frame_of(run.experiment, command), bits, command)
+    setup, bits = setup_of_panels(run.experiment, run.detector)
+    return bytes_of_image(run.image, setup, frame_of(run.experiment, command), bits, command)
 
 
-def _setup(run: "PanelSimulation", bits: np.ndarray | None) -> Setup:
-    x, detector = run.experiment, run.detector
+def setup_of_panels(x: Experiment, detector: PanelDetector) -> tuple[Setup, np.ndarray | None]:
+    """What the frames of a master file share, with a module for each panel, and the pixel mask, (slow, fast) uint32; None: no pixel is left
+    out. ``x``: of ``DerivedPanels``."""
+    bits = _pixel_mask(detector)
     axes = nexus_axes(x.geometry)
     modules = []
     for panel, (slow, _, fast, _) in zip(detector.panels, detector.boxes, strict=True):
@@ -44,7 +47,7 @@ def _setup(run: "PanelSimulation", bits: np.ndarray | None) -> Setup:
     modules = [m if names.count(m.name) == 1 else replace(m, name=f"{m.name}_{number}") for number, m in enumerate(modules)]
     slow_pixels, fast_pixels = detector.shape
     check = None if bits is None else zlib.crc32(bits.tobytes())
-    return replace(setup_of(x), modules=tuple(modules), computed=(0, slow_pixels, 0, fast_pixels), mask_sum=check)
+    return replace(setup_of(x), modules=tuple(modules), computed=(0, slow_pixels, 0, fast_pixels), mask_sum=check), bits
 
 
 def _pixel_mask(detector: PanelDetector) -> np.ndarray | None:

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,24 @@ class PanelSimulation:
         save_stacked(path, self)
 
 
+@dataclass(frozen=True)
+class DerivedPanels:
+    """What follows from parameters and panels before the first pixel."""
+
+    parameters: Parameters
+    detector: PanelDetector
+    bare: Experiment
+    """Without a detector, with one sub-pixel."""
+    planes: tuple[Plane, ...]
+    oversample: tuple[int, int]
+    """See ``sub_pixels``."""
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment, whose geometry is that of the first panel's plane."""
+        return seen_by(self.bare, self.planes[0], self.oversample, self.parameters)
+
+
 def simulate_panels(
     parameters: Parameters,
     detector: PanelDetector,
@@ -99,12 +118,28 @@ def simulate_panels(
         raise InputError(f"detector must be a PanelDetector, not {type(detector).__name__}")
     if parameters.shadow is not None and parameters.shadow.mask is not None:
         raise InputError("Shadow.mask (-shadow) is of one plane: give each panel a mask of its own (Panel.mask)")
-    index = gpu_index(device)
+    gpu_index(device)
     begin_for_image()
+    number_of_threads(threads)
+    derived = derive_panels(parameters, detector, compat, missing_seed=missing_seed)
+    return render_panels(derived, dtype, precision, threads, device, progress)
+
+
+def render_panels(
+    derived: DerivedPanels,
+    dtype: Any = np.float32,
+    precision: Precision = "guarded",
+    threads: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> PanelSimulation:
+    """The image of what ``derive_panels`` gives; arguments and errors as for ``simulate_panels``."""
+    index = gpu_index(device)
     count = number_of_threads(threads)
+    parameters, detector = derived.parameters, derived.detector
+    x, planes, oversample = derived.bare, derived.planes, derived.oversample
     shape = detector.shape
     require_memory(shape[0] * shape[1] * np.dtype(dtype).itemsize, f"a stacked image of {shape[0]} x {shape[1]} pixels")
-    x, planes, oversample = derive_planes(parameters, detector, compat, missing_seed=missing_seed)
     image = np.zeros(shape, dtype)
     rows = _Progress(sum(plane.geometry.window[3] - plane.geometry.window[2] for plane in planes), progress)
     sums = np.zeros(len(planes))
@@ -142,10 +177,9 @@ def simulate_panels(
             # After an interrupt or a failure the threads stop behind the planes that they are at.
             waiting.clear()
     geometries: dict[int, Geometry] = {number: plane.geometry for plane in planes for number in plane.panels}
-    first = seen_by(x, planes[0], oversample, parameters)
     in_order = tuple(geometries[i] for i in range(len(detector)))
     gone = next((event for event in left if event is not None), None)
-    return PanelSimulation(image, detector, first, in_order, float(sums.sum()), gone)
+    return PanelSimulation(image, detector, derived.experiment, in_order, float(sums.sum()), gone)
 
 
 def derive_planes(
@@ -164,12 +198,15 @@ def derive_planes(
     return x, planes, sub_pixels(x, planes, parameters)
 
 
-def seen_by_panel(
-    parameters: Parameters, detector: PanelDetector, compat: Compat, noise_seed: int | None, missing_seed: Callable[[], int]
-) -> Experiment:
-    """The experiment of a detector of one panel, for an engine of its own."""
-    x, (plane,), oversample = derive_planes(parameters, detector, compat, noise_seed, missing_seed)
-    return seen_by(x, plane, oversample, parameters)
+def derive_panels(
+    parameters: Parameters,
+    detector: PanelDetector,
+    compat: Compat,
+    noise_seed: int | None = None,
+    missing_seed: Callable[[], int] = fresh_seed,
+) -> DerivedPanels:
+    """What follows from parameters and panels before the first pixel. Raises InputError as ``simulate_panels``."""
+    return DerivedPanels(parameters, detector, *derive_planes(parameters, detector, compat, noise_seed, missing_seed))
 
 
 def _smallest_first(planes: tuple[Plane, ...]) -> list[int]:

@@ -1,18 +1,18 @@
 """-panels and -expt: a line's parameters with what a file says of detector, beam and crystal."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.command_line.word_readers import Reading, read_words
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.parameters import Detector
+from nanobragg_numba.experiment.parameters import Compat, Detector
 from nanobragg_numba.panels.detector import PanelDetector
-from nanobragg_numba.panels.dials import DialsExperiment, iterate_expt
+from nanobragg_numba.panels.dials import DialsExperiment, ExperimentList, open_expt
 from nanobragg_numba.panels.reading import read_described
 
-from .own_options import OwnOptions, expt_parts
-from .remarks import tell
+from .expt_words import expt_parts
 
 KEPT = {"-detector_abs", "-detector_thick", "-detector_thicksteps", "-thicksteps", "-point_pixel"}
 """Of the words about the detector those that a file does not answer."""
@@ -21,28 +21,36 @@ OF_EXPERIMENT = {"-cell", "-mat", "-lambda", "-energy", "-polar", "-nopolar", "-
 WAVELENGTHS_AGREE = 1e-4
 
 
-def with_described(own: OwnOptions, line: CommandLine) -> tuple[CommandLine, PanelDetector]:
-    """The line with the parameters of the file, and the panels. Raises InputError for a word that the file answers, too."""
-    given = _given(line, own)
-    if own.expt is not None:
-        _refuse(given, _geometry_words() | OF_EXPERIMENT, f"-expt {own.expt}")
-        return _with_experiment(own.expt, line)
-    assert own.panels is not None
-    _refuse(given, _geometry_words() - {"-distance"}, f"-panels {own.panels}")
+def with_described(
+    line: CommandLine,
+    compat: Compat,
+    panels: str | None = None,
+    expt: str | None = None,
+    listed: Callable[[str], ExperimentList] = open_expt,
+) -> tuple[CommandLine, PanelDetector, list[str]]:
+    """The line with the parameters of the file of -panels or of -expt, the panels, and what of the file was not used.
+
+    ``listed`` reads the list in a file. Raises InputError for a word that the file answers, too, and for a file that cannot be used.
+    """
+    given = _given(line, compat)
+    if expt is not None:
+        _refuse(given, _geometry_words() | OF_EXPERIMENT, f"-expt {expt}")
+        return _with_experiment(expt, line, listed)
+    assert panels is not None
+    _refuse(given, _geometry_words() - {"-distance"}, f"-panels {panels}")
     length = line.parameters.detector.distance_mm if "-distance" in given else None
-    described = read_described(own.panels, camera_length_mm=length)
-    for remark in described.remarks:
-        tell(f"-panels {own.panels}: {remark}")
+    described = read_described(panels, camera_length_mm=length)
+    remarks = [f"-panels {panels}: {remark}" for remark in described.remarks]
     filed, used = described.wavelength_A, line.parameters.beam.wavelength_A
     if filed is not None and abs(filed - used) > WAVELENGTHS_AGREE * filed and line.parameters.beam.sources is None:
-        tell(f"-panels {own.panels} has a wavelength of {filed:g} A; the image is made with {used:g} A (-lambda)")
+        remarks.append(f"-panels {panels} has a wavelength of {filed:g} A; the image is made with {used:g} A (-lambda)")
     parameters = replace(line.parameters, detector=_sensor_alone(line.parameters.detector))
-    return replace(line, parameters=parameters), described.detector
+    return replace(line, parameters=parameters), described.detector, remarks
 
 
-def _given(line: CommandLine, own: OwnOptions) -> dict[str, str]:
+def _given(line: CommandLine, compat: Compat) -> dict[str, str]:
     """The words of the line, by the first word of their option."""
-    reading = Reading(line.words, own.compat)
+    reading = Reading(line.words, compat)
     read_words(reading)
     return {first: line.words[at] for first, at in reading.given.items()}
 
@@ -64,11 +72,9 @@ def _sensor_alone(detector: Detector) -> Detector:
     )  # fmt: skip
 
 
-def _with_experiment(text: str, line: CommandLine) -> tuple[CommandLine, PanelDetector]:
+def _with_experiment(text: str, line: CommandLine, listed: Callable[[str], ExperimentList]) -> tuple[CommandLine, PanelDetector, list[str]]:
     path, number, image = expt_parts(text)
-    experiment = _chosen(path, number)
-    for remark in experiment.remarks:
-        tell(f"-expt {path}: {remark}")
+    experiment = _chosen(path, number, listed)
     read = experiment.at_image(experiment.images[0] if image is None else image)
     if read.crystal.real_space_matrix is None:
         raise InputError(f"-expt {path}: experiment {experiment.number} has no crystal; -panels takes its panels alone")
@@ -81,21 +87,14 @@ def _with_experiment(text: str, line: CommandLine) -> tuple[CommandLine, PanelDe
         sampling=replace(own.sampling, phi_deg=read.sampling.phi_deg, osc_deg=read.sampling.osc_deg),
         axes=read.axes,
     )
-    return replace(line, parameters=parameters), experiment.detector
+    return replace(line, parameters=parameters), experiment.detector, [f"-expt {path}: {remark}" for remark in experiment.remarks]
 
 
-def _chosen(path: str, number: int | None) -> DialsExperiment:
+def _chosen(path: str, number: int | None, listed: Callable[[str], ExperimentList]) -> DialsExperiment:
     """The experiment of that number; without one, the only one. Raises InputError where there are several, or none of that number."""
-    found = None
-    count = 0
-    for experiment in iterate_expt(path):
-        count += 1
-        if experiment.number == (number or 0):
-            found = experiment
-        if found is not None and (number is not None or count > 1):
-            break
-    if found is None:
-        raise InputError(f"-expt {path}: holds {count} experiments, counted from 0, and none of number {number}")
-    if number is None and count > 1:
+    experiments = listed(path)
+    if number is not None and number >= len(experiments):
+        raise InputError(f"-expt {path}: holds {len(experiments)} experiments, counted from 0, and none of number {number}")
+    if number is None and len(experiments) > 1:
         raise InputError(f"-expt {path}: holds several experiments: say which one, as -expt {path}:0")
-    return found
+    return experiments[number or 0]

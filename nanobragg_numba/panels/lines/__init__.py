@@ -1,0 +1,1 @@
+"""Command lines whose detector, or more, stands in a file that -panels or -expt names."""

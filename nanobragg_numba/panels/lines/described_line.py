@@ -7,7 +7,7 @@ from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.command_line.reading import CommandLine
 from nanobragg_numba.command_line.word_readers import Reading, read_words
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.parameters import Compat, Detector, Parameters
+from nanobragg_numba.experiment.parameters import Compat, Detector
 from nanobragg_numba.panels.detector import PanelDetector
 from nanobragg_numba.panels.dials import DialsExperiment, ExperimentList, open_expt
 from nanobragg_numba.panels.reading import read_described
@@ -79,12 +79,13 @@ def _with_experiment(text: str, line: CommandLine, listed: Callable[[str], Exper
     if read.crystal.real_space_matrix is None:
         raise InputError(f"-expt {path}: experiment {experiment.number} has no crystal; -panels takes its panels alone")
     own = line.parameters
-    parameters = Parameters(
-        replace(own.crystal, real_space_matrix=read.crystal.real_space_matrix),
-        replace(own.beam, wavelength_A=read.beam.wavelength_A, polarization=read.beam.polarization),
-        _sensor_alone(own.detector),
-        replace(own.sampling, phi_deg=read.sampling.phi_deg, osc_deg=read.sampling.osc_deg),
-        read.axes,
+    parameters = replace(
+        own,
+        crystal=replace(own.crystal, real_space_matrix=read.crystal.real_space_matrix),
+        beam=replace(own.beam, wavelength_A=read.beam.wavelength_A, polarization=read.beam.polarization),
+        detector=_sensor_alone(own.detector),
+        sampling=replace(own.sampling, phi_deg=read.sampling.phi_deg, osc_deg=read.sampling.osc_deg),
+        axes=read.axes,
     )
     return replace(line, parameters=parameters), experiment.detector, [f"-expt {path}: {remark}" for remark in experiment.remarks]
 

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.files.reading import read_bytes
+
+from .two_dashes import Parser
 
 SAME, DIVERGED, BAD_INPUT = 0, 1, 2
 SAME_ANGLE_DEG = 1e-9
@@ -52,11 +54,6 @@ class Pair:
     log: PhiStep
     diverged: tuple[str, ...]
     """The names of what differs beyond the tolerance."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
 
 
 def read_json(path: str) -> list[PhiStep]:
@@ -175,7 +172,7 @@ def _require_ours(path: str) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = _Parser("nb-compare-phi", description=DESCRIPTION, epilog=EPILOGUE, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser("nb-compare-phi", description=DESCRIPTION, epilog=EPILOGUE, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("json", metavar="JSON", help="per-phi entries that nb-trace wrote")
     parser.add_argument("log", metavar="C_LOG", help="trace log of the reference")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="largest difference that is none (default: 1e-6)")

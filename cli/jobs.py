@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from nanobragg_numba import __version__
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import COMMAND_DEFAULT
 
 from .remarks import ranges
+from .two_dashes import Parser
 
 DONE, FAILED_ROWS, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 MOST_FAILURES = 10
@@ -34,15 +35,8 @@ disk that refuses; what is finished is kept then, and after Ctrl-C or a kill. --
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        "nb-batch", description=DESCRIPTION, epilog=EPILOGUE, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser("nb-batch", description=DESCRIPTION, epilog=EPILOGUE, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
     add("jobs", nargs="?", metavar="JOBS", help="the table of jobs")
     add("--out", required=True, metavar="FOLDER", help="where the run is kept")

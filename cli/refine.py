@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import write_whole
 from nanobragg_numba.files.reading import read_bytes
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+from .two_dashes import Parser, joined, status_of, tell
+
+LINES = ("--line",)
+"""Their value is one word that may begin with a minus sign."""
 STATE, RESULTS, TABLE = "state.json", "refined.json", "table.txt"
 OWN_FILES = re.compile(r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt")
 """What a fit leaves in its folder."""
@@ -36,13 +39,8 @@ exit status: 0 refined; 2 bad input, or starting models that do not explain the 
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         "nb-refine", description=DESCRIPTION, epilog=EPILOGUE, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
@@ -76,36 +74,18 @@ def _parser() -> _Parser:
     return parser  # fmt: skip
 
 
-def _joined(words: Sequence[str]) -> list[str]:
-    """The words with a command line joined to its flag, since argparse takes one that begins with - for flags of its own."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1] == "--line" and word.startswith("-") and not word.startswith("--"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
 def _tell(text: str) -> None:
-    print(f"nb-refine: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
+    tell("nb-refine", text)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.filterwarnings("ignore", category=RuntimeWarning, message=".*cannot both be refined|.*gradient is exactly 0")
-            warnings.showwarning = lambda message, *_, **__: _tell(str(message))
-            _run(_parser().parse_args(_joined(sys.argv[1:] if words is None else words)))
-        return DONE
-    except InputError as error:
-        _tell(f"error: {str(error).strip()}")
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        _tell("interrupted; --resume goes on from the last step")
-        return INTERRUPTED
+
+    def run() -> None:
+        warnings.filterwarnings("ignore", category=RuntimeWarning, message=".*cannot both be refined|.*gradient is exactly 0")
+        _run(_parser().parse_args(joined(sys.argv[1:] if words is None else words, LINES)))
+
+    return status_of("nb-refine", run, "interrupted; --resume goes on from the last step")
 
 
 def command() -> None:

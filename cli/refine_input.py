@@ -1,6 +1,7 @@
 """What nb-refine reads: images with their bad pixels, and a starting model for each."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,11 +126,12 @@ def _parameters(text: str, where: str, expt: str | None) -> Parameters:
             if not line.usable:
                 raise InputError("gives no crystal: it needs -mat or -cell, and -hkl or -default_F")
             return line.parameters
+        from nanobragg_numba.panels.lines.described_line import with_described
         from nanobragg_numba.panels.placing import as_single
 
-        from .detector_files import with_described
-
-        line, detector = with_described(own, line)
+        line, detector, remarks = with_described(line, own.compat, own.panels, own.expt)
+        for remark in remarks:
+            warnings.warn(f"{where}: {remark}", UserWarning, stacklevel=2)
         single = as_single(line.parameters, detector)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from nanobragg_numba.command_line.reading import read_command_line, words_of
 from nanobragg_numba.errors import InputError, TraceMismatch
@@ -16,16 +16,12 @@ from nanobragg_numba.files.reading import read_bytes
 
 from .file_clashes import clashes, input_files
 from .own_options import OWN_WORDS, refuse_panels, take_own_options
+from .two_dashes import Parser
 
 MISMATCH, BAD_INPUT, INTERRUPTED = 1, 2, 130
 OURS = {"--pixel": 2, "--config": 1, "--dtype": 1, "--device": 1, "--compat": 1, "--out": 1, "--overwrite": 0, "--help": 0}
 """Our options and how many values each takes."""
 CONFIGS = Path(__file__).parent / "configs"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
 
 
 def _tell(text: str) -> None:
@@ -34,7 +30,7 @@ def _tell(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     names = sorted(path.stem for path in CONFIGS.glob("*.txt"))
-    parser = _Parser(
+    parser = Parser(
         prog="nb-trace",
         usage="nb-trace --pixel SLOW FAST (--config NAME | --config FILE | -- NANOBRAGG OPTIONS) [options]",
         add_help=False,

@@ -5,10 +5,9 @@ import io
 import math
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +18,9 @@ from nanobragg_numba.files.output import require_writable, write_whole
 from nanobragg_numba.files.preview import levels, levels_above, pedestal
 
 from .image_files import HDF5, Size, first_bytes, is_raw, read_image, square_size
+from .two_dashes import Parser, joined, status_of, tell
 from .view_geometry import NO_GEOMETRY, Setting, from_line, from_nexus, from_smv
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 FROM_FILE = ""
 """--spots without a command line."""
 DESCRIPTION = """\
@@ -40,13 +39,8 @@ exit status: 0 shown or written, 2 bad input.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
-def _parser() -> _Parser:
-    parser = _Parser("nb-view", description=DESCRIPTION, epilog=EPILOGUE, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
+def _parser() -> Parser:
+    parser = Parser("nb-view", description=DESCRIPTION, epilog=EPILOGUE, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("file", metavar="FILE", help="the image")
     parser.add_argument("--out", metavar="FILE.png", help="write the picture there")
     parser.add_argument("--frame", type=int, metavar="N", help="number of the image in a file of several (default: 1)")
@@ -72,35 +66,13 @@ LINES = ("--line", "--spots")
 """Their value is one word that may begin with a minus sign, where the options of this command begin with two."""
 
 
-def _joined(words: Sequence[str]) -> list[str]:
-    """The words with a command line joined to its flag, since argparse takes one that begins with - for flags of its own."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1] in LINES and word.startswith("-") and not word.startswith("--"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
 def _tell(text: str) -> None:
-    print(f"nb-view: {text.encode(errors='backslashreplace').decode()}", file=sys.stderr, flush=True)
+    tell("nb-view", text)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = lambda message, *_, **__: _tell(str(message))
-            _run(_parser().parse_args(_joined(sys.argv[1:] if words is None else words)))
-        return DONE
-    except InputError as error:
-        _tell(f"error: {str(error).strip()}")
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        _tell("interrupted")
-        return INTERRUPTED
+    return status_of("nb-view", lambda: _run(_parser().parse_args(joined(sys.argv[1:] if words is None else words, LINES))))
 
 
 def command() -> None:

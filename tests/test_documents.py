@@ -15,6 +15,7 @@ from nanobragg_numba import InputError, StructureFactors
 from nanobragg_numba.cli import compare, jobs, refine, trace, view
 from nanobragg_numba.cli.help import all_options
 from nanobragg_numba.cli.own_options import take_own_options
+from nanobragg_numba.cli.two_dashes import joined
 from nanobragg_numba.command_line.noisify_line import read_noisify_line
 from nanobragg_numba.command_line.noisify_options import NOISIFY_OPTIONS
 from nanobragg_numba.command_line.nonbragg_line import read_nonbragg_line
@@ -120,11 +121,11 @@ def check_command(program, words, folder):
         check_options(shlex.split(options.base), folder, whole=options.jobs is None and options.expt is None)
         assert options.expt is None or (ROOT / options.expt).exists()
     elif program == "nb-view":
-        options = view._parser().parse_args(view._joined(words))
+        options = view._parser().parse_args(joined(words, view.LINES))
         for line in filter(None, (options.line, options.spots)):
             check_options(shlex.split(line), folder)
     elif program == "nb-refine":
-        options = refine._parser().parse_args(refine._joined(words))
+        options = refine._parser().parse_args(joined(words, refine.LINES))
         for line in options.line:
             check_options(shlex.split(line), folder, whole=options.expt is None)
     elif program == "python" and words[0] != "-m":

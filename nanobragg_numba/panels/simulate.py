@@ -116,8 +116,6 @@ def simulate_panels(
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     if not isinstance(detector, PanelDetector):
         raise InputError(f"detector must be a PanelDetector, not {type(detector).__name__}")
-    if parameters.shadow is not None and parameters.shadow.mask is not None:
-        raise InputError("Shadow.mask (-shadow) is of one plane: give each panel a mask of its own (Panel.mask)")
     gpu_index(device)
     begin_for_image()
     number_of_threads(threads)
@@ -137,6 +135,8 @@ def render_panels(
     index = gpu_index(device)
     count = number_of_threads(threads)
     parameters, detector = derived.parameters, derived.detector
+    if parameters.shadow is not None and parameters.shadow.mask is not None:
+        raise InputError("Shadow.mask (-shadow) is of one plane: give each panel a mask of its own (Panel.mask)")
     x, planes, oversample = derived.bare, derived.planes, derived.oversample
     shape = detector.shape
     require_memory(shape[0] * shape[1] * np.dtype(dtype).itemsize, f"a stacked image of {shape[0]} x {shape[1]} pixels")

@@ -48,7 +48,7 @@ def residual_figure(found: Fit) -> bytes:
         places.append(own.spots.centre)
         resolutions.append(own.spots.resolution)
     every, mean, place, resolution = map(np.concatenate, (spread, squares, places, resolutions))
-    figure = _figure(13.0, 4.2)
+    figure = _figure(13.0, 5.2)
     left, middle, right = figure.subplots(1, 3)
     steps = np.linspace(-5.0, 5.0, 61)
     left.hist(np.clip(every, -5.0, 5.0), steps, density=True, color="0.75")

@@ -151,5 +151,5 @@ def test_nearest_option(wrong, right):
 
 
 def test_words_that_mean_nothing_are_found():
-    line = read_command_line(f"{BASE} -misset -10 -20 -30 -gain 7 -hdiv 3".split())
-    assert line.ignored == ("-gain", "-hdiv")
+    line = read_command_line(f"{BASE} -misset -10 -20 -30 -offset 7 -hdiv 3".split())
+    assert line.ignored == ("-offset", "-hdiv")

@@ -41,7 +41,8 @@ class Shares:
     """Pixels whose error the guard does not bound: the exact engine computes them."""
 
     def add(self, parameters, compat) -> None:
-        x = derive_experiment(parameters, compat)
+        # The bound is that of the spots: backgrounds and shadows are put to them afterwards.
+        x = derive_experiment(replace(parameters, backgrounds=(), shadow=None), compat)
         exact = PixelEngine(x, np.float64, "exact")
         if not is_supported(x.tables):
             return

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from nanobragg_numba import InputError, parameters_from_command_line
 from nanobragg_numba.command_line.option_table import OPTIONS
 from nanobragg_numba.command_line.own_input_options import ROWS
+from nanobragg_numba.command_line.whole_image.options import ROWS as OF_THE_WHOLE_IMAGE
 from nanobragg_numba.experiment.derive import derive_experiment
 
 X, Y, Z = np.eye(3)
@@ -308,5 +309,5 @@ def test_every_option_has_an_entry():
     text = (Path(__file__).parent.parent / "docs" / "options.md").read_text()
     entries = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = [word.strip(" `") for entry in entries for word in entry.split(",")]
-    assert sorted(named) == sorted({word for option in (*OPTIONS, *ROWS) for word in option.words})
+    assert sorted(named) == sorted({word for option in (*OPTIONS, *ROWS, *OF_THE_WHOLE_IMAGE) for word in option.words})
     assert all(len(line.split("|")) >= 4 and line.split("|", 2)[2].strip(" |") for line in text.splitlines() if line.startswith("| `"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from running import GOLDEN
 
-from nanobragg_numba import Beam, Crystal, Detector, InputError, Parameters, Sampling, SourceList, simulate
+from nanobragg_numba import Background, Beam, Crystal, Detector, InputError, Parameters, Sampling, SourceList, simulate
 from nanobragg_numba.cli import trace as command
 from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.engine.trace import trace_pixel
@@ -326,3 +326,11 @@ def test_the_command_is_installed(tmp_path):
     script = Path(sysconfig.get_path("scripts")) / "nb-trace"
     run = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0 and "--pixel SLOW FAST" in run.stdout and "supervisor" in run.stdout
+
+
+def test_a_trace_follows_the_spots_beneath_a_background():
+    line = "-cell 60 60 60 90 90 90 -default_F 10 -N 3 -lambda 1 -distance 100 -detpixels 64 -pixel 1 -oversample 1"
+    bare = read_command_line(line.split(), "spec", only_named=True).parameters
+    covered = replace(bare, backgrounds=(Background(np.array([[0.0, 3.0], [0.3, 2.5], [0.6, 2.0], [1.0, 1.0]])),))
+    assert simulate(covered).image[20, 20] > 2.0 * simulate(bare).image[20, 20]
+    assert trace_pixel(derive_experiment(covered), 20, 20).value == trace_pixel(derive_experiment(bare), 20, 20).value

@@ -1,6 +1,6 @@
 """Every intermediate of one pixel, from the pixel kernel's own source, checked against the engine."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -169,7 +169,9 @@ class _Scribe:
 
 def _run_engine(experiment: Experiment, slow: int, fast: int) -> tuple[float, bool, bool, int]:
     """The exact engine's value of the pixel, and the state in which the run comes to it: whether the run's first sweep is in
-    it, whether interpolation is still on, how many polarization factors were computed before."""
+    it, whether interpolation is still on, how many polarization factors were computed before. The steps are those of the spots:
+    background and shadow come afterwards, and are left out."""
+    experiment = replace(experiment, parameters=replace(experiment.parameters, backgrounds=(), shadow=None))
     engine = PixelEngine(experiment, np.float64, "exact")
     tables = experiment.tables
     if not (0 <= slow < engine.image.shape[0] and 0 <= fast < engine.image.shape[1]):

@@ -215,7 +215,7 @@ class Pullback(torch.autograd.Function):
     def forward(scene: Scene, grad: Tensor, places: Tensor, *tensors: Tensor) -> Any:
         """The adjoint kernel, then back through the host formulas."""
         graph = graph_at(scene, tensors, places, scene.place)
-        bars = differentiate.adjoint(graph.run, *graph.values, scene.place.array(grad), scene.place.kernels)
+        bars = differentiate.adjoint(graph.run, *graph.values, scene.place.array(grad), scene.place.kernels, graph.factors is not None)
         gradients = graph.back(*bars)
         remark_on_zeros(dict(zip(scene.names, gradients, strict=True)), grad, int(graph.run.computed.sum()))
         return _like(gradients, tensors)
@@ -355,7 +355,7 @@ class Curvature(torch.autograd.Function):
         # Complex numbers are the CPU's.
         graph = graph_at(scene, tensors, places, CPU)
         g = CPU.array(grad.cpu())
-        bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels)
+        bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels, graph.factors is not None)
         ((flat_dot, factors_dot),) = graph.forth([changes])
         table_dot = None if factors_dot is None else factors_dot.numpy()
         second = differentiate.adjoint_tangent(graph.run, *graph.values, g, flat_dot, table_dot, CPU.kernels)

@@ -15,6 +15,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
+from nanobragg_numba.jit.cpu_features import reason_for_exact_engine
 from nanobragg_numba.panels.lines.expt_words import expt_file
 
 from .file_clashes import clashes, input_files
@@ -232,6 +233,9 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     engine = PixelEngine(experiment, precision=own.precision, threads=threads, device=own.device)
     if engine.cpu_reason is not None:
         tell(f"-device {own.device}: computing on the CPU: {engine.cpu_reason}")
+    slow = reason_for_exact_engine()
+    if slow is not None and own.precision != "exact":
+        tell(f"{slow}: every step is computed as in C, some 15 times slower than elsewhere")
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
     dump_written = write_dump(line)

@@ -66,15 +66,24 @@ def ended(run: Callable[[], int]) -> int:
         return BROKEN_PIPE
 
 
+def answered(own: OwnOptions, program: str, help_text: Callable[[], str]) -> bool:
+    """Whether the program was asked for its help or its version alone, and has printed it."""
+    if own.action == "help":
+        say(help_text())
+    elif own.action == "version":
+        say(f"{program} (nanobragg_numba) {__version__}\n")
+    return own.action != "run"
+
+
+def _help_text() -> str:
+    from .help import help_text
+
+    return help_text()
+
+
 def _main(words: Sequence[str]) -> int:
     own, rest = take_own_options(words)
-    if own.action == "help":
-        from .help import help_text
-
-        say(help_text())
-        return 0
-    if own.action == "version":
-        say(f"nanoBragg (nanobragg_numba) {__version__}\n")
+    if answered(own, "nanoBragg", _help_text):
         return 0
     compilation.say = tell_now
     if own.compile is not None:

@@ -18,7 +18,7 @@ from nanobragg_numba.threads import number_of_threads, several_at_once
 from .completed import completion_of
 from .devices import gpu_index
 from .needed_code import begin_for_image
-from .pixel_engine import PixelEngine
+from .pixel_engine import PixelEngine, require_dtype
 from .regions import Box, boxes_inside, computed_pixels, mask_of_boxes
 
 MOST_PIXELS_AT_ONCE = 1 << 24
@@ -63,8 +63,7 @@ def simulate_batch(
     next part. What is returned has the ``seeds`` of each image: where the parameters give none, each image has fresh ones. Raises
     InputError where parameters or regions make no sense, there is no such device, or an image does not fit into it.
     """
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    require_dtype(dtype)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if np.dtype(factors) not in (np.dtype(np.float32), np.dtype(np.float64)):

@@ -12,6 +12,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.detector import Geometry, derive_geometry, mask_of
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 
+from .many_shots import Regions
 from .overrides import as_tensor, check_overrides, is_for_shots
 
 Tensor = torch.Tensor
@@ -66,8 +67,8 @@ def shots_of(parameters: Parameters | Sequence[Parameters], compat: Compat, give
     return Shots(each_parameters, tensors, each, count)
 
 
-def region_masks(regions: Any, shots: Shots, compat: Compat) -> list[np.ndarray]:
-    """(slow, fast) bool for each shot: the pixels of ``regions``.
+def regions_of(regions: Any, shots: Shots, compat: Compat) -> Regions:
+    """The pixels of ``regions`` for each shot.
 
     ``regions``: boxes (fast start, fast end, slow start, slow end) or a mask (slow, fast); with an axis of shots, a list of either, one a
     shot, or one for all. Raises InputError for other shapes.
@@ -78,10 +79,29 @@ def region_masks(regions: Any, shots: Shots, compat: Compat) -> list[np.ndarray]
     own = shots.count is not None and _depth(regions) == 3
     if own and len(regions) != count:
         raise InputError(f"regions must hold boxes or a mask for each of the {count} shots, not for {len(regions)}")
-    masks: list[np.ndarray] = []
+    flat: list[np.ndarray] = []
+    shapes: list[tuple[int, int]] = []
+    geometry, mask, before = None, None, None
     for shot in range(count if own or len(shots.parameters) > 1 else 1):
-        masks.append(_mask(regions[shot] if own else regions, shots.of(shot)[0], compat))
-    return masks if len(masks) == count else masks * count
+        parameters = shots.of(shot)[0]
+        if geometry is None or parameters is not before:
+            geometry = derive_geometry(parameters, compat)
+            mask, before = mask_of(parameters, geometry, compat), parameters
+            shapes.append((geometry.slow_pixels, geometry.fast_pixels))
+        wanted = _painted(regions[shot] if own else regions, geometry, shapes[-1])
+        flat.append(np.flatnonzero(wanted if mask is None else wanted & mask))
+    if len(set(shapes)) > 1:
+        raise InputError(f"the shots' images differ in shape: {shapes[0]} and {next(shape for shape in shapes if shape != shapes[0])}")
+    return Regions(tuple(flat if len(flat) == count else flat * count), shapes[0])
+
+
+def index_of(regions: Regions) -> Tensor:
+    """(pixels, 3) int64: shot, slow, fast."""
+    lengths = [len(own) for own in regions.flat]
+    index = np.empty((sum(lengths), 3), np.int64)
+    index[:, 0] = np.repeat(np.arange(len(lengths)), lengths)
+    np.divmod(np.concatenate(regions.flat), regions.shape[1], out=(index[:, 1], index[:, 2]))
+    return torch.from_numpy(index)
 
 
 def _depth(regions: Any) -> int:
@@ -94,15 +114,6 @@ def _depth(regions: Any) -> int:
             return depth + (2 if depth == 1 and len(regions) else 0)
         regions = full[0]
     return depth + np.ndim(regions)
-
-
-def _mask(regions: Any, parameters: Parameters, compat: Compat) -> np.ndarray:
-    """The pixels of one shot's regions that are inside the window and not masked out."""
-    geometry = derive_geometry(parameters, compat)
-    shape = (geometry.slow_pixels, geometry.fast_pixels)
-    wanted = _painted(regions, geometry, shape)
-    mask = mask_of(parameters, geometry, compat)
-    return wanted if mask is None else wanted & mask
 
 
 def _painted(regions: Any, geometry: Geometry, shape: tuple[int, int]) -> np.ndarray:

@@ -18,7 +18,6 @@ from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 from nanobragg_numba.shots.pixels import ShotPixels, pixels_of_shots
 
-from .chain import is_scalar
 from .effects import remark_on_zeros
 from .places import CPU, Place, plain, threads
 from .scene import Scene, require_same_shape
@@ -145,8 +144,7 @@ class ShotScene:
     def push(self, places: Tensor, tensors: Sequence[Tensor], tangents: Sequence[Tensor]) -> Tensor:
         """J v (K, ...) along K directions."""
         point = self.point(tensors)
-        served = all(is_scalar(name) or (name == "structure_factors" and name not in self.each) for name in self.names)
-        if point is not None and served:
+        if point is not None and "structure_factors" not in self.each:
             dots = {name: plain(change).double().numpy() for name, change in zip(self.names, tangents, strict=True)}
             changes = torch.from_numpy(point.many.changes(*point.forth(dots)))
             return self._image_of(changes, point).to(self.dtype)

@@ -16,6 +16,7 @@ from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .chain import flat_variables
 from .effects import remark_on_zeros
+from .graphs import pulled, pushed
 from .listed_reflections import all_listed
 from .overrides import plain_values, replaced
 from .places import CPU, Place
@@ -100,7 +101,7 @@ class Scene:
         total = graph.back(*second)
         first = graph.back(*bars, create_graph=True)
         # Through the host formulas at the kernel's gradient, which is held: the rest is in ``second``.
-        bent = Graph.grad(first, graph.leaves, changes, create_graph=False)
+        bent = pulled(first, graph.leaves, changes)
         return [a + b for a, b in zip(total, bent, strict=True)]
 
     def for_members(self, count: int) -> None:
@@ -130,34 +131,16 @@ class Graph:
     def back(self, flat_bar: np.ndarray, factors_bar: Any, create_graph: bool = False) -> list[Tensor]:
         """Gradients with respect to the leaves."""
         bars = [torch.from_numpy(flat_bar), *(self.place.tensor(factors_bar) for _ in self.outputs[1:])]
-        return self.grad(self.outputs, self.leaves, bars, create_graph)
-
-    @staticmethod
-    def grad(outputs: list[Tensor], inputs: list[Tensor], bars: list[Tensor], create_graph: bool) -> list[Tensor]:
-        """``torch.autograd.grad``, with zeros for what the outputs do not depend on."""
-        reached = [(output, bar) for output, bar in zip(outputs, bars, strict=True) if output.requires_grad]
-        if not reached:
-            return [torch.zeros_like(leaf) for leaf in inputs]
-        ends, gradients = zip(*reached, strict=True)
-        grads = torch.autograd.grad(ends, inputs, gradients, retain_graph=True, create_graph=create_graph, allow_unused=True)
-        return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(inputs, grads, strict=True)]
+        return pulled(self.outputs, self.leaves, bars, create_graph)
 
     def forth(self, directions: Sequence[Sequence[Tensor]]) -> list[tuple[np.ndarray, Tensor | None]]:
-        """Changes of variables and structure factors along each of the ``directions``, tangents of the leaves: the gradient's gradient,
-        which is linear, so that one pass serves them all."""
-        bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
-        pulled = self.grad(self.outputs, self.leaves, bars, create_graph=True)
-        count, ends, moved = len(directions), [], []
-        for end, leaf, tangents in zip(pulled, self.leaves, zip(*directions, strict=True), strict=True):
-            if end.requires_grad:
-                ends.append(end)
-                moved.append(torch.stack([tangent.detach().to(leaf.device, torch.float64) for tangent in tangents]))
-        found = torch.autograd.grad(ends, bars, moved, is_grads_batched=True, allow_unused=True) if ends else [None] * len(bars)
-        changes = [
-            torch.zeros(count, *bar.shape, dtype=bar.dtype, device=bar.device) if change is None else change
-            for bar, change in zip(bars, found, strict=True)
+        """Changes of variables and structure factors along each of the ``directions``, tangents of the leaves."""
+        by_leaf = [
+            torch.stack([change.detach().to(leaf.device, torch.float64) for change in changes])
+            for leaf, changes in zip(self.leaves, zip(*directions, strict=True), strict=True)
         ]
-        return [(changes[0][k].numpy(), changes[1][k] if len(changes) > 1 else None) for k in range(count)]
+        changes = pushed(self.outputs, self.leaves, by_leaf)
+        return [(changes[0][k].numpy(), changes[1][k] if len(changes) > 1 else None) for k in range(len(directions))]
 
 
 def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor, place: Place) -> Graph:

@@ -19,6 +19,7 @@ from nanobragg_numba.shots.computing import ManyShots
 from nanobragg_numba.shots.pixels import ShotPixels
 
 from .chain import is_scalar, tensor_sections
+from .graphs import pulled, pushed
 from .overrides import OVERRIDES, plain_values, replaced
 from .recorded import Recording
 from .recordings import holding, recordings_of
@@ -92,14 +93,19 @@ class ShotPoint:
     """See the module."""
 
     given: Given
-    experiment: Experiment
-    """Of the first shot."""
+    experiments: tuple[Experiment, ...]
+    """Of the first shot, or, where each has parameters of its own, of each."""
     many: ManyShots
+
+    @property
+    def experiment(self) -> Experiment:
+        """Of the first shot."""
+        return self.experiments[0]
 
     @cached_property
     def groups(self) -> list[tuple[np.ndarray, Recording]]:
         """Which recording holds for which shots."""
-        found = groups_of(self.given, self.experiment)
+        found = groups_of(self.given, self.experiments)
         if found is None:
             raise InputError(f"no derivative at these values of {', '.join(self.given.arrays)}: a formula divides by zero there")
         return found
@@ -139,35 +145,54 @@ class ShotPoint:
         table = factors_bar.reshape(-1, *factors.table.shape) if each else factors_bar.reshape(factors.table.shape)
         return table[_unpadded(array)]
 
+    @cached_property
+    def _whole(self) -> list[str]:
+        """Overrides that enter as whole tensors; structure factors are the kernels' own."""
+        return [name for name in self.given.arrays if not is_scalar(name) and name != "structure_factors"]
+
+    def _sections_of(self, shot: int) -> tuple[list[Tensor], list[slice], list[Tensor]]:
+        """The graph of ``tensor_sections``: its leaves, and where each output stands among the variables, and the outputs."""
+        arrays, starts = self.given.of(shot)[1], np.cumsum((0, *self.many.sizes)).tolist()
+        with torch.enable_grad():
+            leaves = {name: torch.from_numpy(arrays[name].copy()).requires_grad_() for name in self._whole}
+            made = tensor_sections(self.experiments[shot if len(self.experiments) > 1 else 0], leaves)
+        places = [Variables._fields.index(name) for name in made]
+        return list(leaves.values()), [slice(starts[at], starts[at + 1]) for at in places], list(made.values())
+
+    def _shots_of_whole(self) -> range:
+        """The first alone where all shots share these overrides, and all else."""
+        own = len(self.experiments) > 1 or bool(self.given.each & set(self._whole))
+        return range(self.given.count if own else 1)
+
     def _back_through_tensors(self, flat_bar: np.ndarray) -> dict[str, np.ndarray]:
-        given = self.given
-        whole = [name for name in given.arrays if not is_scalar(name) and name != "structure_factors"]
-        if not whole:
+        if not self._whole:
             return {}
-        starts = np.cumsum((0, *self.many.sizes))
-        found: dict[str, list[np.ndarray]] = {name: [] for name in whole}
-        # What all shots share is linear in the sum of their gradients.
-        own = bool(given.each & set(whole))
-        for shot in range(given.count if own else 1):
-            bar = flat_bar[shot] if own else flat_bar.sum(axis=0)
-            arrays = given.of(shot)[1]
+        rows = []
+        shots = self._shots_of_whole()
+        for shot in shots:
+            # What all shots share is linear in the sum of their gradients.
+            bar = flat_bar[shot] if len(shots) == self.given.count else flat_bar.sum(axis=0)
+            leaves, places, outputs = self._sections_of(shot)
+            rows.append([grad.numpy() for grad in pulled(outputs, leaves, [torch.from_numpy(bar[at].copy()) for at in places])])
+        found = {name: np.stack(own) for name, own in zip(self._whole, zip(*rows, strict=True), strict=True)}
+        return {name: own if name in self.given.each else own.sum(axis=0) for name, own in found.items()}
+
+    def _forth_through_tensors(self, dots: Mapping[str, np.ndarray], out: np.ndarray) -> None:
+        """Add their part to ``out`` (shots, K, n)."""
+        if not self._whole:
+            return
+        shots = self._shots_of_whole()
+        for shot in shots:
+            leaves, places, outputs = self._sections_of(shot)
+            moved = [dots[name][:, shot] if name in self.given.each else dots[name] for name in self._whole]
             with torch.enable_grad():
-                leaves = {name: torch.from_numpy(arrays[name].copy()).requires_grad_() for name in whole}
-                made = tensor_sections(self.experiment, leaves)
-                at = {name: starts[Variables._fields.index(name)] for name in made}
-                ends = [(made[name], torch.from_numpy(bar[at[name] : at[name] + len(made[name])].copy())) for name in made]
-                ends = [(end, gradient) for end, gradient in ends if end.requires_grad]
-            grads: Sequence[Tensor | None] = [None] * len(leaves)
-            if ends:
-                outputs, gradients = zip(*ends, strict=True)
-                grads = torch.autograd.grad(outputs, list(leaves.values()), gradients, allow_unused=True)
-            for (name, leaf), grad in zip(leaves.items(), grads, strict=True):
-                found[name].append(np.zeros(leaf.shape) if grad is None else grad.numpy())
-        return {name: np.stack(rows) if name in given.each else np.sum(rows, axis=0) for name, rows in found.items()}
+                changes = pushed(outputs, leaves, [torch.from_numpy(np.array(change, order="C")) for change in moved])
+            for at, change in zip(places, changes, strict=True):
+                out[shot if len(shots) == self.given.count else slice(None), :, at] = change.detach().numpy()
 
     def forth(self, dots: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
         """Changes (shots, K, n) of the variables, and of the table of structure factors, (K, h, k, l) or None, from those of the
-        overrides (K, ...); only of scalar overrides and of shared structure factors."""
+        overrides (K, ...); structure factors must be shared."""
         given = self.given
         directions = len(next(iter(dots.values())))
         rows = [np.zeros((given.count, directions, 0))]
@@ -179,6 +204,7 @@ class ShotPoint:
         if given.shapes:
             for shots, recording in self.groups:
                 out[shots] = recording.forth(np.ascontiguousarray(given.leaves[shots]), leaf_dot[shots])[:, :, :-BEHIND]
+        self._forth_through_tensors(dots, out)
         table = None
         if "structure_factors" in dots:
             factors = self.experiment.parameters.crystal.structure_factors
@@ -196,15 +222,13 @@ def _unpadded(table: np.ndarray) -> tuple[Any, ...]:
     return ..., slice(h), slice(k), slice(l)
 
 
-def groups_of(given: Given, experiment: Experiment) -> list[tuple[np.ndarray, Recording]] | None:
-    """Which recording holds for which shots; None where there is none. ``experiment``: of the first shot."""
-    if len(given.parameters) == 1:
-        known = recordings_of(given.parameters[0], experiment, given.shapes)
-        return _held(known, given.parameters[0], experiment, given, np.arange(given.count))
+def groups_of(given: Given, experiments: Sequence[Experiment]) -> list[tuple[np.ndarray, Recording]] | None:
+    """Which recording holds for which shots; None where there is none. ``experiments``: see ``ShotPoint``."""
     groups = []
-    for shot, own in enumerate(given.parameters):
+    for at, (own, experiment) in enumerate(zip(given.parameters, experiments, strict=True)):
         known = recordings_of(own, experiment, given.shapes)
-        found = _held(known, own, experiment, given, np.array([shot]))
+        shots = np.arange(given.count) if len(given.parameters) == 1 else np.array([at])
+        found = _held(known, own, experiment, given, shots)
         if found is None:
             return None
         groups += found
@@ -229,9 +253,10 @@ def point_at(given: Given, pixels: Any, threads: int) -> ShotPoint | None:
     first = given.derived(0)
     if first.carryover or first.tables.crystal.first_orientations is not first.tables.crystal.orientations:
         return None
-    flats = _flats(given, first)
-    if flats is None:
+    found = _flats(given, first)
+    if found is None:
         return None
+    flats, experiments = found
     tables = first.tables
     wanted: ShotPixels = pixels(first)
     factors = tables.crystal.factors[None]
@@ -239,30 +264,29 @@ def point_at(given: Given, pixels: Any, threads: int) -> ShotPoint | None:
         factors = np.stack([_table(given.of(shot)[0], given.of(shot)[1]["structure_factors"]) for shot in range(given.count)])
     sizes = variables_of(first).sizes
     many = ManyShots(tables, sizes, flats, factors, wanted, first.steps, threads)
-    return ShotPoint(given, first, many) if many.is_covered(float(np.abs(factors).max())) else None
+    return ShotPoint(given, experiments, many) if many.is_covered(float(np.abs(factors).max())) else None
 
 
 def _table(parameters: Parameters, values: np.ndarray) -> np.ndarray:
     return replaced(parameters, {"structure_factors": values}, "spec").crystal.structure_factors.stacked  # type: ignore[union-attr]
 
 
-def _flats(given: Given, first: Experiment) -> np.ndarray | None:
-    """(shots, n): each shot's variables: the first one's, replayed, or derived."""
+def _flats(given: Given, first: Experiment) -> tuple[np.ndarray, tuple[Experiment, ...]] | None:
+    """(shots, n): each shot's variables: the first one's, replayed, or derived; and ``ShotPoint.experiments``."""
     row = np.concatenate(variables_of(first))
     if given.count == 1:
-        return row[None]
-    if len(given.parameters) == 1 and not any(not is_scalar(name) and name != "structure_factors" for name in given.each):
+        return row[None], (first,)
+    if len(given.parameters) == 1 and all(is_scalar(name) or name == "structure_factors" for name in given.each):
         flats = _replayed(given, first, row)
         if flats is not None:
-            return flats
-    flats = np.empty((given.count, len(row)))
-    for shot in range(given.count):
-        other = given.derived(shot) if shot else first
+            return flats, (first,)
+    experiments = (first, *map(given.derived, range(1, given.count)))
+    for other in experiments:
         same = "structure_factors" in given.arrays or _equal(first.tables.crystal.factors, other.tables.crystal.factors)
         if not (same and alike(first, other)):
             return None
-        flats[shot] = np.concatenate(variables_of(other))
-    return flats
+    flats = np.array([np.concatenate(variables_of(x)) for x in experiments])
+    return flats, experiments if len(given.parameters) > 1 else (first,)
 
 
 def _equal(one: np.ndarray, two: np.ndarray) -> bool:
@@ -276,7 +300,7 @@ def _replayed(given: Given, first: Experiment, row: np.ndarray) -> np.ndarray | 
         return None
     if "water_um" in given.each and (given.arrays["water_um"] == 0.0).any():
         return None
-    groups = groups_of(given, first)
+    groups = groups_of(given, (first,))
     # Where formulas are decided otherwise, whole numbers may differ, too.
     if groups is None or len(groups) > 1:
         return None

@@ -67,13 +67,30 @@ def shots_of(parameters: Parameters | Sequence[Parameters], compat: Compat, give
     return Shots(each_parameters, tensors, each, count)
 
 
-def regions_of(regions: Any, shots: Shots, compat: Compat) -> Regions:
+def crystals_of(shot: Any, shots: Shots) -> np.ndarray | None:
+    """(rows,) int64: the shot that each row of the overrides is a crystal of; None where each row is a shot. Raises InputError."""
+    if shot is None:
+        return None
+    given = shot.detach().cpu().numpy() if isinstance(shot, torch.Tensor) else np.asarray(shot)
+    rows = shots.count or 0
+    if given.shape != (rows,) or rows == 0 or given.dtype.kind not in "iu":
+        raise InputError(
+            f"shot must hold a whole number for each of the {rows} rows of the replacements or parameters: the shot it belongs to"
+        )
+    if not np.array_equal(np.unique(given), np.arange(given.max() + 1)):
+        raise InputError("shot must number the shots from 0 on, and leave none out")
+    return given.astype(np.int64)
+
+
+def regions_of(regions: Any, shots: Shots, compat: Compat, crystals: np.ndarray | None = None) -> Regions:
     """The pixels of ``regions`` for each shot.
 
     ``regions``: boxes (fast start, fast end, slow start, slow end) or a mask (slow, fast); with an axis of shots, a list of either, one a
-    shot, or one for all. Raises InputError for other shapes.
+    shot, or one for all. ``crystals``: see ``crystals_of``. Raises InputError for other shapes.
     """
-    count = 1 if shots.count is None else shots.count
+    rows = np.arange(1 if shots.count is None else shots.count)
+    first = rows if crystals is None else np.unique(crystals, return_index=True)[1]
+    count = len(first)
     if isinstance(regions, torch.Tensor):
         regions = regions.detach().cpu().numpy()
     own = shots.count is not None and _depth(regions) == 3
@@ -83,7 +100,7 @@ def regions_of(regions: Any, shots: Shots, compat: Compat) -> Regions:
     shapes: list[tuple[int, int]] = []
     geometry, mask, before = None, None, None
     for shot in range(count if own or len(shots.parameters) > 1 else 1):
-        parameters = shots.of(shot)[0]
+        parameters = shots.of(int(first[shot]))[0]
         if geometry is None or parameters is not before:
             geometry = derive_geometry(parameters, compat)
             mask, before = mask_of(parameters, geometry, compat), parameters
@@ -93,6 +110,17 @@ def regions_of(regions: Any, shots: Shots, compat: Compat) -> Regions:
     if len(set(shapes)) > 1:
         raise InputError(f"the shots' images differ in shape: {shapes[0]} and {next(shape for shape in shapes if shape != shapes[0])}")
     return Regions(tuple(flat if len(flat) == count else flat * count), shapes[0])
+
+
+def added(image: Tensor, crystals: np.ndarray, regions: Regions | None) -> Tensor:
+    """The sum of the images of each shot's ``crystals``, (shots, slow, fast), or of their ``regions``, (pixels,)."""
+    if regions is None:
+        count = int(crystals.max()) + 1
+        return image.new_zeros(count, *image.shape[1:]).index_add(0, torch.from_numpy(crystals).to(image.device), image)
+    lengths = np.array([len(own) for own in regions.flat])
+    starts = np.cumsum(lengths) - lengths
+    places = np.concatenate([np.arange(starts[shot], starts[shot] + lengths[shot]) for shot in crystals])
+    return image.new_zeros(int(lengths.sum())).index_add(0, torch.from_numpy(places).to(image.device), image)
 
 
 def index_of(regions: Regions) -> Tensor:

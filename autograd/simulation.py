@@ -17,10 +17,10 @@ from nanobragg_numba.jit import compilation
 from nanobragg_numba.shots.entries import SHOT_GRADIENTS
 
 from .functions import Image
-from .many_shots import ShotScene
+from .many_shots import Regions, ShotScene
 from .places import CPU, place_of
 from .scene import Scene
-from .shots import Shoeboxes, Shots, index_of, regions_of, shots_of
+from .shots import Shoeboxes, Shots, added, crystals_of, index_of, regions_of, shots_of
 from .tracing import refuse_tracing
 
 MOST_SMALL_PIXELS = 2**16
@@ -34,6 +34,7 @@ def simulate(
     device: Any = None,
     compat: Compat = "spec",
     regions: Any = None,
+    shot: Any = None,
     **overrides: Any,
 ) -> Any:
     """The image of ``parameters``, (slow, fast), photons per pixel, with fields replaced by tensors that may require gradients.
@@ -42,8 +43,9 @@ def simulate(
     may be a list, one a shot: the images are then (shots, slow, fast), and what has no such axis is shared, its gradient the sum of the
     shots'. ``regions``: boxes (fast start, fast end, slow start, slow end; ends not included) or a mask (slow, fast), with shots a list of
     either or one for all: only their pixels are computed, in derivatives too, and returned as ``Shoeboxes``; what is masked out or outside
-    the window is left out. ``dtype``: torch.float32 is the command line's image bit for bit, torch.float64 rounds to it. ``device``:
-    where the image is computed, by default where the tensors are, which must all be there.
+    the window is left out. ``shot``: for each row of the axis of shots a whole number: rows of the same number are crystals of one shot,
+    whose images are added; regions are then the shots'. ``dtype``: torch.float32 is the command line's image bit for bit, torch.float64
+    rounds to it. ``device``: where the image is computed, by default where the tensors are, which must all be there.
     A random orientation without a seed is another at each call, but one for the image and its derivatives.
     As many threads compute, here and in derivatives, as torch takes (``torch.set_num_threads``), but no more than this process may use.
     Derivatives of first and second order, forward and reverse; each uses memory for the image and the parameters only. Raises InputError
@@ -57,7 +59,8 @@ def simulate(
     place = place_of(_device(device, shots.tensors))
     # One orientation for the image and its derivatives.
     seeded = _with_misset_seeds(shots)
-    wanted = None if regions is None else regions_of(regions, shots, compat)
+    crystals = crystals_of(shot, shots)
+    wanted = None if regions is None else regions_of(regions, shots, compat, crystals)
     names, tensors = tuple(shots.tensors), tuple(shots.tensors.values())
     scene: Any
     gradients = any(tensor.requires_grad for tensor in tensors)
@@ -66,8 +69,11 @@ def simulate(
         scene = Scene(seeded[0], names, compat, dtype, place)
     else:
         begin_to_compile(place is CPU and mode_of(compat).spec, gradients)
-        scene = ShotScene(seeded, names, shots.each, shots.count, compat, dtype, place, wanted)
+        each = wanted if wanted is None or crystals is None else Regions(tuple(wanted.flat[n] for n in crystals), wanted.shape)
+        scene = ShotScene(seeded, names, shots.each, shots.count, compat, dtype, place, each)
     image, _ = Image.apply(scene, *tensors)
+    if crystals is not None:
+        image = added(image, crystals, wanted)
     return image if wanted is None else Shoeboxes(image, index_of(wanted))
 
 

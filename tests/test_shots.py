@@ -215,3 +215,67 @@ def test_replayed_formulas_have_the_derivatives_of_torchs_graph(name, monkeypatc
     for one, other in zip(found, gradient_and_change(), strict=True):
         assert one.shape == other.shape and other.any()
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11 * float(other.abs().max()))
+
+
+CRYSTALS = (0, 1, 0)
+"""Of three rows the first and the last are crystals of one shot."""
+
+
+@pytest.mark.parametrize("compat", MODES)
+def test_crystals_of_one_shot_are_added(compat):
+    each, shared = leaves(EACH), leaves(SHARED)
+    apart = simulate(P, compat=compat, **each, **shared)
+    wanted = torch.stack([apart[0] + apart[2], apart[1]])
+    images = simulate(P, compat=compat, shot=CRYSTALS, **each, **shared)
+    assert images.shape == (2, 40, 40) and torch.equal(images, wanted)
+    boxes = simulate(P, compat=compat, shot=torch.tensor(CRYSTALS), regions=BOXES[::2], **each, **shared)
+    inside = torch.stack([wanted_pixels(own) for own in BOXES[::2]])
+    assert torch.equal(boxes.index, inside.nonzero())
+    torch.testing.assert_close(boxes.values, wanted[inside], rtol=1e-15, atol=0.0)
+    names, tensors = list({**each, **shared}), [*each.values(), *shared.values()]
+    weights = WEIGHTS[:2]
+    for one, other in (((images * weights).sum(), (wanted * weights).sum()), (boxes.values.square().sum(), wanted[inside].square().sum())):
+        found, sought = (torch.autograd.grad(loss, tensors, retain_graph=True) for loss in (one, other))
+        for name, x, y in zip(names, found, sought, strict=True):
+            assert y.any(), name
+            torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-12 * float(y.abs().max()))
+
+
+def test_gradcheck_of_crystals_of_one_shot():
+    def function(misset, cell):
+        return 1e-3 * simulate(P, shot=CRYSTALS, regions=BOXES[0], misset_deg=misset, cell=cell).values
+
+    assert torch.autograd.gradcheck(
+        function, (EACH["misset_deg"].clone().requires_grad_(), SHARED["cell"].clone().requires_grad_()), atol=1e-4
+    )
+
+
+def test_a_module_of_crystals():
+    model = Simulator(P, {"misset_deg": EACH["misset_deg"]}, fixed={"fluence": EACH["fluence"]}, shot=CRYSTALS)
+    assert torch.equal(model(), simulate(P, shot=CRYSTALS, **EACH))
+
+
+@pytest.mark.parametrize("shot", [(0, 1), (0, 2, 0), (0.0, 1.0, 0.0), (-1, 0, 1), 3])
+def test_crystals_that_belong_to_no_shot_are_refused(shot):
+    with pytest.raises(InputError, match="shot must"):
+        simulate(P, shot=shot, **EACH)
+    with pytest.raises(InputError, match="shot must hold"):
+        simulate(P, shot=(0,))
+
+
+def test_regions_of_an_image_whose_shape_follows_from_the_pixel_are_refused():
+    by_size = replace(P, detector=replace(P.detector, pixels=(0, 0), size_mm=(16.0, 16.0)))
+    with pytest.raises(InputError, match=r"regions are of an image of \(40, 40\) pixels .* \(32, 32\)"):
+        simulate(by_size, regions=BOXES[0], pixel_size_mm=0.5)
+    assert len(simulate(by_size, regions=BOXES[0], pixel_size_mm=0.4).values) == int(wanted_pixels(BOXES[0]).sum())
+
+
+def test_shots_whose_formulas_are_decided_otherwise():
+    """Crystals thinner than a cell count as one cell thick: of these the gradient is zero, in a call with others, too."""
+    cells = torch.tensor([[6.0, 0.5, 6.0], [6.0, 6.0, 6.0], [3.0, 7.0, 0.2]], dtype=torch.float64, requires_grad=True)
+    (simulate(P, n_cells=cells) * WEIGHTS).sum().backward()
+    for shot in range(SHOTS):
+        own = cells[shot].detach().clone().requires_grad_()
+        (simulate(P, n_cells=own) * WEIGHTS[shot]).sum().backward()
+        torch.testing.assert_close(cells.grad[shot], own.grad, rtol=1e-12, atol=0.0)
+    assert (cells.grad == 0.0).tolist() == [[False, True, False], [False] * 3, [False, False, True]]

@@ -4,6 +4,7 @@ Nothing here is a formula of its own where the library has one: ``derive_geometr
 fields that are Numbers. Control flow follows the values.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from nanobragg_numba.experiment.seeds import generator_seed
 from nanobragg_numba.experiment.steps import effective_angles, phi_angles
 from nanobragg_numba.kernels.random_state import new_state, reseed
 from nanobragg_numba.maths.constants import RTD
-from nanobragg_numba.maths.vectors3 import rotation_rows, scale
+from nanobragg_numba.maths.vectors3 import rotation_rows, scale, unit
 
 from .number import Number, numbers, stacked
 from .overrides import OVERRIDES, padded_table, quaternion_matrix, replaced
@@ -38,7 +39,24 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     """
     like = torch.zeros((), dtype=torch.float64)
     given = {name: tensor.double() for name, tensor in tensors.items()}
-    p = replaced(parameters, _numbers(given), experiment.compat)
+    found, _ = number_sections(parameters, experiment, {name: numbers(given[name]) for name in given if is_scalar(name)})
+    sections = {name: stacked(value, like) for name, value in found.items()} | tensor_sections(experiment, given)
+    factors = None
+    if "structure_factors" in given and parameters.crystal.structure_factors is not None:
+        table = padded_table(given["structure_factors"], parameters.crystal.structure_factors)
+        factors = table.reshape(-1, *table.shape[-2:])
+    return torch.cat(list(sections.values())), factors
+
+
+def is_scalar(name: str) -> bool:
+    """Whether the override enters the host formulas number by number."""
+    return name not in WHOLE and OVERRIDES[name].part != "sources"
+
+
+def number_sections(parameters: Parameters, experiment: Experiment, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """The sections of ``Variables``, of Numbers and floats, from scalar overrides that are Numbers; those of ``tensor_sections`` are as in
+    the experiment. And what the number of sub-pixels follows from: widths of the crystal, nearest distance, pixel, wavelength (metres)."""
+    p = replaced(parameters, _matrices(values), experiment.compat)
     geometry = derive_geometry(p, experiment.compat)
     wavelength = p.beam.wavelength_A / 1.0e10
     state = new_state()
@@ -50,29 +68,47 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     spec = mode_of(experiment.compat).spec
     sweep_steps = len(experiment.tables.crystal.orientations)
     photon_scale, background = photon_factors(fluence(p.beam), p.crystal.water_um, sweep_steps, spec)
-    values = variables_of(experiment)._asdict() | {
+    found = variables_of(experiment)._asdict() | {
         "axes": [component for axis in (lattice.a, lattice.b, lattice.c) for component in scale(axis, 1e-10)],
         "spindle": geometry.spindle_axis, "angles": angles, "first_angles": first_angles,
         "star": [*lattice.a_star, *lattice.b_star, *lattice.c_star], "cells": size.cells, "fudge": [p.crystal.fudge],
-        "default_F": [p.crystal.default_F], "kahn": [p.beam.polarization], "polarization_axis": geometry.polarization_axis,
+        "default_F": [p.crystal.default_F], "kahn": [p.beam.polarization], "polarization_axis": unit(geometry.polarization_axis),
         "fast": geometry.fast, "slow": geometry.slow, "normal": geometry.normal, "beam": geometry.beam, "pix0": geometry.pix0,
         "pixel_size": [geometry.pixel_size], "distance": [geometry.distance], "close_distance": [geometry.obliquity_distance],
         "background": [background], "scale": [photon_scale],
-    }  # fmt: skip
-    sections = {name: stacked(value, like) for name, value in values.items()}
-    sections |= _source_sections(p, experiment, geometry, wavelength, given, like) | _mosaic_sections(experiment, given)
-    factors = None
-    if "structure_factors" in given and parameters.crystal.structure_factors is not None:
-        table = padded_table(given["structure_factors"], parameters.crystal.structure_factors)
-        factors = table.reshape(-1, *table.shape[-2:])
-    return torch.cat(list(sections.values())), factors
+    } | _rays(p, experiment, geometry, wavelength)  # fmt: skip
+    return found, [*size.widths, geometry.close_distance, geometry.pixel_size, wavelength]
 
 
-def _numbers(given: Mapping[str, Tensor]) -> dict[str, Any]:
-    values = {name: numbers(tensor) for name, tensor in given.items() if name not in WHOLE and OVERRIDES[name].part != "sources"}
+def _matrices(values: Mapping[str, Any]) -> dict[str, Any]:
     if len(values.get("orientation", ())) == 4:
-        values["orientation"] = quaternion_matrix(values["orientation"])
-    return values
+        return {**values, "orientation": quaternion_matrix(values["orientation"])}
+    return dict(values)
+
+
+def _rays(p: Parameters, experiment: Experiment, geometry: Any, wavelength: Any) -> dict[str, list[Any]]:
+    """Incident directions and wavelengths of sources that are not listed, or the wavelengths of those listed without one."""
+    if p.beam.sources is None:
+        rays, wavelengths = incident_rays(p.beam, experiment.sources, geometry, wavelength)
+        copies = len(experiment.sources.wavelengths) // len(rays)
+        return {"incident": [x for ray in rays for x in ray] * copies, "wavelengths": wavelengths * copies}
+    if isinstance(wavelength, Number):
+        listed, found = p.beam.sources.wavelengths_m.tolist(), experiment.sources.wavelengths.tolist()
+        return {"wavelengths": [wavelength if math.isnan(own) else one for own, one in zip(listed, found, strict=True)]}
+    return {}
+
+
+def tensor_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sections of ``Variables`` that are made of whole tensors: sources and mosaic domains."""
+    sections: dict[str, Tensor] = {}
+    if "source_wavelengths_A" in given:
+        sections["wavelengths"] = given["source_wavelengths_A"] / 1e10
+    if "source_directions" in given:
+        directions = given["source_directions"]
+        sections["incident"] = -(directions / torch.linalg.vector_norm(directions, dim=1, keepdim=True)).reshape(-1)
+    if "source_weights" in given:
+        sections["weights"] = given["source_weights"] / given["source_weights"].sum()
+    return sections | _mosaic_sections(experiment, given)
 
 
 def _angles(p: Parameters, experiment: Experiment) -> tuple[list[Any], list[Any]]:
@@ -82,30 +118,6 @@ def _angles(p: Parameters, experiment: Experiment) -> tuple[list[Any], list[Any]
     angles = phi_angles(type(phi)(phi.range, step, phi.count), start)
     later, first = effective_angles(angles) if experiment.carryover else (angles, angles)
     return later, first if experiment.first_angles != experiment.angles else []
-
-
-def _source_sections(
-    p: Parameters, experiment: Experiment, geometry: Any, wavelength: Any, given: Mapping[str, Tensor], like: Tensor
-) -> dict[str, Tensor]:
-    """Incident directions, wavelengths and weights of the sources."""
-    sections: dict[str, Tensor] = {}
-    n = len(experiment.sources.wavelengths)
-    if p.beam.sources is None:
-        rays, wavelengths = incident_rays(p.beam, experiment.sources, geometry, wavelength)
-        copies = n // len(rays)
-        sections["incident"] = stacked([x for ray in rays for x in ray], like).repeat(copies)
-        sections["wavelengths"] = stacked(wavelengths, like).repeat(copies)
-    elif isinstance(wavelength, Number):
-        missing = torch.as_tensor(p.beam.sources.wavelengths_m).isnan()
-        sections["wavelengths"] = torch.where(missing, wavelength.tensor, torch.as_tensor(experiment.sources.wavelengths))
-    if "source_wavelengths_A" in given:
-        sections["wavelengths"] = given["source_wavelengths_A"] / 1e10
-    if "source_directions" in given:
-        directions = given["source_directions"]
-        sections["incident"] = -(directions / torch.linalg.vector_norm(directions, dim=1, keepdim=True)).reshape(-1)
-    if "source_weights" in given:
-        sections["weights"] = given["source_weights"] / given["source_weights"].sum()
-    return sections
 
 
 def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dict[str, Tensor]:

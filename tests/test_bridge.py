@@ -162,12 +162,15 @@ def test_vmap_over_parameter_sets():
 
 def test_the_pushforward_takes_all_directions_in_one_pass(monkeypatch):
     from nanobragg_numba.derivatives import differentiate
+    from nanobragg_numba.shots.computing import ManyShots
 
     calls = []
-    real = differentiate.tangent
+    real, of_shots = differentiate.tangent, ManyShots.changes
     monkeypatch.setattr(differentiate, "tangent", lambda *args: calls.append(len(args[3])) or real(*args))
-    torch.func.jacfwd(lambda x: image_of(cell=x))(torch.tensor(VALUES["cell"], dtype=torch.float64))
-    assert calls == [6]
+    monkeypatch.setattr(ManyShots, "changes", lambda self, dots, *args: calls.append(dots.shape[1]) or of_shots(self, dots, *args))
+    for compat in ("spec", "c"):
+        torch.func.jacfwd(lambda x, compat=compat: image_of(compat=compat, cell=x))(torch.tensor(VALUES["cell"], dtype=torch.float64))
+    assert calls == [6, 6]
 
 
 def test_compile_with_a_graph_break():

@@ -21,7 +21,7 @@ from .two_dashes import Parser, joined, status_of, tell
 LINES = ("--line",)
 """Their value is one word that may begin with a minus sign."""
 STATE, RESULTS, TABLE = "state.json", "refined.json", "table.txt"
-OWN_FILES = re.compile(r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt")
+OWN_FILES = re.compile(r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt|spectrum(_\d+)?\.txt")
 """What a fit leaves in its folder."""
 DESCRIPTION = """\
 Refine what is known of stills or rotation images: all images in one fit, over the boxes of their spots.
@@ -33,7 +33,8 @@ Refine what is known of stills or rotation images: all images in one fit, over t
 """
 EPILOGUE = """\
 IMAGE: SMV, CBF, NXmx (all its frames), npy or what else fabio reads. What can be refined:
-orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg (shared, or --per-shot); distance_mm, beam_mm, tilts_deg (shared).
+orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg, spectrum (shared, or --per-shot);
+distance_mm, beam_mm, tilts_deg (shared).
 Images are read as offset + gain * photons. The starting models are read as -compat spec means them.
 exit status: 0 refined; 2 bad input, or starting models that do not explain the images. After Ctrl-C (130) --resume goes on.
 """
@@ -102,7 +103,7 @@ def _run(options: argparse.Namespace) -> None:
     from nanobragg_numba.refinement.fit import Settings, Step, fit
 
     from .refine_input import Response, frames_of, identity, read_mask, read_measured, read_restraints, read_starts
-    from .refine_report import results, table, write_experiments
+    from .refine_report import results, table, write_experiments, write_spectra
 
     frames = frames_of(options.images, options.frame)
     starts = read_starts(options.line, options.lines, options.expt, len(frames))
@@ -131,6 +132,7 @@ def _run(options: argparse.Namespace) -> None:
     print(text, end="")
     write_whole(os.path.join(options.out, TABLE), "--out", [text.encode()])
     write_experiments(options.out, found, frames)
+    write_spectra(options.out, found)
     if not options.no_pictures:
         _draw(options.out, found, frames)
     content = json.dumps(results(found, frames), indent=1, allow_nan=False) + "\n"

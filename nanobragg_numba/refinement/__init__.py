@@ -9,7 +9,7 @@
 from .background import plane_basis, radial_basis, solve_background
 from .estimates import Estimates, estimates
 from .fit import Fit, Settings, Step, fit
-from .free_parameters import KINDS
+from .kinds import KINDS
 from .likelihoods import GaussianLikelihood, PoissonLikelihood, gaussian_nll, photon_variance, poisson_nll
 from .measured import Measured, measured, strong_pixels
 from .restraints import Restraint, Restraints

@@ -13,8 +13,9 @@ from nanobragg_numba.prediction.detector_plane import resolution_at
 from nanobragg_numba.prediction.spots import Spots, spots
 
 from .estimates import Estimates, estimates
-from .free_parameters import DEFAULT, FreeParameters, free_parameters
+from .free_parameters import FreeParameters, free_parameters
 from .joint_target import BACKGROUNDS, JointTarget, without_unsolvable
+from .kinds import DEFAULT
 from .measured import Measured, Pixels, pixels_of, strong_pixels
 from .optimisers import METHODS
 from .restraints import Restraint

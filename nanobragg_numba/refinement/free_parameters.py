@@ -1,56 +1,22 @@
 """The numbers that are refined, and what they make of a shot: one vector, with rows for what shots share and for what each has alone."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from nanobragg_numba.autograd.overrides import plain_values, replaced
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Parameters
 
+from .kinds import DETECTOR, KINDS
 from .starting_model import Plane, StartingModel
 from .symmetry import CellConstraint
 
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A parameter that can be refined."""
-
-    parts: tuple[str, ...]
-    unit: str
-    shared: bool
-    """Whether all shots have it together, unless asked otherwise."""
-    prior: Callable[[np.ndarray], np.ndarray]
-    """How far a start may be off, from the value itself; holds what early stages cannot tell."""
-    logarithmic: bool = False
-    """Refined as the logarithm: positive at every step."""
-
-
-def _of(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda value: np.full(len(value), sigma)
-
-
-def _cell_prior(value: np.ndarray) -> np.ndarray:
-    return 0.005 * value
-
-
-KINDS: dict[str, Kind] = {
-    "orientation": Kind(("x", "y", "z"), "degrees; a rotation of the start about laboratory x, y, z", False, _of(0.3)),
-    "scale": Kind(("",), "relative to the fluence given", False, _of(1.0), logarithmic=True),
-    "cell": Kind((), "A, degrees; the free ones of the crystal system", True, _cell_prior),
-    "n_cells": Kind(("a", "b", "c"), "cells", True, _of(0.3), logarithmic=True),
-    "mosaic_spread_deg": Kind(("",), "degrees", True, _of(0.5), logarithmic=True),
-    "distance_mm": Kind(("",), "mm; along the beam", True, lambda value: 0.003 * value),
-    "beam_mm": Kind(("fast", "slow"), "mm; where the beam meets the detector, from the first pixel's corner", True, _of(0.2)),
-    "tilts_deg": Kind(("fast", "slow", "normal"), "degrees; turns of the detector about its own axes at the beam", True, _of(0.3)),
-}
-"""In the order of the table that is printed."""
-DETECTOR = ("distance_mm", "beam_mm", "tilts_deg")
-DEFAULT = ("orientation", "scale", "cell", "n_cells")
 
 
 @dataclass(frozen=True)
@@ -88,18 +54,42 @@ class FreeParameters:
     slices: Mapping[str, slice]
     """Where each name is in a shot's part."""
 
-    @property
-    def logarithmic(self) -> np.ndarray:
-        """(n,) bool."""
-        return np.array([KINDS[row.name].logarithmic for row in self.rows])
+    @cached_property
+    def _logarithms(self) -> np.ndarray:
+        """(n,) bool: numbers that are logarithms."""
+        return np.array([KINDS[row.name].form != "itself" for row in self.rows])
+
+    @cached_property
+    def _shares(self) -> list[np.ndarray]:
+        """The rows of numbers that make shares together."""
+        found: dict[tuple[str, int | None], list[int]] = {}
+        for number, row in enumerate(self.rows):
+            if KINDS[row.name].form == "share":
+                found.setdefault((row.name, row.shot), []).append(number)
+        return [np.array(rows) for rows in found.values()]
 
     def values(self, vector: np.ndarray) -> np.ndarray:
         """(n,): in the units of ``KINDS``."""
-        return np.where(self.logarithmic, np.exp(np.where(self.logarithmic, vector, 0.0)), vector)
+        values = np.where(self._logarithms, np.exp(np.where(self._logarithms, vector, 0.0)), vector)
+        for rows in self._shares:
+            values[rows] /= values[rows].sum()
+        return values
 
     def slopes(self, vector: np.ndarray) -> np.ndarray:
-        """(n,): of ``values`` by the vector."""
-        return np.where(self.logarithmic, self.values(vector), 1.0)
+        """(n, n): of ``values`` (rows) by the vector (columns)."""
+        values = self.values(vector)
+        slopes = np.diag(np.where(self._logarithms, values, 1.0))
+        for rows in self._shares:
+            slopes[np.ix_(rows, rows)] -= np.outer(values[rows], values[rows])
+        return slopes
+
+    @cached_property
+    def fixed(self) -> np.ndarray:
+        """(k, n): combinations of the vector that no image depends on, and which stay what they are at the start."""
+        found = np.zeros((len(self._shares), len(self.rows)))
+        for number, rows in enumerate(self._shares):
+            found[number, rows] = 1.0 / len(rows)
+        return found
 
     def priors(self) -> np.ndarray:
         """(n,): how far each number of the start may be off; in logarithms where refined so."""
@@ -119,6 +109,8 @@ class FreeParameters:
             found["n_cells"] = own["n_cells"].exp()
         if "mosaic_spread_deg" in own:
             found["mosaic_spread_deg"] = own["mosaic_spread_deg"][0].exp()
+        if "spectrum" in own:
+            found["source_weights"] = own["spectrum"].softmax(0)
         if "scale" in own:
             found["fluence"] = own["scale"][0].exp() * model.parameters.beam.fluence
         if set(DETECTOR) & set(own):
@@ -128,18 +120,7 @@ class FreeParameters:
     def parameters(self, shot: int, vector: np.ndarray) -> Parameters:
         """The parameters of a shot at ``vector``."""
         part = torch.from_numpy(vector[self.columns[shot]])
-        values = {name: value.numpy() for name, value in self.overrides(shot, part).items()}
-        p = self.models[shot].parameters
-        crystal: dict[str, Any] = {name: values[name] for name in ("orientation", "cell", "n_cells", "mosaic_spread_deg") if name in values}
-        crystal = {name: float(value) if value.ndim == 0 else value for name, value in crystal.items()}
-        p = replace(p, crystal=replace(p.crystal, **crystal))
-        if "fluence" in values:
-            p = replace(p, beam=replace(p.beam, fluence=float(values["fluence"])))
-        if "pix0_mm" in values:
-            fast, slow, normal = (tuple(axis) for axis in values["detector_vectors"].tolist())
-            p = replace(p, detector=replace(p.detector, pix0_mm=tuple(values["pix0_mm"].tolist())))
-            p = replace(p, axes=replace(p.axes, fast=fast, slow=slow, normal=normal))
-        return p
+        return replaced(self.models[shot].parameters, plain_values(self.overrides(shot, part)), "spec")
 
 
 def _placed(plane: Plane, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -158,8 +139,21 @@ def _start(model: StartingModel, name: str, constraint: CellConstraint) -> np.nd
     found: dict[str, Any] = {
         "orientation": (0.0, 0.0, 0.0), "scale": (1.0,), "n_cells": crystal.n_cells, "distance_mm": (plane.distance_mm,),
         "beam_mm": plane.beam_mm, "tilts_deg": (0.0, 0.0, 0.0), "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0,),
+        "spectrum": model.experiment.sources.intensities,
     }  # fmt: skip
     return constraint.free(model.cell) if name == "cell" else np.array(found[name], np.float64)
+
+
+def _parts(model: StartingModel, name: str, constraint: CellConstraint) -> tuple[str, ...]:
+    if name == "cell":
+        return constraint.names
+    return source_names(model) if name == "spectrum" else KINDS[name].parts
+
+
+def source_names(model: StartingModel) -> tuple[str, ...]:
+    """Wavelengths in A, or numbers where sources have the same."""
+    wavelengths = tuple(f"{1e10 * one:.7g} A" for one in model.experiment.sources.wavelengths)
+    return wavelengths if len(set(wavelengths)) == len(wavelengths) else tuple(f"source {n + 1}" for n in range(len(wavelengths)))
 
 
 def free_parameters(
@@ -188,8 +182,8 @@ def free_parameters(
     for name in ordered:
         kind = KINDS[name]
         starts = np.array([_start(model, name, constraint) for model in models])
-        starts = np.log(starts) if kind.logarithmic else starts
-        parts = constraint.names if name == "cell" else kind.parts
+        starts = starts if kind.form == "itself" else np.log(starts)
+        parts = _parts(models[0], name, constraint)
         slices[name] = slice(len(columns[0]), len(columns[0]) + len(parts))
         for shot in range(len(models)) if name in own else (None,):
             values = starts[shot] if shot is not None else starts.mean(axis=0)
@@ -211,8 +205,21 @@ def _check(models: Sequence[StartingModel], names: Sequence[str], own: set[str])
             raise InputError(f"{where}n_cells is refined from more than one cell along each axis, not {crystal.n_cells}")
         if "scale" in names and not model.parameters.beam.fluence > 0.0:
             raise InputError(f"{where}scale is refined from a fluence above 0")
+        if "spectrum" in names:
+            _check_sources(where, model, models[0] if "spectrum" not in own else model)
     first = models[0].plane
     for name in set(DETECTOR) & set(names) - own:
         for number, model in enumerate(models, 1):
             if not np.allclose(model.plane.axes, first.axes, atol=1e-9) or not np.allclose(model.plane.beam, first.beam, atol=1e-9):
                 raise InputError(f"shot {number} has another detector than shot 1: {name} cannot be shared")
+
+
+def _check_sources(where: str, model: StartingModel, first: StartingModel) -> None:
+    sources, others = model.experiment.sources, first.experiment.sources
+    if len(sources.intensities) < 2:
+        raise InputError(f"{where}spectrum is refined of a beam of several sources: give -spectrum, -sourcefile or -dispersion")
+    if not (sources.intensities > 0.0).all():
+        raise InputError(f"{where}spectrum is refined from weights above 0, and that of source {np.argmin(sources.intensities) + 1} is not")
+    same = len(sources.wavelengths) == len(others.wavelengths) and np.allclose(sources.wavelengths, others.wavelengths, rtol=1e-9, atol=0.0)
+    if not same or not np.allclose(sources.directions, others.directions, atol=1e-9):
+        raise InputError(f"{where}has other sources than shot 1: spectrum cannot be shared")

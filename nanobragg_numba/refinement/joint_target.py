@@ -25,6 +25,8 @@ LEAST_VARIANCE = 0.05
 """Photons squared; a model that expects nothing at a pixel is not that sure of it."""
 BACKGROUNDS = {"none": 0, "constant": 1, "plane": 3}
 """Terms a box."""
+FIXED = 1e-3
+"""How tightly ``FreeParameters.fixed`` are held; nothing pulls at them."""
 KEPT_BYTES = 2**27
 """Of derivatives that are kept for the vector they were last asked for at."""
 
@@ -111,7 +113,7 @@ class JointTarget:
                 self.weights[shot] = 1.0 / photon_variance(expected, own.readout, least=LEAST_VARIANCE)
 
     def residuals(self, vector: np.ndarray) -> np.ndarray:
-        """(m,): of all pixels, restraints and the prior, each divided by its standard deviation."""
+        """(m,): of all pixels, restraints, fixed combinations and the prior, each divided by its standard deviation."""
         parts = []
         for shot, own in enumerate(self.pixels):
             now = self.fitted(vector, shot)
@@ -153,7 +155,7 @@ class JointTarget:
         return gradient + by_vector.T @ held, matrix + by_vector.T @ by_vector
 
     def _held(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals of restraints and prior, and their derivatives (k, n)."""
+        """Residuals of restraints, fixed combinations and prior, and their derivatives (k, n)."""
         parts, slopes = [np.zeros(0)], [np.zeros((0, len(vector)))]
         values, by_vector = self.free.values(vector), self.free.slopes(vector)
         for name, restraint in self.restraints.items():
@@ -161,10 +163,11 @@ class JointTarget:
                 at = np.array([n for n, row in enumerate(self.free.rows) if (row.name, row.shot) == (name, shot)])
                 value = torch.from_numpy(values[at]).requires_grad_()
                 residuals = restraint.residuals(name, value)
-                block = np.zeros((len(at), len(vector)))
-                block[np.arange(len(at)), at] = torch.autograd.grad(residuals.sum(), value)[0].numpy() * by_vector[at]
                 parts.append(residuals.detach().numpy())
-                slopes.append(block)
+                slopes.append(torch.autograd.grad(residuals.sum(), value)[0].numpy()[:, None] * by_vector[at])
+        if len(self.free.fixed):
+            parts.append(self.free.fixed @ (vector - self.free.start) / FIXED)
+            slopes.append(self.free.fixed / FIXED)
         if self.prior is not None:
             parts.append((vector - self.free.start) / self.prior)
             slopes.append(np.diag(1.0 / self.prior))
@@ -175,7 +178,7 @@ class JointTarget:
         pixels = sum(map(len, self.pixels))
         squares = np.square(self.residuals(vector)[:pixels]).sum()
         coefficients = sum(len(own.spots) for own in self.pixels) * BACKGROUNDS[self.background]
-        return float(squares), pixels - coefficients - len(vector)
+        return float(squares), pixels - coefficients - len(vector) + len(self.free.fixed)
 
     def squares_without_spots(self) -> float:
         """Sum of squares of the pixels' residuals from backgrounds alone."""

@@ -62,15 +62,17 @@ def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
         )
     ]  # fmt: skip
     shots = []
-    for frame, parameters in zip(frames, found.parameters, strict=True):
+    for frame, parameters, panels in zip(frames, found.parameters, found.detectors, strict=True):
         crystal, detector, axes = parameters.crystal, parameters.detector, parameters.axes
         assert crystal.orientation is not None and crystal.cell is not None
         shots.append(
             {
                 "image": os.path.abspath(frame.path), "frame": frame.number, "cell": list(crystal.cell),
                 "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells), "fluence": parameters.beam.fluence,
-                "mosaic_spread_deg": crystal.mosaic_spread_deg, "pix0_mm": list(detector.pix0_mm or ()),
-                "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
+                "mosaic_spread_deg": crystal.mosaic_spread_deg, **({"panels": panels.map()} if panels is not None else {
+                    "pix0_mm": list(detector.pix0_mm or ()),
+                    "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
+                }),
             }
         )  # fmt: skip
     if "spectrum" in found.free.names:
@@ -90,9 +92,9 @@ def _finite(value: float) -> float | None:
 
 def write_experiments(folder: str, found: Fit, frames: Sequence[Frame]) -> None:
     """An experiment list of each shot, shot_0001.expt and on."""
-    for number, (frame, parameters) in enumerate(zip(frames, found.parameters, strict=True), 1):
+    for number, (frame, parameters, panels) in enumerate(zip(frames, found.parameters, found.detectors, strict=True), 1):
         path = os.path.join(folder, f"shot_{number:04d}.expt")
-        write_expt(path, parameters, image=frame.path if frame.number is None else None)
+        write_expt(path, parameters, panels, image=frame.path if frame.number is None else None)
 
 
 def write_spectra(folder: str, found: Fit) -> None:

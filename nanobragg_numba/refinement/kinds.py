@@ -40,10 +40,19 @@ KINDS: dict[str, Kind] = {
     "n_cells": Kind(("a", "b", "c"), "cells", True, _of(0.3), "logarithm"),
     "mosaic_spread_deg": Kind(("",), "degrees", True, _of(0.5), "logarithm"),
     "spectrum": Kind((), "share of the photons, a source each", True, _of(1.0), "share"),
+    "structure_factors": Kind((), "electrons", True, lambda value: 0.5 * np.abs(value) + 1e-3),
     "distance_mm": Kind(("",), "mm; along the beam", True, lambda value: 0.003 * value),
     "beam_mm": Kind(("fast", "slow"), "mm; where the beam meets the detector, from the first pixel's corner", True, _of(0.2)),
     "tilts_deg": Kind(("fast", "slow", "normal"), "degrees; turns of the detector about its own axes at the beam", True, _of(0.3)),
+    "group_shifts_mm": Kind((), "mm along fast, slow and normal of a group's first panel", True, _of(0.2)),
+    "group_tilts_deg": Kind((), "degrees about these axes through the middle of the group", True, _of(0.2)),
+    "panel_shifts_mm": Kind((), "mm along a panel's fast, slow and normal", True, _of(0.1)),
+    "panel_tilts_deg": Kind((), "degrees about these axes through the middle of the panel", True, _of(0.1)),
 }
 """In the order of the table that is printed."""
+BODIES = {"panel": ("panel_shifts_mm", "panel_tilts_deg"), "group": ("group_shifts_mm", "group_tilts_deg")}
+"""The kinds that move rigid parts of a detector of several panels, the inner parts first: shifts and tilts."""
+ALIASES = {"groups": BODIES["group"], "panels": BODIES["panel"]}
+"""What stands for several kinds."""
 DETECTOR = ("distance_mm", "beam_mm", "tilts_deg")
 DEFAULT = ("orientation", "scale", "cell", "n_cells")

@@ -141,6 +141,25 @@ def test_an_experiment_list_to_start_from(here, tmp_path, capsys):
     assert "-distance: -expt" in capsys.readouterr().err
 
 
+def test_a_spectrum_that_simulates_again(here, tmp_path, capsys):
+    """The weights of three colours, and a file of them that -spectrum reads."""
+    (tmp_path / "three.txt").write_text("wavelength in A\n1.194 1\n1.2 3\n1.206 2\n")
+    angles = f"-misset {' '.join(map(str, TURNS[0]))}"
+    truth = true_parameters(f"{LINE} {angles} -spectrum three.txt", np.eye(3), 20000.0)
+    np.save(tmp_path / "pink.npy", noisy(simulate(truth).image.astype(float), 5.0, np.random.default_rng(3)))
+    (tmp_path / "flat.txt").write_text("wavelength in A\n1.194 1\n1.2 1\n1.206 1\n")
+    line = f"{LINE} {angles} -spectrum flat.txt -fluence {truth.beam.fluence:.6g}"
+    words = ["pink.npy", "--line", line, *QUICK, "--refine", "orientation,scale,spectrum", "--no-pictures", "--out", "pink"]
+    assert main(words) == 0
+    assert "spectrum 1.194 A" in capsys.readouterr().out
+    rows = {row["part"]: row for row in json.loads((tmp_path / "pink" / "refined.json").read_text())["parameters"]}
+    for part, share in (("1.194 A", 1 / 6), ("1.2 A", 3 / 6), ("1.206 A", 2 / 6)):
+        assert abs(rows[part]["value"] - share) < 4.0 * rows[part]["sigma"] < 0.1 * share
+    again = parameters_from_command_line(f"{LINE} -spectrum pink/spectrum.txt").beam.sources
+    np.testing.assert_allclose(again.intensities, [rows[part]["value"] for part in ("1.194 A", "1.2 A", "1.206 A")], rtol=1e-6)
+    np.testing.assert_allclose(again.wavelengths_m, [1.194e-10, 1.2e-10, 1.206e-10])
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".cbf"])
 def test_other_formats(here, tmp_path, suffix):
     """The same counts as NXmx and as CBF."""

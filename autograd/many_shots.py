@@ -67,7 +67,8 @@ class ShotScene:
 
     def for_members(self, count: int) -> "ShotScene | None":
         """The scene of so many members of a vmap, each of whose overrides has an axis of members in the place of that of shots."""
-        if self.count is not None:
+        # Each member would have a table of structure factors of its own, and its gradient.
+        if self.count is not None or "structure_factors" in self.names:
             return None
         regions = None if self.regions is None else Regions(self.regions.flat * count, self.regions.shape)
         return ShotScene(self.parameters, self.names, frozenset(self.names), count, self.compat, self.dtype, self.place, regions)

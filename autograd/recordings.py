@@ -1,8 +1,10 @@
 """The recordings of host formulas that are kept, and which of them holds at which shot's values."""
 
 import math
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,19 +19,31 @@ KEPT = 256
 """Sets of parameters whose recordings are kept, those used last."""
 MOST = 8
 """Recordings of one set: the formulas can be decided in so many ways."""
-_kept: OrderedDict[Any, tuple[Parameters, list[Recording]]] = OrderedDict()
 
 
-def recordings_of(parameters: Parameters, experiment: Experiment, shapes: Mapping[str, tuple[int, ...]]) -> list[Recording]:
-    """Those kept of these parameters with overrides of these ``shapes``; recordings are added to this list."""
+@dataclass
+class Kept:
+    """The recordings of one set of parameters, which it does not keep alive."""
+
+    parameters: "weakref.ref[Parameters]"
+    recordings: tuple[Recording, ...] = ()
+
+
+_kept: OrderedDict[Any, Kept] = OrderedDict()
+
+
+def recordings_of(parameters: Parameters, experiment: Experiment, shapes: Mapping[str, tuple[int, ...]]) -> Kept:
+    """Those kept of these parameters with overrides of these ``shapes``."""
     crystal = experiment.tables.crystal
     # What else the formulas' constants follow from, beside the parameters.
     key = (id(parameters), tuple(shapes.items()), experiment.compat, len(crystal.orientations), len(experiment.sources.wavelengths))
-    entry = _kept.pop(key, None) or (parameters, [])
-    _kept[key] = entry
+    kept = _kept.pop(key, None)
+    if kept is None or kept.parameters() is not parameters:
+        kept = Kept(weakref.ref(parameters))
+    _kept[key] = kept
     while len(_kept) > KEPT:
         _kept.popitem(last=False)
-    return entry[1]
+    return kept
 
 
 def recorded_at(parameters: Parameters, experiment: Experiment, shapes: Mapping[str, tuple[int, ...]], leaves: np.ndarray) -> Recording:
@@ -52,27 +66,28 @@ def _shaped(numbers: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 
 def holding(
-    known: list[Recording], parameters: Parameters, experiment: Experiment, shapes: Mapping[str, tuple[int, ...]], leaves: np.ndarray
+    kept: Kept, parameters: Parameters, experiment: Experiment, shapes: Mapping[str, tuple[int, ...]], leaves: np.ndarray
 ) -> list[tuple[np.ndarray, Recording]] | None:
-    """Which recording holds for which rows of ``leaves`` (shots, m): indices of shots, and the recording. Where none of the ``known``
+    """Which recording holds for which rows of ``leaves`` (shots, m): indices of shots, and the recording. Where none of those ``kept``
     holds, the formulas are run. None where they are decided in too many ways, or lead beyond double precision."""
-    left, groups, fresh = np.arange(len(leaves)), [], 0
+    left, groups = np.arange(len(leaves)), []
+    known, fresh = list(kept.recordings), 0
     at = 0
     while len(left):
-        if at == len(known):
+        new = at == len(known)
+        if new:
             if fresh == MOST:
                 return None
             known.append(recorded_at(parameters, experiment, shapes, leaves[left[0]]))
             fresh += 1
-        own = known[at]
-        out = np.zeros((len(left), len(own.outputs)))
-        holds = own.values(np.ascontiguousarray(leaves[left]), out)
-        if at >= len(known) - fresh and not holds[0]:
-            known.pop()
+        holds = known[at].values(np.ascontiguousarray(leaves[left]), np.zeros((len(left), len(known[at].outputs))))
+        if new and not holds[0]:
             return None
         if holds.any():
-            groups.append((left[holds], own))
+            groups.append((left[holds], known[at]))
         left = left[~holds]
         at += 1
-    del known[: max(0, len(known) - MOST)]
+    if fresh:
+        # Another thread may have added its own meanwhile, which are then recorded once more.
+        kept.recordings = tuple(known[-MOST:])
     return groups

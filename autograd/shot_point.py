@@ -22,7 +22,7 @@ from .chain import is_scalar, tensor_sections
 from .graphs import pulled, pushed
 from .overrides import OVERRIDES, plain_values, replaced
 from .recorded import Recording
-from .recordings import holding, recordings_of
+from .recordings import Kept, holding, recordings_of
 
 Tensor = torch.Tensor
 BEHIND = 6
@@ -236,7 +236,7 @@ def groups_of(given: Given, experiments: Sequence[Experiment]) -> list[tuple[np.
 
 
 def _held(
-    known: list[Recording], parameters: Parameters, experiment: Experiment, given: Given, shots: np.ndarray
+    known: Kept, parameters: Parameters, experiment: Experiment, given: Given, shots: np.ndarray
 ) -> list[tuple[np.ndarray, Recording]] | None:
     try:
         found = holding(known, parameters, experiment, given.shapes, given.leaves[shots])

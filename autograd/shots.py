@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,13 @@ class Shoeboxes:
 
     values: Tensor
     """(pixels,): photons."""
-    index: Tensor
-    """(pixels, 3) int64: shot, slow, fast."""
+    regions: Regions
+    """Where they are, as it was computed."""
+
+    @cached_property
+    def index(self) -> Tensor:
+        """(pixels, 3) int64: shot, slow, fast. Made when it is asked for: it is three times as large as the values."""
+        return index_of(self.regions)
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from .functions import Image
 from .many_shots import Regions, ShotScene
 from .places import CPU, place_of
 from .scene import Scene
-from .shots import Shoeboxes, Shots, added, crystals_of, index_of, regions_of, shots_of
-from .tracing import refuse_tracing
+from .shots import Shoeboxes, Shots, added, crystals_of, regions_of, shots_of
+from .tracing import outside_compiled_graphs, refuse_tracing
 
 MOST_SMALL_PIXELS = 2**16
 
 
-@torch.compiler.disable
+@outside_compiled_graphs
 def simulate(
     parameters: Parameters | Sequence[Parameters],
     *,
@@ -74,7 +74,7 @@ def simulate(
     image, _ = Image.apply(scene, *tensors)
     if crystals is not None:
         image = added(image, crystals, wanted)
-    return image if wanted is None else Shoeboxes(image, index_of(wanted))
+    return image if wanted is None else Shoeboxes(image, wanted)
 
 
 def _is_small(parameters: Parameters) -> bool:

@@ -153,8 +153,7 @@ import torch
 from nanobragg_numba import parameters_from_command_line
 from nanobragg_numba.autograd import simulate
 
-LINE = "-cell 60 70 80 90 95 90 -default_F 100 -N 6 -lambda 1 -distance 80 -detpixels 40 -pixel 0.4 -oversample 1"
-P = parameters_from_command_line(LINE)
+P = parameters_from_command_line("-cell 60 70 80 90 95 90 -default_F 100 -N 6 -lambda 1 -distance 80 -detpixels 40 -pixel 0.4")
 BOXES = [(3, 11, 5, 12), (9, 20, 8, 9)]
 
 class Gradients(torch.utils.data.Dataset):

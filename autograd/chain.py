@@ -4,7 +4,7 @@ Nothing here is a formula of its own where the library has one: ``derive_geometr
 fields that are Numbers. Control flow follows the values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from nanobragg_numba.experiment.crystal import crystal_size, derive_lattice
 from nanobragg_numba.experiment.derive import Experiment, photon_factors
 from nanobragg_numba.experiment.detector import derive_geometry
 from nanobragg_numba.experiment.modes import mode_of
-from nanobragg_numba.experiment.mosaic import mosaic_turns
+from nanobragg_numba.experiment.mosaic import crystal_frame, gaussian_points, gaussian_rotations, mosaic_turns
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.experiment.seeds import generator_seed
 from nanobragg_numba.experiment.steps import effective_angles, phi_angles
@@ -27,7 +27,7 @@ from .number import Number, numbers, stacked
 from .overrides import OVERRIDES, padded_table, quaternion_matrix, replaced
 
 Tensor = torch.Tensor
-WHOLE = ("structure_factors", "mosaic_rotations", "mosaic_spread_deg")
+WHOLE = ("structure_factors", "mosaic_rotations", "mosaic_spread_deg", "mosaic_width_deg")
 """Overrides that stay tensors, since they are many numbers or enter only as such."""
 
 
@@ -60,7 +60,8 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
         "background": [background], "scale": [photon_scale],
     }  # fmt: skip
     sections = {name: stacked(value, like) for name, value in values.items()}
-    sections |= _source_sections(p, experiment, geometry, wavelength, given, like) | _mosaic_sections(experiment, given)
+    sections |= _source_sections(p, experiment, geometry, wavelength, given, like)
+    sections |= _mosaic_sections(experiment, given, lambda: crystal_frame(lattice.a, lattice.c_star, geometry.spindle_axis, angles))
     factors = None
     if "structure_factors" in given and parameters.crystal.structure_factors is not None:
         table = padded_table(given["structure_factors"], parameters.crystal.structure_factors)
@@ -108,14 +109,20 @@ def _source_sections(
     return sections
 
 
-def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The mosaic rotations, smooth functions of the spread at fixed random deviates."""
+def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor], frame: Callable[[], Any]) -> dict[str, Tensor]:
+    """The mosaic rotations, smooth functions of spread or width at fixed random deviates; ``frame`` makes the ``crystal_frame``."""
     if "mosaic_rotations" in given:
         return {"mosaic": given["mosaic_rotations"].reshape(-1)}
+    crystal = experiment.parameters.crystal
+    if crystal.mosaic_width_deg is not None:
+        widths = given.get("mosaic_width_deg", torch.tensor(crystal.mosaic_width_deg, dtype=torch.float64).reshape(-1))
+        points = torch.tensor(gaussian_points(experiment.mosaic_domains, crystal.mosaic_seed))
+        rows = gaussian_rotations(widths, points, lambda: stacked([x for v in frame() for x in v], points).reshape(3, 3), torch)
+        return {"mosaic": rows.reshape(-1)}
     if "mosaic_spread_deg" not in given or len(experiment.mosaic) == 0:
         return {}
-    turns = mosaic_turns(experiment.mosaic_domains, experiment.parameters.crystal.mosaic_seed)
+    turns = mosaic_turns(experiment.mosaic_domains, crystal.mosaic_seed)
     x, y, z, fraction = torch.as_tensor(turns).unbind(1)
     angle = given["mosaic_spread_deg"] / RTD * fraction
-    rows: Any = rotation_rows((x, y, z), torch.sin(angle), torch.cos(angle))  # type: ignore[arg-type]
-    return {"mosaic": torch.stack(rows, 1).reshape(-1)}
+    elements: Any = rotation_rows((x, y, z), torch.sin(angle), torch.cos(angle))  # type: ignore[arg-type]
+    return {"mosaic": torch.stack(elements, 1).reshape(-1)}

@@ -5,9 +5,10 @@ fields that are Numbers. Control flow follows the values.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from nanobragg_numba.derivatives.flat_variables import variables_of
@@ -16,7 +17,7 @@ from nanobragg_numba.experiment.crystal import crystal_size, derive_lattice
 from nanobragg_numba.experiment.derive import Experiment, photon_factors
 from nanobragg_numba.experiment.detector import derive_geometry
 from nanobragg_numba.experiment.modes import mode_of
-from nanobragg_numba.experiment.mosaic import mosaic_turns
+from nanobragg_numba.experiment.mosaic import crystal_frame, gaussian_points, gaussian_rotations, mosaic_turns
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.experiment.seeds import generator_seed
 from nanobragg_numba.experiment.steps import effective_angles, phi_angles
@@ -28,7 +29,7 @@ from .number import Number, numbers, stacked
 from .overrides import OVERRIDES, padded_table, quaternion_matrix, replaced
 
 Tensor = torch.Tensor
-WHOLE = ("structure_factors", "mosaic_rotations", "mosaic_spread_deg")
+WHOLE = ("structure_factors", "mosaic_rotations", "mosaic_spread_deg", "mosaic_width_deg")
 """Overrides that stay tensors, since they are many numbers or enter only as such."""
 
 
@@ -40,7 +41,13 @@ def flat_variables(parameters: Parameters, experiment: Experiment, tensors: Mapp
     like = torch.zeros((), dtype=torch.float64)
     given = {name: tensor.double() for name, tensor in tensors.items()}
     found, _ = number_sections(parameters, experiment, {name: numbers(given[name]) for name in given if is_scalar(name)})
-    sections = {name: stacked(value, like) for name, value in found.items()} | tensor_sections(experiment, given)
+    a, c_star = tuple(found["axes"][:3]), tuple(found["star"][6:])
+
+    def frame() -> Tensor:
+        vectors = crystal_frame(a, c_star, found["spindle"], found["angles"])
+        return stacked([x for vector in vectors for x in vector], like).reshape(3, 3)
+
+    sections = {name: stacked(value, like) for name, value in found.items()} | tensor_sections(experiment, given, frame)
     factors = None
     if "structure_factors" in given and parameters.crystal.structure_factors is not None:
         table = padded_table(given["structure_factors"], parameters.crystal.structure_factors)
@@ -98,8 +105,19 @@ def _rays(p: Parameters, experiment: Experiment, geometry: Any, wavelength: Any)
     return {}
 
 
-def tensor_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The sections of ``Variables`` that are made of whole tensors: sources and mosaic domains."""
+def has_frame(parameters: Parameters, widths: int | None = None) -> bool:
+    """Whether the mosaic domains depend on the crystal's axes, as those of three widths do; ``widths``: how many replace those given."""
+    return (np.size(parameters.crystal.mosaic_width_deg) if widths is None else widths) == 3
+
+
+def no_frame() -> Tensor:
+    """For experiments without one."""
+    raise AssertionError("these mosaic domains depend on the crystal's axes")
+
+
+def tensor_sections(experiment: Experiment, given: Mapping[str, Tensor], frame: Callable[[], Tensor] = no_frame) -> dict[str, Tensor]:
+    """The sections of ``Variables`` that are made of whole tensors: sources and mosaic domains. ``frame`` makes the ``crystal_frame``,
+    (3, 3), of those that have one (``has_frame``)."""
     sections: dict[str, Tensor] = {}
     if "source_wavelengths_A" in given:
         sections["wavelengths"] = given["source_wavelengths_A"] / 1e10
@@ -108,7 +126,7 @@ def tensor_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dict
         sections["incident"] = -(directions / torch.linalg.vector_norm(directions, dim=1, keepdim=True)).reshape(-1)
     if "source_weights" in given:
         sections["weights"] = given["source_weights"] / given["source_weights"].sum()
-    return sections | _mosaic_sections(experiment, given)
+    return sections | _mosaic_sections(experiment, given, frame)
 
 
 def _angles(p: Parameters, experiment: Experiment) -> tuple[list[Any], list[Any]]:
@@ -120,13 +138,18 @@ def _angles(p: Parameters, experiment: Experiment) -> tuple[list[Any], list[Any]
     return later, first if experiment.first_angles != experiment.angles else []
 
 
-def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The mosaic rotations, smooth functions of the spread at fixed random deviates."""
+def _mosaic_sections(experiment: Experiment, given: Mapping[str, Tensor], frame: Callable[[], Tensor]) -> dict[str, Tensor]:
+    """The mosaic rotations, smooth functions of spread or width at fixed random deviates."""
     if "mosaic_rotations" in given:
         return {"mosaic": given["mosaic_rotations"].reshape(-1)}
+    crystal = experiment.parameters.crystal
+    if "mosaic_width_deg" in given or has_frame(experiment.parameters):
+        widths = given.get("mosaic_width_deg", torch.tensor(crystal.mosaic_width_deg, dtype=torch.float64)).reshape(-1)
+        points = torch.tensor(gaussian_points(experiment.mosaic_domains, crystal.mosaic_seed))
+        return {"mosaic": gaussian_rotations(widths, points, frame, torch).reshape(-1)}
     if "mosaic_spread_deg" not in given or len(experiment.mosaic) == 0:
         return {}
-    turns = mosaic_turns(experiment.mosaic_domains, experiment.parameters.crystal.mosaic_seed)
+    turns = mosaic_turns(experiment.mosaic_domains, crystal.mosaic_seed)
     x, y, z, fraction = torch.as_tensor(turns).unbind(1)
     angle = given["mosaic_spread_deg"] / RTD * fraction
     rows: Any = rotation_rows((x, y, z), torch.sin(angle), torch.cos(angle))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 from nanobragg_numba.shots.pixels import ShotPixels, pixels_of_shots
 
+from .chain import has_frame
 from .effects import remark_on_zeros
 from .places import CPU, Place, plain, threads
 from .scene import Scene, require_same_shape
@@ -85,7 +86,10 @@ class ShotScene:
             given = Given(self.parameters, kept, self.each, self.shots)
             # Whether default_F has an effect is looked up shot by shot.
             listed = "default_F" in self.names and any(own.crystal.structure_factors is not None for own in self.parameters)
-            self.last[:] = [kept, None if listed else point_at(given, self._pixels, threads())]
+            # What turns mosaic domains with each crystal's axes is worked out shot by shot.
+            widths = arrays.get("mosaic_width_deg")
+            framed = any(has_frame(own, None if widths is None else widths.shape[-1]) for own in self.parameters)
+            self.last[:] = [kept, None if listed or framed else point_at(given, self._pixels, threads())]
         found: ShotPoint | None = self.last[1]
         return found
 

@@ -26,6 +26,7 @@ LINES = {
     "step size": f"{BASE} -osc 1 -phistep 0.5",
     "mosaic": f"{BASE} -mosaic 0.5 -mosaic_domains 3",
     "one domain": f"{BASE} -mosaic 0.5 -mosaic_domains 1",
+    "widths": f"{BASE} -mosaic_width 0.5,0.2,0.1 -mosaic_domains 6",
     "no polarization factor": f"{BASE} -nopolar",
     "unpolarized": f"{BASE} -polar 0",
     "size": f"{BASE} -xtalsize 2e-5",
@@ -60,7 +61,7 @@ LINES = {
     "mask": f"{HEADER} -mask mask.img -roi 30 37 28 33",
     "image header": f"{HEADER} -img header.img -roi 30 37 28 33",
 }
-IN_EACH = ("cell", "misset_deg", "n_cells", "beam_center_mm", "detector_rotations_deg", "pix0_mm")
+IN_EACH = ("cell", "misset_deg", "n_cells", "beam_center_mm", "detector_rotations_deg", "pix0_mm", "mosaic_width_deg")
 """Whose every component must matter; of a direction, one is its length."""
 
 
@@ -134,9 +135,12 @@ def test_every_replacement_moves_the_image_or_says_why_not(line, compat):
 
 
 REFUSED = {
+    "sweep": {"mosaic_width_deg"},
+    "mosaic": {"mosaic_width_deg"},
+    "widths": {"mosaic_spread_deg"},
     "one phi step": {"osc_deg"},
-    "step size": {"osc_deg"},
-    "one domain": {"mosaic_spread_deg"},
+    "step size": {"osc_deg", "mosaic_width_deg"},
+    "one domain": {"mosaic_spread_deg", "mosaic_width_deg"},
     "no polarization factor": {"polarization", "polarization_axis"},
     "unpolarized": {"polarization_axis"},
     "size": {"n_cells"},

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from nanobragg_numba.derivatives.flat_variables import variables_of
@@ -107,7 +106,8 @@ def _rays(p: Parameters, experiment: Experiment, geometry: Any, wavelength: Any)
 
 def has_frame(parameters: Parameters, widths: int | None = None) -> bool:
     """Whether the mosaic domains depend on the crystal's axes, as those of three widths do; ``widths``: how many replace those given."""
-    return (np.size(parameters.crystal.mosaic_width_deg) if widths is None else widths) == 3
+    own = parameters.crystal.mosaic_width_deg
+    return ((len(own) if isinstance(own, tuple) else 1) if widths is None else widths) == 3
 
 
 def no_frame() -> Tensor:

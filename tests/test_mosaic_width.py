@@ -52,7 +52,7 @@ def test_points_are_symmetric_and_have_the_moments_of_the_normal_distribution(do
     assert z.shape == (domains, 3)
     assert np.array_equal(np.sort(z, axis=0), np.sort(-z, axis=0))
     assert np.abs(z.T @ z / domains - np.eye(3)).max() < 1e-14
-    assert not z.any(axis=1).all() == bool(domains % 2)
+    assert z.any(axis=1).all() == (domains % 2 == 0)
     assert not np.allclose(z, gaussian_points(domains, 6))
 
 

@@ -12,7 +12,7 @@ from nanobragg_numba.kernels.formulas import (
     scaled_radius_squared,
     spot_radius_squared,
 )
-from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
+from nanobragg_numba.maths.constants import GAUSSIAN_END, GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 
 from .formula_derivatives import cubic_slopes, cubic_weights, decay, reduced_index, squared_grating, squared_sphere
 from .gradient_sums import add_at
@@ -83,12 +83,14 @@ def fill_round(n, p, na, nb, nc, fudge):
 
 @derivative
 def fill_gauss(n, p, na, nb, nc, fudge):
-    """Gaussian crystals: L = Na Nb Nc exp(-fudge R^2 / 0.63), R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2."""
+    """Gaussian crystals: L = Na Nb Nc exp(-fudge R^2 / 0.63) up to the spot's end, R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2."""
     volume = na * nb * nc
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
         radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
-        value = volume * volume * decay(2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
+        exponent = fudge / GAUSSIAN_WIDTH * radius_squared
+        value = volume * volume * decay(2.0 * exponent)
+        value = value - value if exponent.real > GAUSSIAN_END else value
         slope = -2.0 / GAUSSIAN_WIDTH * value
         put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
 

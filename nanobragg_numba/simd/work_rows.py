@@ -62,6 +62,8 @@ class Rows(NamedTuple):
     """1 where the exact engine must decide, else 0."""
     row_omega: Any
     """The sum of ``omega_sum`` over the chunks of a row of the image."""
+    search: Any
+    """For the search of kernels/reach."""
 
 
 @intrinsic
@@ -94,11 +96,26 @@ def in_one_row(typing_context, array):  # type: ignore[no-untyped-def]
     return flat(array), generate
 
 
+@intrinsic
+def from_pixel(typing_context, work, first):  # type: ignore[no-untyped-def]
+    """The work array as if the chunk began with pixel ``first`` of it: what is computed for n pixels is then that of the n from there on.
+
+    Rows of several quantities a pixel (``corners``) are not moved alike, nor is ``search``.
+    """
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        given = context.make_array(signature.args[0])(context, builder, values[0])
+        given.data = builder.gep(given.data, [values[1]])
+        return imputils.impl_ret_borrowed(context, builder, signature.return_type, given._getvalue())
+
+    return work(work, types.intp), generate
+
+
 @inlined
 def rows_of(work):
     """The rows of a work array."""
     w = of_work_shape(work)
     return Rows(
         w[0:3], w[3], w[4:7], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14], w[15], w[16], w[17:20], w[20], w[21], w[22], w[23],
-        w[24], w[25], in_one_row(w[26:30]), w[30:34], w[34:38], w[38], w[39], w[40],
+        w[24], w[25], in_one_row(w[26:30]), w[30:34], w[34:38], w[38], w[39], w[40], w[41:44],
     )  # fmt: skip

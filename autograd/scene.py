@@ -73,7 +73,7 @@ class Scene:
     def pull(self, grad: Tensor, places: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
         """J^T g, one gradient for each tensor: the adjoint kernel, then back through the host formulas."""
         graph = graph_at(self, tensors, places, self.place)
-        bars = differentiate.adjoint(graph.run, *graph.values, self.place.array(grad), self.place.kernels)
+        bars = differentiate.adjoint(graph.run, *graph.values, self.place.array(grad), self.place.kernels, graph.factors is not None)
         gradients = graph.back(*bars)
         remark_on_zeros(dict(zip(self.names, gradients, strict=True)), grad, int(graph.run.computed.sum()))
         return gradients
@@ -94,7 +94,7 @@ class Scene:
         # Complex numbers are the CPU's.
         graph = graph_at(self, tensors, places, CPU)
         g = CPU.array(grad.cpu())
-        bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels)
+        bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels, graph.factors is not None)
         ((flat_dot, factors_dot),) = graph.forth([changes])
         table_dot = None if factors_dot is None else factors_dot.numpy()
         second = differentiate.adjoint_tangent(graph.run, *graph.values, g, flat_dot, table_dot, CPU.kernels)

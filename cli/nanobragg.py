@@ -15,6 +15,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.files.output import OutputFiles, require_writable
 from nanobragg_numba.jit import compilation
+from nanobragg_numba.jit.cpu_features import reason_for_exact_engine
 from nanobragg_numba.panels.lines.expt_words import expt_file
 
 from .file_clashes import clashes, input_files
@@ -65,15 +66,24 @@ def ended(run: Callable[[], int]) -> int:
         return BROKEN_PIPE
 
 
+def answered(own: OwnOptions, program: str, help_text: Callable[[], str]) -> bool:
+    """Whether the program was asked for its help or its version alone, and has printed it."""
+    if own.action == "help":
+        say(help_text())
+    elif own.action == "version":
+        say(f"{program} (nanobragg_numba) {__version__}\n")
+    return own.action != "run"
+
+
+def _help_text() -> str:
+    from .help import help_text
+
+    return help_text()
+
+
 def _main(words: Sequence[str]) -> int:
     own, rest = take_own_options(words)
-    if own.action == "help":
-        from .help import help_text
-
-        say(help_text())
-        return 0
-    if own.action == "version":
-        say(f"nanoBragg (nanobragg_numba) {__version__}\n")
+    if answered(own, "nanoBragg", _help_text):
         return 0
     compilation.say = tell_now
     if own.compile is not None:
@@ -232,6 +242,9 @@ def _simulate(own: OwnOptions, line: CommandLine, experiment: Any, threads: int,
     engine = PixelEngine(experiment, precision=own.precision, threads=threads, device=own.device)
     if engine.cpu_reason is not None:
         tell(f"-device {own.device}: computing on the CPU: {engine.cpu_reason}")
+    slow = reason_for_exact_engine()
+    if slow is not None and own.precision != "exact":
+        tell(f"{slow}: every step is computed as in C, some 15 times slower than elsewhere")
     say(report.headers(line))
     say("".join(text + "\n" for text in (*experiment.clip_warnings, *experiment.geometry.early_warnings)) + report.BANNER)
     dump_written = write_dump(line)

@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from nanobragg_numba import __version__
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import require_writable
 from nanobragg_numba.jit import compilation
 from nanobragg_numba.maths.c_numbers import c_format
 
 from .file_clashes import Named, clashes
-from .nanobragg import ended, say
+from .nanobragg import answered, ended
 from .own_options import SISTER_ROWS, OwnOptions, take_own_options
 from .remarks import quietly, speaking_as, tell, tell_now
 
@@ -24,11 +23,7 @@ def run_sister(
 
     def main() -> int:
         own, rest = take_own_options(sys.argv[1:] if words is None else words, SISTER_ROWS)
-        if own.action == "help":
-            say(help_text())
-            return 0
-        if own.action == "version":
-            say(f"{program} (nanobragg_numba) {__version__}\n")
+        if answered(own, program, help_text):
             return 0
         compilation.say = tell_now
         with quietly(own.quiet):

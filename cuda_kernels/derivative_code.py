@@ -21,13 +21,14 @@ from nanobragg_numba.derivatives import (
     step_derivatives,
     tangent,
 )
+from nanobragg_numba.derivatives.step_derivatives import unravelled
 from nanobragg_numba.jit.rebuild_source import add_plain, mathematics
 from nanobragg_numba.kernels import formulas, live_pixels
 from nanobragg_numba.maths import vectors3
 
 from .compilation import device_function
 from .device_code import module_of
-from .intrinsics import SIMULATED, nearest_whole, whole_ceiling
+from .intrinsics import SIMULATED, ceiling, nearest_whole, whole_ceiling
 
 MODULES = (
     vectors3,
@@ -50,13 +51,35 @@ def _gradient_at(grad: Any, same: Any, slow: int, fast: int) -> Any:
     return float(grad[slow, fast])
 
 
+def _nearest_whole_index(h: Any) -> Any:
+    return ceiling(h - 0.5)
+
+
+def _decay(y: Any) -> Any:
+    return math.exp(-y)
+
+
+def _sine_and_cosine(x: Any) -> Any:
+    return math.sin(x), math.cos(x)
+
+
+def _table_at(table: Any, place: int) -> Any:
+    return table[unravelled(place, table.shape)]
+
+
+FROM_LIBRARY = {"nearest_whole_index": _nearest_whole_index, "decay": _decay, "sine_and_cosine": _sine_and_cosine, "table_at": _table_at}
+"""What the CPU has in a form of its own for the sake of vector instructions."""
+
+
 def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
     """Every function of MODULES by name, as device functions; ``add_at(array, index, value)`` adds to a shared gradient."""
     plain = vars(mathematics(np.float64)) if SIMULATED else {name: getattr(math, name) for name in FROM_MATH}
     names: dict[str, Any] = {"math": module_of({**plain, "ceil": device_function(whole_ceiling)})}
     for module in MODULES:
         add_plain(module, names)
-    replaced = {"add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole}
+    # The names that they use are those of the kernels, too.
+    names.update({name: FunctionType(function.__code__, names, name) for name, function in FROM_LIBRARY.items()})
+    replaced = {"add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole, "ceiling": ceiling}
     for name, value in {**names, **replaced}.items():
         if isinstance(value, FunctionType):
             names[name] = device_function(value)

@@ -92,14 +92,16 @@ class DeviceKernels:
         """The device's name."""
         return f"cuda:{self.index}"
 
-    def adjoint_sums(self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    def adjoint_sums(
+        self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: Any, with_factors: bool
+    ) -> tuple[np.ndarray, np.ndarray, Any]:
         """See ``differentiate.Kernels``."""
         shape = tables.crystal.factors.shape
         steps = len(tables.crystal.orientations)
         with explained(self.name), require_device(self.index):
             flat = self._zeros(sum(sizes))
             lattice = self._zeros(2 * steps * 9)
-            factors = self._zeros(int(np.prod(shape)))
+            factors = self._zeros(int(np.prod(shape)) if with_factors else 0)
             ends = np.cumsum(sizes)
             bars = Variables(*(flat[end - size : end] for end, size in zip(ends, sizes, strict=True)))
             by_step = lattice.reshape(2, steps, 9, *lattice.shape[1:])
@@ -110,10 +112,10 @@ class DeviceKernels:
                 tables_on_device(tables, self.stream), run.first_pixel, run.leaving_pixel, by_step[0], by_step[1], bars, factors,
                 stream=self.stream,
             )  # fmt: skip
-            totals = [self._totals(part) for part in (flat, lattice, factors)]
+            totals = [self._totals(part) for part in ((flat, lattice, factors) if with_factors else (flat, lattice))]
             on_host = [part.copy_to_host(stream=self.stream) for part in totals[:2]]
             wait_for(self.stream)
-        return on_host[0], on_host[1].reshape(2, steps, 9), totals[2].reshape(*shape)
+        return on_host[0], on_host[1].reshape(2, steps, 9), totals[2].reshape(*shape) if with_factors else None
 
     def tangent_images(self, run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> Any:
         """See ``differentiate.Kernels``."""

@@ -23,14 +23,13 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _processor() -> Iterator[tuple[str, str]]:
-    from nanobragg_numba.jit.cpu_features import cpu_features, cpu_name, has_fused_multiply_add, has_known_libm
+    from nanobragg_numba.jit.cpu_features import cpu_features, cpu_name, reason_for_exact_engine
     from nanobragg_numba.threads import most_threads
 
-    fused, libm = has_fused_multiply_add(), has_known_libm()
     wide = [name for name in ("avx512f", "avx2", "avx", "neon") if f"+{name}" in cpu_features().split(",")]
     yield "processor", f"{cpu_name()} ({wide[0] if wide else 'no wide vectors'}), {most_threads()} threads"
-    reasons = [reason for there, reason in ((fused, "no fused multiply-add"), (libm, "a C library other than glibc")) if not there]
-    yield "engine", "guarded, vectorised" if not reasons else f"exact, about 15 times slower: {' and '.join(reasons)}"
+    reason = reason_for_exact_engine()
+    yield "engine", "guarded, vectorised" if reason is None else f"exact, about 15 times slower: {reason}"
 
 
 def _compiled_code() -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
 from typing import Generic, TypeVar
 
@@ -53,6 +54,17 @@ class Background(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._results[0]
+
+
+def several_at_once(calls: Iterable[Callable[[], T]], count: int) -> Iterator[T]:
+    """What the calls return, in their order; ``count`` of them run at once, each in a thread of its own."""
+    running: deque[Background[T]] = deque()
+    for call in calls:
+        running.append(Background(call))
+        if len(running) == count:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 def made_ahead(items: Iterator[T], count: int) -> Iterator[T]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import GOLDEN
+from running import GOLDEN, nanobragg
 
 from nanobragg_numba.engine.needed_code import ALL
-from nanobragg_numba.jit import calls, compilation, stored_code
+from nanobragg_numba.jit import calls, compilation, cpu_features, stored_code
 from nanobragg_numba.jit.cache_folder import CACHE_FOLDER, DAYS_UNUSED, remove_what_nothing_uses
 from nanobragg_numba.jit.entries import ENTRIES
 from nanobragg_numba.kernels.entries import IMAGES, TEXT, noisy_counts, squared_deviations
@@ -324,3 +324,29 @@ def test_compiling_for_an_unknown_processor_is_refused(tmp_path):
 def test_the_doctor_takes_no_words(tmp_path):
     run = subprocess.run([sys.executable, "-m", "nanobragg_numba.doctor", "cuda"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 2 and run.stderr == "doctor: error: takes no words, and cuda is one\n" and not run.stdout
+
+
+@pytest.mark.parametrize(
+    ("processor", "given", "compiled"),
+    [
+        ("sapphirerapids", "+avx512f", "+avx512f,-prefer-256-bit"),
+        ("sapphirerapids", "", "-prefer-256-bit"),
+        ("sapphirerapids", "+avx512f,+prefer-256-bit", "+avx512f,+prefer-256-bit"),
+        ("znver4", "+avx512f", "+avx512f"),
+    ],
+)
+def test_the_width_of_vectors(monkeypatch, processor, given, compiled):
+    monkeypatch.setenv("NUMBA_CPU_NAME", processor)
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", given)
+    assert cpu_features.features_of_code() == compiled
+
+
+def test_a_processor_without_fused_multiply_add_is_told(monkeypatch, tmp_path, capfdbinary):
+    words = "-cell 50 50 50 90 90 90 -default_F 1 -N 3 -lambda 1 -distance 50 -detpixels 4 -nonoise".split()
+    told = "has no fused multiply-add: every step is computed as in C"
+    usual = nanobragg(words, tmp_path / "usual", capfdbinary)
+    monkeypatch.setattr(cpu_features, "has_fused_multiply_add", lambda: False)
+    asked_for = nanobragg([*words, "-precision", "exact"], tmp_path / "exact", capfdbinary)
+    slow = nanobragg(words, tmp_path / "slow", capfdbinary)
+    assert told in slow.stderr and told not in usual.stderr + asked_for.stderr
+    assert slow.files() == usual.files() == asked_for.files()

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.command_line.doubtful_values import doubtful_values
-from nanobragg_numba.command_line.input_files import Kept as Read
 from nanobragg_numba.command_line.reading import read_command_line
 from nanobragg_numba.engine.batch import images_of_experiments
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
+from nanobragg_numba.fields.kept import Kept as Read
 from nanobragg_numba.panels.lines.expt_words import EXPT
 
 from .command_words import Base

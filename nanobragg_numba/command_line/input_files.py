@@ -1,7 +1,7 @@
 """The files that a command line names, read into parameters; what of them was not used is remarked."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,24 +17,6 @@ from nanobragg_numba.maths.c_numbers import atof
 
 Settings = dict[str, Any]
 _T = TypeVar("_T")
-
-
-class Kept:
-    """What the last few lines of a batch, which mostly say the same, named and were read as: ``most`` of each kind."""
-
-    def __init__(self, most: int):
-        self._most = most
-        self._contents: dict[str, dict[Hashable, Any]] = {}
-        """By kind; the one used longest ago first."""
-
-    def get(self, kind: str, key: Hashable, make: Callable[[], _T]) -> _T:
-        """What ``make`` makes, or made when last asked for ``key``; not to be changed by the caller."""
-        contents = self._contents.setdefault(kind, {})
-        content: _T = contents.pop(key) if key in contents else make()
-        contents[key] = content
-        if len(contents) > self._most:
-            del contents[next(iter(contents))]
-        return content
 
 
 class Remark(NamedTuple):

@@ -20,6 +20,7 @@ ROWS = (
     Option((SPECTRUM,), "beam", "FILE", "none", "energy (eV, keV) or wavelength (A, nm) and weight in two columns, or HDF5 (NXbeam): one source a line, in place of divergence and dispersion", exact=True),
     Option((CHANNELS,), GROUP, "N", "1", "structure factors from coordinates at N wavelengths across the -spectrum or -sourcefile, each source with f' and f'' of its channel; by default all have those of -lambda", exact=True),
 )  # fmt: skip
+_ROW_OF = {word: row for row in ROWS for word in row.words}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def take_own_input_options(words: Sequence[str], compat: Compat) -> tuple[OwnInp
     values: dict[str, str] = {}
     rest, at = [], 0
     while at < len(words):
-        row = next((row for row in ROWS if row.matches(words[at])), None)
+        row = _ROW_OF.get(words[at])
         if row is None:
             rest.append(words[at])
             at += 1

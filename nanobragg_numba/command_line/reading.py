@@ -10,6 +10,7 @@ from typing import Any, Literal
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Axes, Beam, Compat, Crystal, Detector, Parameters, Sampling
+from nanobragg_numba.fields.kept import Kept, fingerprint
 from nanobragg_numba.files import mosflm_matrix
 from nanobragg_numba.maths.c_numbers import is_number
 
@@ -17,7 +18,6 @@ from .detector_words import check_distances
 from .doubtful_words import stray_words, unknown_in_python, unknown_option
 from .input_files import (
     HeaderImage,
-    Kept,
     Remark,
     Settings,
     donor_files,
@@ -186,7 +186,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
 
     def built(cls: type, name: str) -> Any:
         own = {key: value for key, value in settings.items() if key.startswith(f"{name}.")}
-        return kept.get(name, tuple(own.items()), lambda: build(cls, name, own))
+        return kept.get(name, fingerprint(tuple(own.items())), lambda: build(cls, name, own))
 
     files = built(Files, "files")
     beam, detector = built(Beam, "beam"), built(Detector, "detector")

@@ -96,13 +96,13 @@ def add_step(n, p, w, v, lattice_bar, bars):
 
 
 @derivative
-def add_shape(n, p, w, shape, bars):
-    """Gradients that only round and Gaussian crystals have: fudge, and the reciprocal axes."""
+def add_shape(n, p, w, shape, spec, bars):
+    """Gradients that only round and Gaussian crystals have: fudge, and in "c" the reciprocal axes."""
     total = zero_of(w)
     for i in range(n):
         total += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
     add_at(bars.fudge, 0, total)
-    if shape == GAUSS:
+    if shape == GAUSS and not spec:
         for row in range(9):
             total = zero_of(w)
             for i in range(n):
@@ -112,18 +112,22 @@ def add_shape(n, p, w, shape, bars):
 
 @derivative
 def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
-    """Each structure factor's own gradient."""
+    """The gradient of the default structure factor and, unless ``factors_bar`` is empty, each listed one's own."""
     corner = (crystal.h_min, crystal.k_min, crystal.l_min)
     default = zero_of(w)
     for i in range(n):
+        default += w[STEP_WEIGHT, i] * p[BY_F, i] * (1.0 if places[i] == DEFAULT else 0.0)
+    add_at(bars.default_F, 0, default)
+    if factors_bar.shape[0] == 0:
+        return
+    for i in range(n):
         amount = w[STEP_WEIGHT, i] * p[BY_F, i]
         if places[i] == DEFAULT:
-            default += amount
-        elif places[i] == INTERPOLATED:
+            continue
+        if places[i] == INTERPOLATED:
             spread_over_table(factors_bar, crystal.factors.shape, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
         else:
             add_at(factors_bar, places[i], amount)
-    add_at(bars.default_F, 0, default)
 
 
 @derivative
@@ -145,7 +149,7 @@ def add_steps(n, orientations, lattice_bar, crystal, spec, interpolate, gradient
             add_structure_factors(n, p, w, places, crystal, bars, factors_bar)
         add_step(n, p, w, v, lattice_bar[step], bars)
         if crystal.shape != SQUARE:
-            add_shape(n, p, w, crystal.shape, bars)
+            add_shape(n, p, w, crystal.shape, spec, bars)
     if not listed:
         total = f - f
         for i in range(n):
@@ -158,7 +162,7 @@ def add_steps(n, orientations, lattice_bar, crystal, spec, interpolate, gradient
 @derivative
 def sums_of_table(gradients, crystal, table):
     """The gradients with those of one table of structure factors alone."""
-    size = crystal.factors.size // crystal.tables
+    size = gradients.factors.shape[0] // crystal.tables
     own = gradients.factors[table * size : (table + 1) * size]
     return Gradients(gradients.lattice, gradients.first_lattice, gradients.variables, own)
 

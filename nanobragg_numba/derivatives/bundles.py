@@ -8,7 +8,7 @@ from .flat_variables import Variables
 
 PIXELS = 128
 """Pixels of a row that are worked on together on a CPU (gpu/derivative_code.py has another number)."""
-ROWS = 21
+ROWS = 25
 """Of the array of partial derivatives (step_derivatives.py)."""
 WORK_ROWS = 25
 """Of the array of rays (chunk_geometry.py)."""

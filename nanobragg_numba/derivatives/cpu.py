@@ -44,16 +44,16 @@ class CpuKernels:
         return self.threads if steps > STEPS_WITHOUT_THREADS else 0
 
     def adjoint_sums(
-        self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: np.ndarray, with_factors: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """See ``differentiate.Kernels``; complex where the tables are."""
         factors = tables.crystal.factors
         kind = factors.dtype
         entry = entries.complex_adjoint_blocks if kind.kind == "c" else entries.adjoint_blocks
-        blocks = int(max(1, min(BLOCKS, BLOCK_BYTES // (factors.nbytes if factors.size > 1 else 1))))
+        blocks = int(max(1, min(BLOCKS, BLOCK_BYTES // (factors.nbytes if factors.size > 1 and with_factors else 1))))
         bars = Variables(*(np.zeros((blocks, size), kind) for size in sizes))
         lattice, first_lattice = (np.zeros((blocks, len(tables.crystal.orientations), 9), kind) for _ in range(2))
-        factors_bars = np.zeros((blocks, factors.size), kind)
+        factors_bars = np.zeros((blocks, factors.size if with_factors else 0), kind)
 
         def work() -> AdjointWork:
             return AdjointWork(
@@ -77,7 +77,8 @@ class CpuKernels:
             factors_bars,
         )
         total = np.concatenate([bar.sum(axis=0) for bar in bars])
-        return total, np.stack([lattice.sum(axis=0), first_lattice.sum(axis=0)]), factors_bars.sum(axis=0).reshape(factors.shape)
+        factors_bar = factors_bars.sum(axis=0).reshape(factors.shape) if with_factors else None
+        return total, np.stack([lattice.sum(axis=0), first_lattice.sum(axis=0)]), factors_bar
 
     def tangent_images(self, run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> np.ndarray:
         """See ``differentiate.Kernels``."""

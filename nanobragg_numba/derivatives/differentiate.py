@@ -44,9 +44,11 @@ class Rendered:
 class Kernels(Protocol):
     """What sums over pixels and steps. Images and tables of structure factors are arrays of the kernels' own device."""
 
-    def adjoint_sums(self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    def adjoint_sums(
+        self, run: Rendered, tables: Tables, sizes: tuple[int, ...], grad: Any, with_factors: bool
+    ) -> tuple[np.ndarray, np.ndarray, Any]:
         """From ``grad`` (slow, fast) the gradients with respect to the flat variables, to each step's lattice axes (2, steps, 9), those of
-        the first sweep behind the others, and to the structure factors (h, k, l)."""
+        the first sweep behind the others, and to the structure factors (h, k, l), None unless ``with_factors``."""
 
     def tangent_images(self, run: Rendered, tables: Tables, dots: Variables, lattice_dot: np.ndarray, factors_dot: Any) -> Any:
         """Derivative images (K, slow, fast) from ``dots``, arrays (K, n), ``lattice_dot`` (2, K, steps, 9), and ``factors_dot``, which
@@ -69,8 +71,10 @@ def _turnings(v: Variables) -> tuple[Turning, Turning]:
     return Turning(v.axes, v.spindle, v.angles, rotations), Turning(v.axes, v.spindle, v.first_angles, rotations)
 
 
-def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: Any, kernels: Kernels) -> tuple[np.ndarray, Any]:
-    """J^T g: gradients with respect to the flat variables and the structure factors from ``grad`` (slow, fast).
+def adjoint(
+    run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: Any, kernels: Kernels, with_factors: bool = True
+) -> tuple[np.ndarray, Any]:
+    """J^T g: gradients with respect to the flat variables and, ``with_factors``, the structure factors from ``grad`` (slow, fast).
 
     ``flat`` and ``factors`` may be complex (derivatives/complex_step.py); the results then are.
     """
@@ -79,7 +83,7 @@ def adjoint(run: Rendered, flat: np.ndarray, factors: np.ndarray, grad: Any, ker
     flat, factors = flat.astype(kind), np.ascontiguousarray(factors, kind)
     sizes = run.variables.sizes
     v = split(flat, sizes)
-    total, lattice_bar, factors_bar = kernels.adjoint_sums(run, tables_at(v, factors, run.experiment.tables), sizes, grad)
+    total, lattice_bar, factors_bar = kernels.adjoint_sums(run, tables_at(v, factors, run.experiment.tables), sizes, grad, with_factors)
     bars = split(total, sizes)
     lattice_adjoint = entries.complex_lattice_adjoint if kind.kind == "c" else entries.lattice_adjoint
     for turning, bar, turning_bar in zip(_turnings(v), lattice_bar, _turnings(bars), strict=True):

@@ -8,8 +8,43 @@ come; where a choice has to be made, real parts decide.
 import math
 
 from nanobragg_numba.jit.decorators import derivative
-from nanobragg_numba.kernels.accurate_maths import C2, C3, C4, C5, C6, C7, C8, C9, S0, S1, S2, S3, S4, S5, S6, S7, nearest_whole
-from nanobragg_numba.kernels.formulas import cubic_at
+from nanobragg_numba.kernels.accurate_maths import (  # fmt: skip
+    C2,
+    C3,
+    C4,
+    C5,
+    C6,
+    C7,
+    C8,
+    C9,
+    E3,
+    E4,
+    E5,
+    E6,
+    E7,
+    E8,
+    E9,
+    E10,
+    E11,
+    E12,
+    E13,
+    INVERSE_LN2,
+    LN2_1,
+    LN2_2,
+    S0,
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S6,
+    S7,
+    fma,
+    from_nearest_multiple_of_pi,
+    nearest_whole,
+    power_of_two,
+)
+from nanobragg_numba.kernels.formulas import cubic_terms
 from nanobragg_numba.maths.vectors3 import cross, dot, magnitude, scale
 
 # j1(z) / z and j2(z) / z^2 as series in z^2: term n has the factor (-1/2)^n / (n! (2n + 3)!!) and the like.
@@ -31,6 +66,26 @@ def polynomial(coefficients, u):
 def sine_and_cosine_parts(u):
     """The s and c of sin(x) = x (1 + u s) and cos(x) = 1 + u c, for u = x^2 and |x| <= pi / 2; vector_math's polynomials."""
     return polynomial((S0, S1, S2, S3, S4, S5, S6, S7), u), polynomial((-0.5, C2, C3, C4, C5, C6, C7, C8, C9), u)
+
+
+@derivative
+def sine_and_cosine(x):
+    """sin(x) and cos(x), up to a sign that both have in common."""
+    r = from_nearest_multiple_of_pi(x.real) + (x - x.real)
+    u = r * r
+    s, c = sine_and_cosine_parts(u)
+    return r + r * u * s, 1.0 + u * c
+
+
+@derivative
+def decay(y):
+    """exp(-y) for y >= 0, and 0 above 700: ``accurate_maths.decay``, of complex numbers too."""
+    inside = y.real <= 700.0
+    bounded = y if inside else y - y
+    k = nearest_whole(bounded.real * INVERSE_LN2)
+    r = fma(k, LN2_2, fma(k, LN2_1, -bounded.real)) + (bounded.real - bounded)
+    power = power_of_two(-k) if inside else 0.0
+    return polynomial((1.0, 1.0, 0.5, E3, E4, E5, E6, E7, E8, E9, E10, E11, E12, E13), r) * power
 
 
 @derivative
@@ -80,7 +135,7 @@ def squared_sphere(radius_squared):
     small = radius_squared if near else radius_squared - radius_squared
     square = 1.0 + small if near else radius_squared
     z = math.sqrt(square)
-    sine, cosine = math.sin(z), math.cos(z)
+    sine, cosine = sine_and_cosine(z)
     first = polynomial(BESSEL1, small) if near else (sine / z - cosine) / square
     second = polynomial(BESSEL2, small) if near else ((3.0 / square - 1.0) * sine / z - 3.0 * cosine / square) / square
     transform = 3.0 * first
@@ -90,10 +145,8 @@ def squared_sphere(radius_squared):
 @derivative
 def cubic_weights(x, below):
     """The weights of the four values in ``cubic_at``."""
-    return (
-        cubic_at(x, below, (1.0, 0.0, 0.0, 0.0)), cubic_at(x, below, (0.0, 1.0, 0.0, 0.0)),
-        cubic_at(x, below, (0.0, 0.0, 1.0, 0.0)), cubic_at(x, below, (0.0, 0.0, 0.0, 1.0)),
-    )  # fmt: skip
+    t0, t1, t2, t3 = cubic_terms(x, below, (1.0, 1.0, 1.0, 1.0))
+    return t0 / -6.0, t1 / 2.0, t2 / -2.0, t3 / 6.0
 
 
 @derivative

@@ -3,25 +3,24 @@
 import math
 
 from nanobragg_numba.jit.decorators import derivative
+from nanobragg_numba.kernels.accurate_maths import nearest_whole_index
 from nanobragg_numba.kernels.formulas import (
     GAUSS,
     ROUND,
     SQUARE,
     can_interpolate,
-    is_listed,
-    nearest_index,
     scaled_radius_squared,
     spot_radius_squared,
 )
 from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 
-from .formula_derivatives import cubic_slopes, cubic_weights, reduced_index, squared_grating, squared_sphere
+from .formula_derivatives import cubic_slopes, cubic_weights, decay, reduced_index, squared_grating, squared_sphere
 from .gradient_sums import add_at
 
 # Rows of the array of partials (bundles.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
-# structure factor, and
-# the nine components of a*, b*, c*; then h, k, l themselves.
-VALUE, BY_H, BY_K, BY_L, BY_NA, BY_NB, BY_NC, BY_FUDGE, BY_F, BY_STAR, INDICES = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18
+# structure factor, and the nine components of a*, b*, c*; then h, k, l themselves, the structure factor and its derivatives with respect
+# to h, k, l.
+VALUE, BY_H, BY_K, BY_L, BY_NA, BY_NB, BY_NC, BY_FUDGE, BY_F, BY_STAR, INDICES, FACTOR, FACTOR_BY = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 21, 22
 # Where a step's structure factor comes from, beside the places in the table, which are 0 and more.
 DEFAULT, INTERPOLATED = -1, -2
 
@@ -51,7 +50,7 @@ def fill_square(n, p, na, nb, nc, spec):
 @derivative
 def away(h):
     """h minus the nearest whole index."""
-    return h - math.ceil(h.real - 0.5)
+    return h - nearest_whole_index(h.real)
 
 
 @derivative
@@ -89,11 +88,9 @@ def fill_gauss(n, p, na, nb, nc, fudge):
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
         radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
-        value = volume * volume * math.exp(-2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
+        value = volume * volume * decay(2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
         slope = -2.0 / GAUSSIAN_WIDTH * value
         put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
-        for row in range(BY_STAR, BY_STAR + 9):
-            p[row, i] = 0.0
 
 
 @derivative
@@ -107,7 +104,7 @@ def fill_scaled_gauss(n, p, na, nb, nc, star, fudge):
         y = dh * star[1] + dk * star[4] + dl * star[7]
         z = dh * star[2] + dk * star[5] + dl * star[8]
         radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
-        value = volume_squared * math.exp(-2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
+        value = volume_squared * decay(2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
         slope = -2.0 / GAUSSIAN_WIDTH * value
         by_vector = 2.0 * volume_squared * slope * fudge
         by_cells = 2.0 * value + 2.0 * slope * fudge * radius_squared
@@ -143,15 +140,20 @@ def interpolated(table, corner, h, k, l):
     wh, wk, wl = cubic_weights(h, h0), cubic_weights(k, k0), cubic_weights(l, l0)
     sh, sk, sl = cubic_slopes(h, h0), cubic_slopes(k, k0), cubic_slopes(l, l0)
     i, j, m = int(h0) - corner[0] - 1, int(k0) - corner[1] - 1, int(l0) - corner[2] - 1
-    value = by_h = by_k = by_l = 0.0 * (h + k + l)
+    zero = 0.0 * (h + k + l)
+    value = by_h = by_k = by_l = zero
     for a in range(4):
+        plane = plane_k = plane_l = zero
         for b in range(4):
-            for c in range(4):
-                f = table[i + a, j + b, m + c]
-                value += wh[a] * wk[b] * wl[c] * f
-                by_h += sh[a] * wk[b] * wl[c] * f
-                by_k += wh[a] * sk[b] * wl[c] * f
-                by_l += wh[a] * wk[b] * sl[c] * f
+            f = (table[i + a, j + b, m], table[i + a, j + b, m + 1], table[i + a, j + b, m + 2], table[i + a, j + b, m + 3])
+            line = wl[0] * f[0] + wl[1] * f[1] + wl[2] * f[2] + wl[3] * f[3]
+            plane += wk[b] * line
+            plane_k += sk[b] * line
+            plane_l += wk[b] * (sl[0] * f[0] + sl[1] * f[1] + sl[2] * f[2] + sl[3] * f[3])
+        value += wh[a] * plane
+        by_h += sh[a] * plane
+        by_k += wh[a] * plane_k
+        by_l += wh[a] * plane_l
     return value, by_h, by_k, by_l
 
 
@@ -179,21 +181,50 @@ def gather_from_table(table_dot, corner, h, k, l):
 
 
 @derivative
-def place_in_table(table, corner, h, k, l):
-    """Flat place of the nearest reflection in the table, or DEFAULT."""
-    i = nearest_index(h.real) - corner[0]
-    j = nearest_index(k.real) - corner[1]
-    m = nearest_index(l.real) - corner[2]
-    if is_listed(table.shape, i, j, m):
-        return int((i * table.shape[1] + j) * table.shape[2] + m)
-    return DEFAULT
-
-
-@derivative
 def unravelled(place, shape):
     """The three indices of a flat place in a table of that shape."""
     row = place // shape[2]
     return row // shape[1], row % shape[1], place % shape[2]
+
+
+@derivative
+def table_at(table, place):
+    """The structure factor at a flat place. Indices are not checked, so that the last one alone leads there."""
+    return table[0, 0, place]
+
+
+@derivative
+def find_nearest(n, p, places, crystal):
+    """Flat places of the nearest reflections in the table, DEFAULT outside, and their structure factors."""
+    table = crystal.factors
+    h_min, k_min, l_min = crystal.h_min, crystal.k_min, crystal.l_min
+    h_size, k_size, l_size = table.shape
+    for i in range(n):
+        h = nearest_whole_index(p[INDICES, i].real) - h_min
+        k = nearest_whole_index(p[INDICES + 1, i].real) - k_min
+        l = nearest_whole_index(p[INDICES + 2, i].real) - l_min
+        inside = (h >= 0.0) & (h < h_size - 1) & (k >= 0.0) & (k < k_size - 1) & (l >= 0.0) & (l < l_size - 1)
+        places[i] = int((h * k_size + k) * l_size + l if inside else DEFAULT)
+    for i in range(n):
+        # Read even where it is not used: the loop stays without a branch.
+        listed = table_at(table, places[i] if places[i] >= 0 else 0)
+        p[FACTOR, i] = listed if places[i] >= 0 else crystal.default_F
+
+
+@derivative
+def find_between(n, p, places, crystal):
+    """Interpolated structure factors and their derivatives where all of a step's 64 are listed; returns how many are not."""
+    table, corner = crystal.factors, (crystal.h_min, crystal.k_min, crystal.l_min)
+    outside = 0
+    for i in range(n):
+        h, k, l = p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i]
+        p[FACTOR_BY, i] = p[FACTOR_BY + 1, i] = p[FACTOR_BY + 2, i] = 0.0
+        if can_interpolate(table.shape, corner[0], corner[1], corner[2], h.real, k.real, l.real):
+            places[i] = INTERPOLATED
+            p[FACTOR, i], p[FACTOR_BY, i], p[FACTOR_BY + 1, i], p[FACTOR_BY + 2, i] = interpolated(table, corner, h, k, l)
+        else:
+            outside += 1
+    return outside
 
 
 @derivative
@@ -203,33 +234,24 @@ def multiply_structure_factors(n, p, places, crystal, interpolate, spec):
     ``places`` gets where F comes from. Returns whether interpolation is still on (Q2: in "c" the first step outside
     the table ends it; the pixel in which that happens must stand alone).
     """
-    table, corner = crystal.factors, (crystal.h_min, crystal.k_min, crystal.l_min)
+    find_nearest(n, p, places, crystal)
+    interpolated_here = interpolate
+    if interpolate and find_between(n, p, places, crystal) > 0 and not spec:
+        interpolate = False
     for i in range(n):
-        h, k, l = p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i]
-        inside = False
-        if interpolate:
-            inside = can_interpolate(table.shape, corner[0], corner[1], corner[2], h.real, k.real, l.real)
-            if not inside and not spec:
-                interpolate = False
-        square = p[VALUE, i]
-        f_h = f_k = f_l = 0.0 * h
-        if inside:
-            places[i] = INTERPOLATED
-            f, f_h, f_k, f_l = interpolated(table, corner, h, k, l)
-        else:
-            places[i] = place_in_table(table, corner, h, k, l)
-            f = crystal.default_F + f_h if places[i] == DEFAULT else table[unravelled(places[i], table.shape)] + f_h
-        f_squared, twice = f * f, 2.0 * f * square
-        for row in range(BY_H, BY_FUDGE + 1):
-            p[row, i] *= f_squared
-        if crystal.shape == GAUSS:
-            for row in range(BY_STAR, BY_STAR + 9):
-                p[row, i] *= f_squared
-        p[VALUE, i] = f_squared * square
-        p[BY_H, i] += twice * f_h
-        p[BY_K, i] += twice * f_k
-        p[BY_L, i] += twice * f_l
-        p[BY_F, i] = twice
+        factor = p[FACTOR, i]
+        p[BY_F, i] = 2.0 * factor * p[VALUE, i]
+    for row in range(BY_FUDGE + 1):
+        for i in range(n):
+            p[row, i] *= p[FACTOR, i] * p[FACTOR, i]
+    if crystal.shape == GAUSS and not spec:
+        for row in range(BY_STAR, BY_STAR + 9):
+            for i in range(n):
+                p[row, i] *= p[FACTOR, i] * p[FACTOR, i]
+    if interpolated_here:
+        for axis in range(3):
+            for i in range(n):
+                p[BY_H + axis, i] += p[BY_F, i] * p[FACTOR_BY + axis, i]
     return interpolate
 
 

@@ -55,7 +55,7 @@ from .step_derivatives import (
     fill_partials,
     gather_from_table,
     multiply_structure_factors,
-    unravelled,
+    table_at,
 )
 
 # Rows of the array of changes (bundles.CHANGE_ROWS of them), for each direction: ray, air path, scattering vector, solid angle,
@@ -80,11 +80,11 @@ def step_tangent(n, p, w, c, v, v_dot, cells_dot):
 
 
 @derivative
-def shape_tangent(n, p, c, shape, fudge_dot, star_dot):
-    """The part of fudge and, for Gaussian crystals, of the reciprocal axes."""
+def shape_tangent(n, p, c, shape, spec, fudge_dot, star_dot):
+    """The part of fudge and, for Gaussian crystals in "c", of the reciprocal axes."""
     for i in range(n):
         c[SUM_DOT, i] += p[BY_FUDGE, i] * fudge_dot
-    if shape == GAUSS:
+    if shape == GAUSS and not spec:
         for row in range(9):
             for i in range(n):
                 c[SUM_DOT, i] += p[BY_STAR + row, i] * star_dot[row]
@@ -92,18 +92,18 @@ def shape_tangent(n, p, c, shape, fudge_dot, star_dot):
 
 @derivative
 def structure_factor_tangent(n, p, c, places, crystal, default_dot, factors_dot):
-    """The part of the structure factors."""
+    """The part of the structure factors; ``factors_dot`` may be empty."""
     corner = (crystal.h_min, crystal.k_min, crystal.l_min)
     for i in range(n):
-        if places[i] == DEFAULT:
-            change = default_dot
-        elif factors_dot.size == 0:
-            change = 0.0
-        elif places[i] == INTERPOLATED:
+        c[SUM_DOT, i] += p[BY_F, i] * (default_dot if places[i] == DEFAULT else 0.0)
+    if factors_dot.size == 0:
+        return
+    for i in range(n):
+        if places[i] == INTERPOLATED:
             change = gather_from_table(factors_dot, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i])
-        else:
-            change = factors_dot[unravelled(places[i], factors_dot.shape)]
-        c[SUM_DOT, i] += p[BY_F, i] * change
+            c[SUM_DOT, i] += p[BY_F, i] * change
+        elif places[i] != DEFAULT:
+            c[SUM_DOT, i] += p[BY_F, i] * table_at(factors_dot, places[i])
 
 
 @derivative(inline=False)
@@ -132,7 +132,7 @@ def tangent_steps(n, orientations, lattice_dot, all_tables, channel, spec, inter
         for k in range(c.shape[0]):
             step_tangent(n, p, w, c[k], v, lattice_dot[k, step], dots.cells[k])
             if crystal.shape != SQUARE:
-                shape_tangent(n, p, c[k], crystal.shape, dots.fudge[k, 0], dots.star[k])
+                shape_tangent(n, p, c[k], crystal.shape, spec, dots.fudge[k, 0], dots.star[k])
             if listed:
                 structure_factor_tangent(
                     n, p, c[k], places, crystal, dots.default_F[k, 0], factors_dot[k, channel * rows : (channel + 1) * rows]

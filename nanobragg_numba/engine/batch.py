@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
@@ -12,13 +13,16 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.parameters import PRECISIONS, Compat, Parameters, Precision
 from nanobragg_numba.experiment.seeds import Seeds
-from nanobragg_numba.threads import number_of_threads
+from nanobragg_numba.threads import number_of_threads, several_at_once
 
 from .completed import completion_of
 from .devices import gpu_index
 from .needed_code import begin_for_image
-from .pixel_engine import PixelEngine
+from .pixel_engine import PixelEngine, require_dtype
 from .regions import Box, boxes_inside, computed_pixels, mask_of_boxes
+
+MOST_PIXELS_AT_ONCE = 1 << 24
+"""Of images that each take a core; the threads share one image after the other where there would be more."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ def simulate_batch(
     next part. What is returned has the ``seeds`` of each image: where the parameters give none, each image has fresh ones. Raises
     InputError where parameters or regions make no sense, there is no such device, or an image does not fit into it.
     """
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    require_dtype(dtype)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if np.dtype(factors) not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -161,7 +164,10 @@ def _run(
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """The images, one by one; on a GPU their memory is planned before this returns."""
     if not on_gpu:
-        return (_on_cpu(image, dtype, precision, threads) for image in images)
+        cores = number_of_threads(threads)
+        if len(images) < cores or cores * shape[0] * shape[1] > MOST_PIXELS_AT_ONCE:
+            return (_on_cpu(image, dtype, precision, threads) for image in images)
+        return several_at_once((partial(_on_cpu, image, dtype, precision, 1) for image in images), cores)
     from nanobragg_numba.gpu.batch_plan import Job, plan
     from nanobragg_numba.gpu.batch_stream import parts_on_all
 

@@ -56,6 +56,12 @@ class Block:
     """The step that turned interpolation off, where that is in this block; None elsewhere."""
 
 
+def require_dtype(dtype: Any) -> None:
+    """Raise ValueError for what is no type of an image."""
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+
+
 class PixelEngine:
     """Computes an experiment's image in blocks of rows, so that a caller can report, or stop, in between.
 

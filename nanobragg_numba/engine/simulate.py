@@ -17,7 +17,7 @@ from nanobragg_numba.fields import summaries
 
 from .devices import gpu_index
 from .needed_code import begin_for_image
-from .pixel_engine import OutOfTable, PixelEngine
+from .pixel_engine import OutOfTable, PixelEngine, require_dtype
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,7 @@ def simulate(
     the derived geometry, lattice, sources and sampling. Raises InputError where the parameters make no sense, and
     where there is no such device.
     """
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    require_dtype(dtype)
     gpu_index(device)
     begin_for_image()
     experiment = derive_experiment(parameters, compat)

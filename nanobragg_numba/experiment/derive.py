@@ -1,12 +1,14 @@
 """From parameters to an experiment: all that follows from them before the first pixel is computed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.fields import summaries
+from nanobragg_numba.fields.kept import Kept, fingerprint
+from nanobragg_numba.fields.meaning import PARTS
 from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from nanobragg_numba.kernels.entries import turned_lattices
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
@@ -24,6 +26,7 @@ from .seeds import Seeds, fresh_seed, generator_seed
 from .steps import Steps, carries_over, effective_angles, phi_angles, phi_steps
 
 MOST_UNITISINGS = 4096
+_set_ups_before = Kept(4)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,34 @@ class Experiment:
         )
 
 
+@dataclass(frozen=True)
+class SetUp:
+    """What follows from all but the crystal; the fields that ``Experiment`` has too are its."""
+
+    geometry: Geometry
+    """Where the detector stands."""
+    wavelength: float
+    """The central wavelength (metres)."""
+    sources: Sources
+    """Directions, wavelengths and weights of the incident rays."""
+    weights: np.ndarray
+    """(sources,): the share of each in "spec", 1 in "c" (Q7)."""
+    polarization_axes: np.ndarray
+    """(n, 3): the polarization axis at each evaluation (``axis_orbit``)."""
+    repeat_from: int
+    """The row from which they repeat."""
+    phi: Steps
+    """Range, step size (radians) and number of the rotation steps."""
+    phi_start: float
+    """The spindle's angle at the first step (radians)."""
+    carryover: bool
+    """Whether the reference's phi = 0 carryover (Q1) is in force."""
+    angles: list[float]
+    """The angle that each phi step is turned by (radians)."""
+    first_angles: list[float]
+    """The same in the first sweep of the run."""
+
+
 def axis_orbit(axis: Vector) -> tuple[np.ndarray, int]:
     """The polarization axis at each evaluation, and the row from which it repeats.
 
@@ -132,27 +163,52 @@ def derive_experiment(
     mode = mode_of(compat)
     if not isinstance(parameters, Parameters):
         raise InputError(f"parameters must be Parameters (parameters_from_command_line makes them), not {type(parameters).__name__}")
-    validate(parameters, spec=mode.spec)
+    # The mask has no say in the set-up.
+    unmasked = replace(parameters.detector, mask=None) if parameters.detector.mask is not None else parameters.detector
+    key = fingerprint(compat, parameters.beam, unmasked, parameters.sampling, parameters.axes)
+    validate(parameters, mode.spec, ("crystal",) if _set_ups_before.has("set-up", key) else PARTS)
     given = parameters.crystal.misset_seed
     seeds = Seeds(
         missing_seed() if given is None else given, parameters.crystal.mosaic_seed, missing_seed() if noise_seed is None else noise_seed
     )
     try:
-        return _derive(parameters, compat, seeds)
+        return _derive(parameters, compat, seeds, _set_ups_before.get("set-up", key, lambda: _set_up(parameters, compat)))
     except (ZeroDivisionError, OverflowError):
         raise InputError("these numbers are beyond double precision: look at -cell, -mat, -lambda, -distance and -pixel") from None
 
 
-def _derive(parameters: Parameters, compat: Compat, seeds: Seeds) -> Experiment:
-    crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
-    state = new_state()
-    size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
+def _set_up(parameters: Parameters, compat: Compat) -> SetUp:
+    beam, sampling = parameters.beam, parameters.sampling
     geometry = derive_geometry(parameters, compat)
     if mode_of(compat).spec:
         _require_window(geometry)
     wavelength = beam.wavelength_A / 1.0e10
     phi = phi_steps(sampling, compat)
     phi_start = sampling.phi_deg / RTD
+    sources = derive_sources(beam, geometry, wavelength, compat)
+    angles = phi_angles(phi, phi_start)
+    carryover = carries_over(sampling, compat)
+    effective, effective_first = effective_angles(angles) if carryover else (angles, angles)
+    axes, repeat_from = axis_orbit(geometry.polarization_axis)
+    return SetUp(
+        geometry, wavelength, sources, _weights(sources, compat), axes, repeat_from, phi, phi_start, carryover, effective, effective_first
+    )
+
+
+def _weights(sources: Sources, compat: Compat) -> np.ndarray:
+    weight_sum = float(sources.intensities.sum())
+    if not mode_of(compat).spec:
+        return np.ones(len(sources.intensities))
+    if not weight_sum > 0.0:
+        raise InputError("-sourcefile: the source intensities do not add up to a positive number")
+    return sources.intensities / weight_sum
+
+
+def _derive(parameters: Parameters, compat: Compat, seeds: Seeds, given: SetUp) -> Experiment:
+    crystal, beam = parameters.crystal, parameters.beam
+    state = new_state()
+    size, clip_warnings = clip_to_beam(crystal.size_mm, beam)
+    geometry, wavelength, sources, phi = given.geometry, given.wavelength, given.sources, given.phi
     reseed(state, generator_seed(seeds.misset))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
@@ -161,28 +217,23 @@ def _derive(parameters: Parameters, compat: Compat, seeds: Seeds) -> Experiment:
     if factors is None or factors.count == 0:
         interpolate = False
     recommended, oversample = oversampling(parameters, compat, geometry, cells, wavelength)
-    sources = derive_sources(beam, geometry, wavelength, compat)
     asked = crystal.mosaic_domains or 1
     require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
     spread, domains, rotations, mosaic_warnings = domains_of(crystal, compat, state)
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
         raise InputError("-phisteps: no phi step is left to compute")
-
-    angles = phi_angles(phi, phi_start)
-    carryover = carries_over(sampling, compat)
-    effective, effective_first = effective_angles(angles) if carryover else (angles, angles)
     axes = np.array([scale(axis, 1e-10) for axis in (lattice.a, lattice.b, lattice.c)])
-    orientations = lattice_orientations(axes, geometry.spindle_axis, effective, rotations)
+    orientations = lattice_orientations(axes, geometry.spindle_axis, given.angles, rotations)
     first = orientations
-    if effective_first != effective:
-        first = lattice_orientations(axes, geometry.spindle_axis, effective_first, rotations)
+    if given.first_angles != given.angles:
+        first = lattice_orientations(axes, geometry.spindle_axis, given.first_angles, rotations)
     photons = fluence(beam)
-    tables = _tables(parameters, compat, geometry, lattice, cells, sources, oversample, steps, photons, interpolate, orientations, first)
+    tables = _tables(parameters, compat, given, lattice, cells, oversample, steps, photons, interpolate, orientations, first)
     return Experiment(
-        parameters, compat, carryover, geometry, lattice, cells, sources, phi, phi_start, effective, effective_first, spread, domains,
-        rotations, wavelength, photons, interpolate, oversample, recommended, steps, mask_of(parameters, geometry, compat), tables,
-        state, seeds, clip_warnings, mosaic_warnings,
+        parameters, compat, given.carryover, geometry, lattice, cells, sources, phi, given.phi_start, given.angles, given.first_angles,
+        spread, domains, rotations, wavelength, photons, interpolate, oversample, recommended, steps,
+        mask_of(parameters, geometry, compat), tables, state, seeds, clip_warnings, mosaic_warnings,
     )  # fmt: skip
 
 
@@ -250,21 +301,17 @@ def _channels(parameters: Parameters, sources: int) -> np.ndarray:
 
 
 def _tables(
-    parameters: Parameters, compat: Compat, geometry: Geometry, lattice: Lattice, cells: CrystalSize, sources: Sources, oversample: int,
+    parameters: Parameters, compat: Compat, given: SetUp, lattice: Lattice, cells: CrystalSize, oversample: int,
     steps: int, photons: float, interpolate: bool, orientations: np.ndarray, first: np.ndarray,
 ) -> Tables:  # fmt: skip
-    crystal, beam, sampling = parameters.crystal, parameters.beam, parameters.sampling
+    crystal, beam, sampling, sources = parameters.crystal, parameters.beam, parameters.sampling, given.sources
     mode = mode_of(compat)
     spec = mode.spec
-    detector = detector_table(parameters, geometry, oversample)
-    axes, repeat_from = axis_orbit(geometry.polarization_axis)
-    weight_sum = float(sources.intensities.sum())
-    if spec and not weight_sum > 0.0:
-        raise InputError("-sourcefile: the source intensities do not add up to a positive number")
-    weights = sources.intensities / weight_sum if spec else np.ones(len(sources.intensities))
+    detector = detector_table(parameters, given.geometry, oversample)
     beam_table = BeamTable(
-        np.ascontiguousarray(-sources.directions), sources.wavelengths.astype(np.float64), weights, float(beam.polarization),
-        beam.polarized, axes, repeat_from, float(sampling.dmin_A * 1e-10), _channels(parameters, len(sources.wavelengths)),
+        np.ascontiguousarray(-sources.directions), sources.wavelengths.astype(np.float64), given.weights, float(beam.polarization),
+        beam.polarized, given.polarization_axes, given.repeat_from, float(sampling.dmin_A * 1e-10),
+        _channels(parameters, len(sources.wavelengths)),
     )  # fmt: skip
     factors = crystal.structure_factors
     # Without a list every index is outside this table of no reflections, and takes default_F.

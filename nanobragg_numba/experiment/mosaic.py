@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.fields.kept import Kept
 from nanobragg_numba.kernels.entries import random_rotations, random_turns, uniform_deviates
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
@@ -13,6 +14,9 @@ from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
 from .modes import mode_of
 from .parameters import Compat, Crystal
 from .steps import mosaic_steps
+
+MOST_KEPT = 1000
+_rotations_before = Kept(4)
 
 
 def mosaic_rotations(spread: float, count: int, state: RandomState) -> np.ndarray:
@@ -39,12 +43,22 @@ def seeded_rotations(spread: float, count: int, seed: int, state: RandomState, r
     ``state`` is seeded, and drawn from in any case: the noise can go on with it. ``rounded``: to the reference's single-precision
     angles; otherwise the rotations are smooth functions of the spread.
     """
-    reseed(state, c_negative(seed))
+    start = c_negative(seed)
+    reseed(state, start)
+    # Only a negative seed starts the generator anew, whatever was drawn before.
+    key = (spread, count, seed, rounded) if start < 0 and count <= MOST_KEPT else None
+    rotations, drawn_to = _rotations_before.get("rotations", key, lambda: _drawn_rotations(spread, count, seed, state, rounded))
+    state.integers[:] = drawn_to
+    return rotations
+
+
+def _drawn_rotations(spread: float, count: int, seed: int, state: RandomState, rounded: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The rotations, and the generator's whole numbers after them."""
     rotations = mosaic_rotations(spread, count, state)[: count if spread > 0.0 else 0]
-    if rounded or len(rotations) == 0:
-        return rotations
-    x, y, z, fraction = mosaic_turns(count, seed).T
-    return np.ascontiguousarray(np.array(rotation_rows((x, y, z), np.sin(spread * fraction), np.cos(spread * fraction))).T)
+    if not rounded and len(rotations) > 0:
+        x, y, z, fraction = mosaic_turns(count, seed).T
+        rotations = np.ascontiguousarray(np.array(rotation_rows((x, y, z), np.sin(spread * fraction), np.cos(spread * fraction))).T)
+    return rotations, state.integers.copy()
 
 
 def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:

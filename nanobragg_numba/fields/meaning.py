@@ -2,8 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,38 +70,49 @@ RULES = (
 )  # fmt: skip
 
 
-def validate(parameters: "Parameters", spec: bool) -> None:
+PARTS = ("crystal", "beam", "detector", "sampling", "axes")
+
+
+def validate(parameters: "Parameters", spec: bool, parts: Sequence[str] = PARTS) -> None:
     """Raise InputError, naming the field, for inf or nan, a tensor, and in "spec" for a value that has no meaning.
 
-    In "c" every finite number counts as it does in the reference.
+    In "c" every finite number counts as it does in the reference. ``parts``: those that are not known to be in order.
     """
     if "torch" in sys.modules:
         from nanobragg_numba.maths.torch_values import tensors_of
 
         for name in tensors_of(parameters=parameters):
             raise InputError(f"{name} is a torch tensor: this image is made from plain numbers, and would lose its gradient")
-    for part in (parameters.crystal, parameters.beam, parameters.detector, parameters.sampling, parameters.axes):
-        for f in fields(part):
-            _require_finite(f"{type(part).__name__}.{f.name}", getattr(part, f.name))
+    for name in parts:
+        part = getattr(parameters, name)
+        for field, value in vars(part).items():
+            _require_finite(part, field, value)
     if spec:
-        _require_meaning(parameters)
+        _require_meaning(parameters, parts)
 
 
-def _require_finite(name: str, value: Any) -> None:
+def _require_finite(part: Any, field: str, value: Any) -> None:
     for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, float) and not math.isfinite(number):
-            raise InputError(f"{name} must be finite, not {value}")
-        if isinstance(number, int) and abs(number) >= LARGEST_WHOLE:
-            raise InputError(f"{name} is a number too large")
+        if isinstance(number, float):
+            if not math.isfinite(number):
+                raise InputError(f"{type(part).__name__}.{field} must be finite, not {value}")
+        elif isinstance(number, int) and abs(number) >= LARGEST_WHOLE:
+            raise InputError(f"{type(part).__name__}.{field} is a number too large")
 
 
-def _require_meaning(parameters: "Parameters") -> None:
+def _require_meaning(parameters: "Parameters", parts: Sequence[str]) -> None:
     for rule in RULES:
-        number = rule.broken_by(parameters)
+        number = rule.broken_by(parameters) if rule.part in parts else None
         if number is not None:
             part = type(getattr(parameters, rule.part)).__name__
             raise InputError(f"{part}.{rule.field} ({rule.option}) must be {rule.allowed}, not {number:g}")
-    beam = parameters.beam
+    if "beam" in parts:
+        _require_beam(parameters.beam)
+    if "crystal" in parts:
+        _require_lattice(parameters.crystal)
+
+
+def _require_beam(beam: "Beam") -> None:
     if beam.flux != 0.0:
         for name, value in (("exposure_s (-exposure)", beam.exposure_s), ("beamsize_mm (-beamsize)", beam.beamsize_mm)):
             if not value > 0.0:
@@ -111,7 +121,6 @@ def _require_meaning(parameters: "Parameters") -> None:
         raise InputError(f"SourceList.positions (-sourcefile): source {source} is where the sample is, and has no direction")
     if beam.sources is not None and (beam.sources.intensities < 0.0).any():
         raise InputError(f"SourceList.intensities (-sourcefile) must be 0 or more, not {np.nanmin(beam.sources.intensities):g}")
-    _require_lattice(parameters.crystal)
 
 
 def undirected_source(beam: "Beam") -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from . import decorators, stored_code
-from .cpu_features import cpu_features, cpu_name, is_on
+from .cpu_features import cpu_name, features_of_code, is_on
 from .entries import ENTRIES, Library
 
 LIBRARY_FUNCTIONS = frozenset(
@@ -62,7 +62,7 @@ def _optimised(module: Any, symbols: Sequence[str]) -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
-    machine = target.create_target_machine(cpu=cpu_name(), features=cpu_features(), opt=3, reloc="pic", codemodel="default")
+    machine = target.create_target_machine(cpu=cpu_name(), features=features_of_code(), opt=3, reloc="pic", codemodel="default")
     module.data_layout = str(machine.target_data)
     full = llvm.create_pipeline_tuning_options(speed_level=3)
     full.loop_vectorization, full.slp_vectorization = is_on("NUMBA_LOOP_VECTORIZE", True), is_on("NUMBA_SLP_VECTORIZE", False)

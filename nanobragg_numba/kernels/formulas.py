@@ -209,11 +209,17 @@ def curved_position(flat, detector):
 
 
 @inlined
-def subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector):
-    """Laboratory position of the centre of a sub-pixel on a sensor layer."""
+def flat_subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector):
+    """Laboratory position of the centre of a sub-pixel on a sensor layer of a flat detector."""
     fast_distance = detector.subpixel_size * (fast * detector.oversample + sub_fast) + detector.subpixel_size / 2.0
     slow_distance = detector.subpixel_size * (slow * detector.oversample + sub_slow) + detector.subpixel_size / 2.0
-    flat = plane_position(fast_distance, slow_distance, layer * detector.layer_thickness, detector)
+    return plane_position(fast_distance, slow_distance, layer * detector.layer_thickness, detector)
+
+
+@inlined
+def subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector):
+    """The same on a detector that may be curved."""
+    flat = flat_subpixel_position(slow, fast, sub_slow, sub_fast, layer, detector)
     return curved_position(flat, detector) if detector.curved else flat
 
 

@@ -12,6 +12,11 @@ def live_run(mask, slow, start, end):
 
     It begins and ends with a pixel that is to be computed; without one there are none, from ``end`` on.
     """
+    live = 0
+    for i in range(start, end):
+        live += mask[slow, i]
+    if live == end - start:
+        return start, live
     first = start
     while first < end and not mask[slow, first]:
         first += 1

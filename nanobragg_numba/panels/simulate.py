@@ -12,7 +12,7 @@ import numpy as np
 
 from nanobragg_numba.engine.devices import gpu_index
 from nanobragg_numba.engine.needed_code import begin_for_image
-from nanobragg_numba.engine.pixel_engine import OutOfTable, PixelEngine
+from nanobragg_numba.engine.pixel_engine import OutOfTable, PixelEngine, require_dtype
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.detector import Geometry
@@ -112,8 +112,7 @@ def simulate_panels(
     ``missing_seed`` makes the seeds that are not given. Raises InputError where the parameters make no sense, for a panel whose plane
     goes through the sample, and where there is no such device.
     """
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    require_dtype(dtype)
     if not isinstance(detector, PanelDetector):
         raise InputError(f"detector must be a PanelDetector, not {type(detector).__name__}")
     gpu_index(device)

@@ -32,10 +32,12 @@ def sum_in_order(image: Singles2, result: Doubles1) -> None:
 
 
 @inlined
-def units(photons, gain, offset, noise, deviates, at):
-    """A pixel's reading before it is cut to a whole number; ``deviates`` empty: without noise."""
+def clipped_units(photons, gain, offset, noise, deviates, at, full):
+    """A pixel's reading before it is cut to a whole number, at most ``full``, and 1 if it was above; ``deviates`` empty: no noise."""
     reading = np.float64(photons) * gain + offset
-    return reading + noise * np.float64(deviates[at]) if deviates.shape[0] > 0 else reading
+    if deviates.shape[0] > 0:
+        reading += noise * np.float64(deviates[at])
+    return (full, 1) if reading > full else (reading, 0)
 
 
 @entry
@@ -49,9 +51,9 @@ def counts_of_16_bits(
         begin = np.uint64(slow * photons.shape[1])
         clipped = 0
         for fast in range(values.shape[0]):
-            reading = units(values[fast], gain, offset, noise, deviates, begin + np.uint64(fast))
-            clipped += 1 if reading > full else 0
-            results[fast] = truncated(full if reading > full else reading) & np.int32(0xFFFF)
+            reading, above = clipped_units(values[fast], gain, offset, noise, deviates, begin + np.uint64(fast), full)
+            clipped += above
+            results[fast] = truncated(reading) & np.int32(0xFFFF)
         overloads[slow] = clipped
 
 
@@ -66,8 +68,7 @@ def counts_of_32_bits(
         begin = np.uint64(slow * photons.shape[1])
         clipped = 0
         for fast in range(values.shape[0]):
-            reading = units(values[fast], gain, offset, noise, deviates, begin + np.uint64(fast))
-            clipped += 1 if reading > full else 0
-            reading = full if reading > full else reading
+            reading, above = clipped_units(values[fast], gain, offset, noise, deviates, begin + np.uint64(fast), full)
+            clipped += above
             results[fast] = np.uint32(np.int64(reading) & np.int64(0xFFFFFFFF)) if reading > -9.2e18 else np.uint32(0)
         overloads[slow] = clipped

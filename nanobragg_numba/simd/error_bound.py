@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from nanobragg_numba.experiment.parameters import SHAPES
-from nanobragg_numba.jit.cpu_features import has_fused_multiply_add, has_known_libm
+from nanobragg_numba.jit.cpu_features import reason_for_exact_engine
 from nanobragg_numba.kernels.arguments import Tables
 
 CHUNK = 256
@@ -37,8 +37,7 @@ def is_supported(tables: Tables) -> bool:
     cells = crystal.na * crystal.nb * crystal.nc
     peak = (cells * max(float(np.abs(crystal.factors).max()), abs(crystal.default_F))) ** 2
     return (
-        has_fused_multiply_add()
-        and has_known_libm()
+        reason_for_exact_engine() is None
         and (len(beam.axes) == 1 or beam.kahn == 0.0 or rules.spec)
         and not (rules.interpolate and min(crystal.factors.shape[0] // crystal.tables, *crystal.factors.shape[1:]) < 6)
         and abs(beam.kahn) <= 1.0

@@ -13,6 +13,7 @@ from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.exact import polarization_axis
 from nanobragg_numba.kernels.formulas import (
     capture_fraction,
+    flat_subpixel_position,
     is_beyond,
     polarization_frame,
     scattering_vector,
@@ -40,10 +41,17 @@ def subpixel_geometry(n, work, start, slow, sub_slow, sub_fast, layer, detector)
     """Unit vectors to n sub-pixels of a row, and their distances."""
     w = rows_of(work)
     dx, dy, dz = w.direction[0], w.direction[1], w.direction[2]
-    for i in range(n):
-        position = subpixel_position(slow, start + i, sub_slow, sub_fast, layer, detector)
-        w.airpath[i] = magnitude(position)
-        dx[i], dy[i], dz[i] = unit(position)
+    # With the branch in the loop, its vectors would call sine and cosine for flat detectors too.
+    if detector.curved:
+        for i in range(n):
+            position = subpixel_position(slow, start + i, sub_slow, sub_fast, layer, detector)
+            w.airpath[i] = magnitude(position)
+            dx[i], dy[i], dz[i] = unit(position)
+    else:
+        for i in range(n):
+            position = flat_subpixel_position(slow, start + i, sub_slow, sub_fast, layer, detector)
+            w.airpath[i] = magnitude(position)
+            dx[i], dy[i], dz[i] = unit(position)
 
 
 @compiled

@@ -42,7 +42,8 @@ def unsure_pixels(n, work, guarded):
     for i in range(n):
         value = w.total[i]
         margin = w.margin[i] if guarded or w.margin[i] == np.inf else 0.0
-        in_doubt = w.live[i] != 0.0 and np.float32(value - margin) != np.float32(value + margin)
+        # Not `and`: a branch would keep the loop from becoming vector instructions.
+        in_doubt = (w.live[i] != 0.0) & (np.float32(value - margin) != np.float32(value + margin))
         w.unsure[i] = 1.0 if in_doubt else 0.0
         count += 1 if in_doubt else 0
     return count

@@ -45,6 +45,7 @@ ROWS = (
     _row("-bits", "16 | 32", "16", "bits of a pixel of the noise image; of 32 one is left unused"),
     _row("-badpixels", "fraction", "0", "pixels that do not work: half of them read 0, the others the largest reading"),
 )  # fmt: skip
+_ROW_OF = {word: row for row in ROWS for word in row.words}
 INPUT_FILES = (BACKGROUND, SHADOW)
 OF_BACKGROUND = {"-background_thick": "thickness_mm", "-background_density": "density_g_cm3", "-background_MW": "molecular_weight"}
 OF_SHADOW = {"-beamstop": "beamstop_mm", "-beamstop_distance": "beamstop_distance_mm"}
@@ -85,7 +86,7 @@ def take_whole_image_options(words: Sequence[str], compat: Compat) -> tuple[Whol
     remaining = list(words)
     while remaining:
         word = remaining.pop(0)
-        row = next((row for row in ROWS if row.matches(word)), None)
+        row = _ROW_OF.get(word)
         if row is None:
             rest.append(word)
             continue

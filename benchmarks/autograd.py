@@ -307,16 +307,16 @@ def gauss_newton(what: str) -> tuple[Callable[[], object], int]:
         vector, damping = off, 1e-3
         jacobian, residuals = slopes(vector)
         while True:
-            matrix = jacobian.T @ jacobian
-            step = torch.linalg.solve(matrix + damping * torch.diag(matrix.diag()), jacobian.T @ residuals)
+            matrix, slope, cost = jacobian.T @ jacobian, jacobian.T @ residuals, float(residuals.square().sum())
+            step = torch.linalg.solve(matrix + damping * torch.diag(matrix.diag()), slope)
+            # What the step would gain, to first order, is nothing beside the noise.
+            if float(step @ slope) < 1e-5 * cost:
+                return
             ahead, there = slopes(vector + step)
-            gained, cost = float(residuals.square().sum() - there.square().sum()), float(residuals.square().sum())
-            if gained > 0.0:
+            if float(there.square().sum()) < cost:
                 vector, jacobian, residuals, damping = vector + step, ahead, there, 0.1 * damping
             else:
                 damping *= 10.0
-            if 0.0 <= gained < 1e-5 * cost:
-                return
 
     runs: dict[str, Callable[[], object]] = {"forward": lambda: model(off), "slopes": lambda: slopes(off), "fit": fit}
     return runs[what], 1

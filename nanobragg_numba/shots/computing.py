@@ -114,7 +114,7 @@ class ManyShots:
         parts = self._parts
         each = of_factors and len(self.factors) > 1
         most = SLOTS if of_factors else max(self.threads, 1)
-        slots = int(max(1, min(most, len(parts), SLOT_BYTES // table.nbytes if table.size > 1 else SLOTS)))
+        slots = int(max(1, min(most, len(parts), SLOT_BYTES // table.nbytes if of_factors else SLOTS)))
         bars = Variables(*(np.zeros((len(parts), size)) for size in self.sizes))
         factors_bars = np.zeros((len(parts) if each else slots, table.size if of_factors else 0))
         gradient = np.ascontiguousarray(grad, grad.dtype if grad.dtype == np.float32 else np.float64)

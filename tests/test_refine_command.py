@@ -160,6 +160,34 @@ def test_a_spectrum_that_simulates_again(here, tmp_path, capsys):
     np.testing.assert_allclose(again.wavelengths_m, [1.194e-10, 1.2e-10, 1.206e-10])
 
 
+def test_structure_factors_as_files(here, tmp_path, capsys):
+    """From one F for all: what is written is what was refined, in the group's asymmetric unit and, for -hkl, in P1."""
+    import gemmi
+
+    words = [str(here / "still0.img"), "--line", starts(here, 0), *QUICK, "--refine", "orientation,structure_factors"]
+    assert main([*words, "--space-group", "P 2 2 2", "--resolution", "6", "--steps", "3", "--no-pictures", "--out", "factors"]) == 0, (
+        capsys.readouterr().err
+    )
+    rows = json.loads((tmp_path / "factors" / "refined.json").read_text())["parameters"][3:]
+    mtz = gemmi.read_mtz_file(str(tmp_path / "factors" / "structure_factors.mtz"))
+    assert [column.label for column in mtz.columns] == ["H", "K", "L", "F", "SIGF"] and mtz.spacegroup.short_name() == "P222"
+    data = {tuple(map(int, line[:3])): line[3:] for line in np.array(mtz.array)}
+    assert len(data) == len(rows) > 5
+    for row in rows:
+        value, sigma = data[tuple(map(int, row["part"].split()))]
+        assert value == pytest.approx(abs(row["value"]), rel=1e-6) and sigma == pytest.approx(row["sigma"], rel=1e-6)
+    # The truth is 60 for all.
+    sure = [row for row in rows if row["sigma"] < 12.0]
+    deviations = np.array([(row["value"] - 60.0) / row["sigma"] for row in sure])
+    assert len(sure) > 1 and np.abs(deviations).max() < 4.5
+    listed = parameters_from_command_line(f"{LINE} -hkl factors/structure_factors.hkl").crystal.structure_factors
+    for row in sure:
+        h, k, l = map(int, row["part"].split())
+        for sign in (1, -1):
+            at = sign * h - listed.h_min, k - listed.k_min, -l - listed.l_min
+            assert listed.table[at] == pytest.approx(abs(row["value"]))
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".cbf"])
 def test_other_formats(here, tmp_path, suffix):
     """The same counts as NXmx and as CBF."""

@@ -226,6 +226,11 @@ def test_other_formats(here, tmp_path, suffix):
         ({"--method": "luck"}, "method must be one of trust, least_squares, lbfgs, not 'luck'"),
         ({"--lines": "none.txt"}, "--line and --lines both give starting models"),
         ({"--overload": "1"}, "still0.img: has no good pixel"),
+        ({"--frame": "0"}, "--frame 0: frames are counted from 1"),
+        ({"--start-error": "nan"}, "the error of the start 0 or more"),
+        ({"--groups": "quad"}, "the groups quad are named, and none is refined"),
+        ({"--refine": "groups"}, "shot 1 has a detector of one plane, and no groups"),
+        ({"--refine": "spectrum"}, "shot 1: spectrum is refined of a beam of several sources"),
         ({"--frobnicate": "3"}, "unrecognized arguments: --frobnicate"),
     ],
 )  # fmt: skip
@@ -236,6 +241,25 @@ def test_bad_input(here, changes, says, capsys, tmp_path):
     error = capsys.readouterr().err
     assert error.startswith("nb-refine: error: ") and error.count("\n") == 1 and re.search(says, error)
     assert not (tmp_path / "bad" / "refined.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.full((80, 80), np.nan), "image.npy: has no good pixel"),
+        (np.full((20, 80), 12.0), "image.npy has 80x20 pixels, and its model 80x80"),
+        (np.random.default_rng(2).poisson(20.0, (80, 80)).astype(float), "the images show none of the model's spots"),
+        (np.zeros((80, 80)), "the images show none of the model's spots"),
+        (np.array([["a", "b"]]), "image.npy: not a plain image"),
+    ],
+)
+def test_images_of_nothing(here, tmp_path, image, says, capsys):
+    np.save("image.npy", image)
+    words = ["image.npy", "--line", starts(here, 0), *QUICK, "--refine", "orientation,scale", "--steps", "5", "--out", "nothing"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("nb-refine: error: ") and error.count("\n") == 1 and says in error
+    assert not (tmp_path / "nothing" / "refined.json").exists()
 
 
 def test_several_images_need_several_starts(here, capsys):

@@ -36,6 +36,8 @@ LEAST_FITTED = 0.5
 """Of the signal; see ``_require_fitted``."""
 LEAST_PARTIALITY = 0.02
 """Of spots that are looked at."""
+LEAST_TAKEN = 10.0
+"""Off the sum of squares, for each parameter, by a model of what is there."""
 FAINT = 0.002
 """Partiality of spots whose structure factors are refined."""
 BORDER = (4, 3, 2)
@@ -174,6 +176,7 @@ def fit(
     if target is None:
         target = _target(views, free, vector, settings, resolutions[-1], BORDER[2], None)
         target.take_weights(vector)
+    _require_signal(target, vector, settings)
     squares, freedom = target.figures(vector)
     precision = estimates(target.normal_equations(vector)[1], free.slopes(vector))
     return Fit(free, vector, precision, target, squares, freedom, explained)
@@ -185,7 +188,7 @@ def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Se
     for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-    if settings.steps < 1 or settings.most_spots < 1 or settings.start_error < 0.0:
+    if settings.steps < 1 or settings.most_spots < 1 or not 0.0 <= settings.start_error < np.inf:
         raise InputError("steps and spots must be 1 or more, and the error of the start 0 or more")
 
 
@@ -294,6 +297,16 @@ def _require_fitted(target: JointTarget, vector: np.ndarray, settings: Settings,
         raise InputError(
             f"fitted to {resolution:.3g} A, the model explains {100.0 * max(taken, 0.0):.0f} % of the signal in its boxes "
             f"(chi^2 / degrees of freedom is {squares / freedom:.3g}): the start was too far off; see to orientation, cell and geometry"
+        )
+
+
+def _require_signal(target: JointTarget, vector: np.ndarray, settings: Settings) -> None:
+    """Raise InputError where the images have none of the model's spots: of noise alone each number takes 1 off the sum of squares."""
+    taken = target.squares_without_spots() - target.figures(vector)[0]
+    if settings.least_explained > 0.0 and taken < LEAST_TAKEN * len(vector):
+        raise InputError(
+            f"the images show none of the model's spots: beside background alone they lower chi^2 by {max(taken, 0.0):.3g}, and noise "
+            f"would let {len(vector)} parameters do so by {len(vector)}"
         )
 
 

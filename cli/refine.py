@@ -21,7 +21,9 @@ from .two_dashes import Parser, joined, status_of, tell
 LINES = ("--line",)
 """Their value is one word that may begin with a minus sign."""
 STATE, RESULTS, TABLE = "state.json", "refined.json", "table.txt"
-OWN_FILES = re.compile(r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt|spectrum(_\d+)?\.txt")
+OWN_FILES = re.compile(
+    r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt|spectrum(_\d+)?\.txt|structure_factors\.(mtz|hkl)"
+)
 """What a fit leaves in its folder."""
 DESCRIPTION = """\
 Refine what is known of stills or rotation images: all images in one fit, over the boxes of their spots.
@@ -34,6 +36,7 @@ Refine what is known of stills or rotation images: all images in one fit, over t
 EPILOGUE = """\
 IMAGE: SMV, CBF, NXmx (all its frames), npy or what else fabio reads. What can be refined:
 orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg, spectrum (shared, or --per-shot);
+structure_factors (shared; one for all that --space-group makes equal);
 distance_mm, beam_mm, tilts_deg (shared); of detectors of several panels groups and panels: shifts and tilts (shared).
 Images are read as offset + gain * photons. The starting models are read as -compat spec means them.
 exit status: 0 refined; 2 bad input, or starting models that do not explain the images. After Ctrl-C (130) --resume goes on.
@@ -54,7 +57,7 @@ def _parser() -> Parser:
     add("--per-shot", default="", metavar="NAMES", help="of these each image has its own")
     groups_help = "groups of panels that are moved (default: the outermost ones\nthat are side by side)"
     add("--groups", default="", metavar="NAMES", help=groups_help)
-    add("--space-group", default="P 1", metavar="NAME", help="constrains the cell (default: P 1)")
+    add("--space-group", default="P 1", metavar="NAME", help="constrains the cell and makes structure factors equal\n(default: P 1)")
     add("--resolution", type=float, metavar="D", help="finest spacing of spots in A (default: the detector's corner)")
     add("--background", default="plane", help="under each spot: none, constant or plane (default: plane)")
     add("--gain", type=float, default=1.0, metavar="G", help="counts a photon (default: 1)")
@@ -105,7 +108,7 @@ def _run(options: argparse.Namespace) -> None:
     from nanobragg_numba.refinement.fit import Settings, Step, fit
 
     from .refine_input import Response, frames_of, identity, read_mask, read_measured, read_restraints, read_starts
-    from .refine_report import results, table, write_experiments, write_spectra
+    from .refine_report import results, table, write_experiments, write_spectra, write_structure_factors
 
     frames = frames_of(options.images, options.frame)
     starts = read_starts(options.line, options.lines, options.expt, len(frames))
@@ -138,6 +141,7 @@ def _run(options: argparse.Namespace) -> None:
     write_whole(os.path.join(options.out, TABLE), "--out", [text.encode()])
     write_experiments(options.out, found, frames)
     write_spectra(options.out, found)
+    write_structure_factors(options.out, found, options.space_group)
     if not options.no_pictures:
         _draw(options.out, found, frames)
     content = json.dumps(results(found, frames), indent=1, allow_nan=False) + "\n"

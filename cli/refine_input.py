@@ -38,6 +38,8 @@ class Frame:
 def frames_of(paths: Sequence[str], frame: int | None) -> list[Frame]:
     """The images of the files: all frames of NXmx files, unless ``frame`` is given. Raises InputError."""
     found: list[Frame] = []
+    if frame is not None and frame < 1:
+        raise InputError(f"--frame {frame}: frames are counted from 1")
     for path in paths:
         if first_bytes(path, "") != HDF5:
             if frame is not None and frame > 1:
@@ -81,9 +83,10 @@ def read_measured(frame: Frame, response: Response, mask: np.ndarray | None, det
         if good.shape != mask.shape:
             raise InputError(f"--mask: has {mask.shape[1]}x{mask.shape[0]} pixels, and {frame} {counts.shape[1]}x{counts.shape[0]}")
         good = good & mask
-    if not good.any():
+    shot = measured(counts, gain=response.gain, offset=response.offset, readout=response.readout, good=good, name=str(frame))
+    if not shot.good.any():
         raise InputError(f"{frame}: has no good pixel")
-    return measured(counts, gain=response.gain, offset=response.offset, readout=response.readout, good=good, name=str(frame))
+    return shot
 
 
 def _counts(path: str, flag: str, number: int | None, detector: PanelDetector | None) -> np.ndarray:

@@ -3,16 +3,20 @@
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nanobragg_numba.autograd.effects import DEGENERATE
+from nanobragg_numba.files import hkl as hkl_file
 from nanobragg_numba.files.output import write_whole
 from nanobragg_numba.panels.dials_writing import write_expt
 from nanobragg_numba.refinement.estimates import describe
 from nanobragg_numba.refinement.fit import Fit
 from nanobragg_numba.refinement.kinds import KINDS
+from nanobragg_numba.refinement.symmetry import space_group
+from nanobragg_numba.reflections.writing import write_merged
 
 from .refine_input import Frame
 
@@ -110,3 +114,19 @@ def write_spectra(folder: str, found: Fit) -> None:
             lines.append(f"{1e10 * wavelength:.10g} {found.values[n]:.8g} # {found.sigmas[n]:.3g}")
         name = "spectrum.txt" if shot is None else f"spectrum_{shot + 1:04d}.txt"
         write_whole(os.path.join(folder, name), "--out", [("\n".join(lines) + "\n").encode()])
+
+
+def write_structure_factors(folder: str, found: Fit, group: str) -> None:
+    """The refined ones with standard deviations, structure_factors.mtz, and all of P1 as ``-hkl`` reads them, structure_factors.hkl."""
+    free = found.free
+    if free.amplitudes is None:
+        return
+    rows = [n for n, row in enumerate(free.rows) if row.name == "structure_factors"]
+    hkl = free.amplitudes.unit.hkl[free.amplitudes.refined]
+    cell = np.mean([np.array(parameters.crystal.cell) for parameters in found.parameters], axis=0)
+    path = os.path.join(folder, "structure_factors")
+    write_merged(f"{path}.mtz", hkl, np.abs(found.values[rows]), found.sigmas[rows], tuple(cell.tolist()), space_group(group))
+    factors = found.parameters[0].crystal.structure_factors
+    assert factors is not None
+    table = replace(factors, table=np.abs(factors.table))
+    write_whole(f"{path}.hkl", "--out", [b"".join(hkl_file.lines(table))])

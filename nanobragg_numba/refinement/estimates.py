@@ -61,6 +61,7 @@ def describe(found: Estimates, names: Sequence[str], most: int = 20) -> list[str
     """A sentence for each group that is not determined and each strongly correlated pair."""
     said = [f"not determined: {' and '.join(names[n] for n in group)}: they can move together without a change" if len(group) > 1
             else f"not determined: {names[group[0]]}: the image does not depend on it" for group in found.undetermined]  # fmt: skip
+    said = said[:most] + ([f"and {len(said) - most} more that are not determined"] if len(said) > most else [])
     pairs = strong_pairs(found)
     said += [f"hard to tell apart: {names[i]} and {names[j]}: correlation {value:+.3f}" for i, j, value in pairs[:most]]
     return said + ([f"and {len(pairs) - most} pairs more"] if len(pairs) > most else [])

@@ -19,7 +19,7 @@ from .free_parameters import FreeParameters, free_parameters
 from .joint_target import JointTarget, without_unsolvable
 from .kinds import DEFAULT
 from .measured import Measured, Pixels, panel_of, pixels_of, strong_pixels
-from .models.amplitudes import Amplitudes, amplitudes
+from .models.amplitudes import Amplitudes, amplitudes, with_tables
 from .optimisers import METHODS
 from .piece_target import BACKGROUNDS
 from .restraints import Restraint
@@ -36,6 +36,10 @@ LEAST_FITTED = 0.5
 """Of the signal; see ``_require_fitted``."""
 LEAST_PARTIALITY = 0.02
 """Of spots that are looked at."""
+LEAST_TAKEN = 10.0
+"""Off the sum of squares, for each parameter, by a model of what is there."""
+FAINT = 0.002
+"""Partiality of spots whose structure factors are refined."""
 BORDER = (4, 3, 2)
 """Pixels about a predicted spot: in the first stage, in those between, in the last."""
 
@@ -144,7 +148,7 @@ def fit(
         raise InputError(f"{len(shots)} images and {len(detectors)} detectors: there must be as many of each")
     models = [starting_model(start, detector) for start, detector in zip(starts, detectors, strict=True)]
     views = _views(shots, models)
-    found = _amplitudes(models, settings)
+    models, found = _with_amplitudes(models, settings)
     constraint = cell_constraint(settings.space_group)
     free = free_parameters(models, settings.refine, constraint, settings.per_shot, settings.groups, found)
     for name in settings.restraints:
@@ -172,6 +176,7 @@ def fit(
     if target is None:
         target = _target(views, free, vector, settings, resolutions[-1], BORDER[2], None)
         target.take_weights(vector)
+    _require_signal(target, vector, settings)
     squares, freedom = target.figures(vector)
     precision = estimates(target.normal_equations(vector)[1], free.slopes(vector))
     return Fit(free, vector, precision, target, squares, freedom, explained)
@@ -183,7 +188,7 @@ def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Se
     for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-    if settings.steps < 1 or settings.most_spots < 1 or settings.start_error < 0.0:
+    if settings.steps < 1 or settings.most_spots < 1 or not 0.0 <= settings.start_error < np.inf:
         raise InputError("steps and spots must be 1 or more, and the error of the start 0 or more")
 
 
@@ -215,28 +220,33 @@ def _views(shots: Sequence[Measured], models: Sequence[StartingModel]) -> list[M
     return found
 
 
-def _amplitudes(models: Sequence[StartingModel], settings: Settings) -> Amplitudes | None:
-    """The structure factors that are refined: those with spots at the start."""
+def _with_amplitudes(models: Sequence[StartingModel], settings: Settings) -> tuple[list[StartingModel], Amplitudes | None]:
+    """The models with a table each, and the structure factors that are refined: those with spots at the start."""
     if "structure_factors" not in settings.refine:
-        return None
+        return list(models), None
     hkl = []
     for model in models:
-        panels = [spots(panel.parameters, settings.resolution, least_partiality=LEAST_PARTIALITY) for panel in model.panels]
-        hkl.append(np.concatenate([found.hkl for found in _strongest(panels, settings.most_spots)]))
-    return amplitudes([model.parameters.crystal.structure_factors for model in models], hkl, settings.space_group)
+        # Weak ones, too: they lie beneath the boxes of others.
+        found = [spots(panel.parameters, settings.resolution, least_partiality=FAINT) for panel in model.panels]
+        hkl.append(np.concatenate([own.hkl for own in found]))
+    models = with_tables(models, hkl)
+    return models, amplitudes([model.parameters.crystal.structure_factors for model in models], hkl, settings.space_group)
 
 
-def predicted(panels: Sequence[Parameters], settings: Settings, resolution: float, border: int) -> list[Spots]:
+def predicted(panels: Sequence[Parameters], settings: Settings, resolution: float | None, border: int) -> list[Spots]:
     """The strongest spots of a shot's panels, to a resolution (A)."""
     found = [spots(panel, resolution, border=border, least_partiality=LEAST_PARTIALITY) for panel in panels]
-    return _strongest(found, settings.most_spots)
+    if sum(map(len, found)) <= settings.most_spots:
+        return found
+    strength = np.concatenate([own.partiality for own in found])
+    if "structure_factors" not in settings.refine:
+        # Those that are refined may have begun anywhere.
+        strength = strength * np.concatenate([np.nan_to_num(own.structure_factor, nan=1.0) ** 2 for own in found])
+    return _strongest(found, strength, settings.most_spots)
 
 
-def _strongest(panels: Sequence[Spots], most: int) -> list[Spots]:
+def _strongest(panels: Sequence[Spots], strength: np.ndarray, most: int) -> list[Spots]:
     """The ``most`` strongest of all panels."""
-    if sum(map(len, panels)) <= most:
-        return list(panels)
-    strength = np.concatenate([found.partiality * np.nan_to_num(found.structure_factor, nan=1.0) ** 2 for found in panels])
     # Rounded, so that of equal ones the same are taken however the start is written.
     strength = np.round(strength / strength.max(), 9)
     chosen = np.zeros(len(strength), np.bool_)
@@ -287,6 +297,16 @@ def _require_fitted(target: JointTarget, vector: np.ndarray, settings: Settings,
         raise InputError(
             f"fitted to {resolution:.3g} A, the model explains {100.0 * max(taken, 0.0):.0f} % of the signal in its boxes "
             f"(chi^2 / degrees of freedom is {squares / freedom:.3g}): the start was too far off; see to orientation, cell and geometry"
+        )
+
+
+def _require_signal(target: JointTarget, vector: np.ndarray, settings: Settings) -> None:
+    """Raise InputError where the images have none of the model's spots: of noise alone each number takes 1 off the sum of squares."""
+    taken = target.squares_without_spots() - target.figures(vector)[0]
+    if settings.least_explained > 0.0 and taken < LEAST_TAKEN * len(vector):
+        raise InputError(
+            f"the images show none of the model's spots: beside background alone they lower chi^2 by {max(taken, 0.0):.3g}, and noise "
+            f"would let {len(vector)} parameters do so by {len(vector)}"
         )
 
 

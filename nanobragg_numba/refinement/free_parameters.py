@@ -202,6 +202,10 @@ def free_parameters(
     for name in per_shot:
         if name not in names:
             raise InputError(f"{name} cannot be each shot's own: it is not refined")
+    if groups and not set(BODIES["group"]) & set(names):
+        raise InputError(
+            f"the groups {', '.join(groups)} are named, and none is refined: refine groups, group_shifts_mm or group_tilts_deg"
+        )
     if "structure_factors" in per_shot:
         raise InputError("structure_factors are those of all shots together")
     ordered = tuple(name for name in KINDS if name in names)

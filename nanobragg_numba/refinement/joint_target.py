@@ -21,6 +21,8 @@ from .restraints import Restraint
 Tensor = torch.Tensor
 FIXED = 1e-3
 """How tightly ``FreeParameters.fixed`` are held; nothing pulls at them."""
+AMPLITUDES = 1.0
+"""How tightly structure factors are held to their start, relative to it: loosely, for those of which images say next to nothing."""
 KEPT_BYTES = 2**27
 """Of derivatives that are kept for the vector they were last asked for at."""
 
@@ -39,6 +41,7 @@ class JointTarget:
     """(n,): standard deviations, about the start, of the vector's numbers; None: none."""
 
     def __post_init__(self) -> None:
+        self._amplitudes = np.array([row.name == "structure_factors" for row in self.free.rows])
         kept = sum(8 * len(columns) * len(own) for columns, own in zip(self.free.columns, self.pixels, strict=True)) <= KEPT_BYTES
         self.targets = [PieceTarget(*each, self.background, kept) for each in zip(self.free.pieces, self.pixels, strict=True)]
 
@@ -80,11 +83,21 @@ class JointTarget:
             own_gradient, own_matrix = target.normal_equations(vector[columns])
             gradient[columns] += own_gradient
             matrix[np.ix_(columns, columns)] += own_matrix
+        matrix[np.diag_indices(len(vector))] += self._curvature_of_amplitudes(vector, gradient)
         held, by_vector = self._held(vector)
         return gradient + by_vector.T @ held, matrix + by_vector.T @ by_vector
 
+    def _curvature_of_amplitudes(self, vector: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """(n,): what the Gauss-Newton matrix leaves out of structure factors' own second derivatives, where that is positive.
+
+        Intensities go with F^2, so that the slope by F is a multiple of F and the missing sum is gradient / F. Near F = 0, where the
+        measured intensity may be negative, it is all that there is.
+        """
+        own = self._amplitudes & (vector != 0.0)
+        return np.where(own, np.maximum(gradient / np.where(own, vector, 1.0), 0.0), 0.0)
+
     def _held(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals of restraints, fixed combinations and prior, and their derivatives (k, n)."""
+        """Residuals of restraints, fixed combinations, structure factors and prior, and their derivatives (k, n)."""
         parts, slopes = [np.zeros(0)], [np.zeros((0, len(vector)))]
         values, by_vector = self.free.values(vector), self.free.slopes(vector)
         for name, restraint in self.restraints.items():
@@ -97,6 +110,14 @@ class JointTarget:
         if len(self.free.fixed):
             parts.append(self.free.fixed @ (vector - self.free.start) / FIXED)
             slopes.append(self.free.fixed / FIXED)
+        if self._amplitudes.any():
+            # Where images say nothing of a structure factor it stays what it was.
+            at = np.flatnonzero(self._amplitudes)
+            sigmas = AMPLITUDES * np.abs(self.free.start[at])
+            block = np.zeros((len(at), len(vector)))
+            block[np.arange(len(at)), at] = 1.0 / sigmas
+            parts.append((vector - self.free.start)[at] / sigmas)
+            slopes.append(block)
         if self.prior is not None:
             parts.append((vector - self.free.start) / self.prior)
             slopes.append(np.diag(1.0 / self.prior))

@@ -1,15 +1,17 @@
 """Structure factors that are refined: those reflections of the asymmetric unit that have spots, shared by all shots."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.structure_factors import StructureFactors
+from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.experiment.structure_factors import StructureFactors, from_arrays
 
+from ..starting_model import StartingModel
 from ..symmetry import AsymmetricUnit, asymmetric_unit
 
 Tensor = torch.Tensor
@@ -52,14 +54,35 @@ class Amplitudes:
         return tuple(" ".join(map(str, hkl)) for hkl in self.unit.hkl[self.refined].tolist())
 
 
+def with_tables(models: Sequence[StartingModel], hkl: Sequence[np.ndarray]) -> list[StartingModel]:
+    """The models, those without a list of structure factors with one of ``default_F``: a box of all indices in ``hkl``, (n, 3) a shot."""
+    if all(model.parameters.crystal.structure_factors is not None for model in models):
+        return list(models)
+    most = np.abs(np.concatenate(hkl)).max(axis=0, initial=1)
+    grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in most), indexing="ij"), -1).reshape(-1, 3)
+
+    def listed(p: Parameters) -> Parameters:
+        crystal = p.crystal
+        if crystal.structure_factors is not None:
+            return p
+        return replace(p, crystal=replace(crystal, structure_factors=from_arrays(grid, np.full(len(grid), crystal.default_F))))
+
+    return [
+        replace(
+            model, parameters=listed(model.parameters),
+            panels=tuple(replace(panel, parameters=listed(panel.parameters)) for panel in model.panels),
+        )
+        for model in models
+    ]  # fmt: skip
+
+
 def amplitudes(factors: Sequence[StructureFactors | None], hkl: Sequence[np.ndarray], group: Any) -> Amplitudes:
-    """From each shot's table, which must be the same, and the indices (n, 3) of its spots.
+    """From each shot's table (``with_tables``), which must be the same, and the indices (n, 3) of its spots.
 
     Raises InputError for shots with other tables, and where no reflection of the table has a spot.
     """
     first = factors[0]
-    if first is None:
-        raise InputError("structure_factors are refined from a list of them: give -hkl")
+    assert first is not None
     for number, other in enumerate(factors, 1):
         if other is None or other.limits != first.limits or not np.array_equal(other.table, first.table):
             raise InputError(f"shot {number} has other structure factors than shot 1")

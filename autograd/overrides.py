@@ -187,6 +187,8 @@ def replaced(parameters: Parameters, values: Mapping[str, Any], compat: Compat) 
         changes["crystal"] |= {"mosflm_matrix": None, "cell": None}
     if "mosaic_width_deg" in values:
         changes["crystal"]["mosaic_spread_deg"] = None
+    if "mosaic_rotations" in values:
+        changes["crystal"]["mosaic_width_deg"] = None
     parts = {part: replace(getattr(parameters, part), **fields) for part, fields in changes.items()}
     parameters = replace(parameters, **parts)
     if sources:

@@ -90,9 +90,8 @@ def test_together_every_parameter_is_covered():
 @pytest.mark.parametrize("name", OVERRIDES)
 def test_finite_differences_fall_with_the_step(name):
     """In the manner of diffBragg: six steps, one-sided; the error falls in proportion to the step, and the images correlate."""
-    parameters = SETTINGS[
-        {"fudge": "round", "wavelength_A": "divergent", "structure_factors": "listed", "mosaic_width_deg": "wide"}.get(name, "everything")
-    ]
+    others = {"fudge": "round", "wavelength_A": "divergent", "structure_factors": "listed", "mosaic_width_deg": "wide"}
+    parameters = SETTINGS[others.get(name, "everything")]
     if name != "water_um":
         # Without its constant background the image's change is seen against the Bragg scattering alone.
         parameters = replace(parameters, crystal=replace(parameters.crystal, water_um=0.0))

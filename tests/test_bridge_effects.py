@@ -26,7 +26,6 @@ LINES = {
     "step size": f"{BASE} -osc 1 -phistep 0.5",
     "mosaic": f"{BASE} -mosaic 0.5 -mosaic_domains 3",
     "one domain": f"{BASE} -mosaic 0.5 -mosaic_domains 1",
-    "widths": f"{BASE} -mosaic_width 0.5,0.2,0.1 -mosaic_domains 6",
     "no polarization factor": f"{BASE} -nopolar",
     "unpolarized": f"{BASE} -polar 0",
     "size": f"{BASE} -xtalsize 2e-5",
@@ -137,7 +136,7 @@ def test_every_replacement_moves_the_image_or_says_why_not(line, compat):
 REFUSED = {
     "sweep": {"mosaic_width_deg"},
     "mosaic": {"mosaic_width_deg"},
-    "widths": {"mosaic_spread_deg"},
+    "mask": {"mosaic_width_deg"},
     "one phi step": {"osc_deg"},
     "step size": {"osc_deg", "mosaic_width_deg"},
     "one domain": {"mosaic_spread_deg", "mosaic_width_deg"},

@@ -20,12 +20,18 @@ LINE = (
 )
 WIDTHS = (0.9, 0.2, 0.5)
 PHI = 20.0
-BOXES = [(1, 4, 0, 3), (5, 9, 2, 6)]
+BOXES = [(0, 2, 0, 2), (2, 4, 1, 3)]
 
 
 def parameters(width, domains=None, phi=PHI, words=""):
     read = parameters_from_command_line(f"{LINE} -phi {phi} {words}")
     return replace(read, crystal=replace(read.crystal, mosaic_width_deg=width, mosaic_domains=domains))
+
+
+def few_pixels(width):
+    """4 x 3 pixels, for derivatives of each."""
+    p = parameters(width)
+    return replace(p, detector=replace(p.detector, pixels=(4, 3), pixel_size_mm=2.6))
 
 
 def with_matrix(width, domains=None, phi=PHI):
@@ -115,11 +121,11 @@ def leaf(values):
 @pytest.mark.parametrize("width", [(0.5,), WIDTHS])
 @pytest.mark.parametrize("regions", [None, BOXES])
 def test_gradcheck_to_second_order_alone_and_of_shots(width, regions):
-    p = parameters(0.5)
+    p = few_pixels(0.5)
 
     def image(*tensors):
         found = bridge.simulate(p, regions=regions, mosaic_width_deg=tensors[0], misset_deg=tensors[1])
-        return (found if regions is None else found.values) / 1e3
+        return (found if regions is None else found.values) / 1e2
 
     shots = np.array([width, np.multiply(width, 1.5)])
     for start in (width, shots):
@@ -128,7 +134,6 @@ def test_gradcheck_to_second_order_alone_and_of_shots(width, regions):
         assert torch.autograd.gradgradcheck(image, tensors)
     both = image(leaf(shots), leaf([10.0, 20.0, 30.0])).reshape(2, -1)
     for shot in (0, 1):
-        assert torch.equal(both[shot], image(leaf(shots[shot]), leaf([10.0, 20.0, 30.0])).flatten()) or regions is not None
         torch.testing.assert_close(both[shot], image(leaf(shots[shot]), leaf([10.0, 20.0, 30.0])).flatten(), rtol=0.0, atol=0.0)
 
 
@@ -138,10 +143,10 @@ def test_the_frame_moves_with_the_crystal(name):
     start = {
         "misset_deg": (10.0, 20.0, 30.0), "cell": (40.0, 50.0, 60.0, 80.0, 95.0, 100.0), "phi_deg": PHI, "spindle_axis": (0.1, 0.2, 0.9),
     }[name]  # fmt: skip
-    p = parameters(tuple(np.multiply(WIDTHS, 4.0)))
+    p = few_pixels(tuple(np.multiply(WIDTHS, 4.0)))
 
     def image(x):
-        return bridge.simulate(p, **{name: x}) / 1e3
+        return bridge.simulate(p, **{name: x}) / 1e2
 
     assert torch.autograd.gradcheck(image, [leaf(start)], check_forward_ad=True)
     assert torch.autograd.gradgradcheck(image, [leaf(start)])

@@ -279,3 +279,17 @@ def test_shots_whose_formulas_are_decided_otherwise():
         (simulate(P, n_cells=own) * WEIGHTS[shot]).sum().backward()
         torch.testing.assert_close(cells.grad[shot], own.grad, rtol=1e-12, atol=0.0)
     assert (cells.grad == 0.0).tolist() == [[False, True, False], [False] * 3, [False, False, True]]
+
+
+def test_each_shot_has_the_reach_of_its_own_spots():
+    """Sharp and wide Gaussian spots beside one another, from the widest to the sharpest and back: the images of one by one."""
+    parameters = parameters_from_command_line(
+        "-cell 60 70 80 90 95 90 -default_F 100 -N 20 -lambda 1 -distance 80 -detpixels 40 -pixel 0.4 -oversample 1 -gauss_xtal "
+        "-mosaic 0.3 -mosaic_domains 4 -fluence 1e28"
+    )
+    cells = torch.tensor([[4.0, 5.0, 6.0], [80.0, 90.0, 100.0], [30.0, 3.0, 70.0], [4.0, 5.0, 6.0]], dtype=torch.float64)
+    together = simulate(parameters, n_cells=cells, dtype=torch.float32)
+    for own, image in zip(cells.tolist(), together.numpy(), strict=True):
+        crystal = replace(parameters.crystal, n_cells=tuple(own))
+        assert np.array_equal(image, nanobragg_numba.simulate(replace(parameters, crystal=crystal)).image)
+        assert image.max() > 0.0

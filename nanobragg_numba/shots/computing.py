@@ -9,6 +9,7 @@ from nanobragg_numba.derivatives.bundles import CHANGE_ROWS, PIXELS, ROWS, WORK_
 from nanobragg_numba.derivatives.differentiate import DIRECTIONS_AT_ONCE
 from nanobragg_numba.derivatives.flat_variables import Variables
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.reach.spots import NO_REACH, Reach, reach_of
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 
 from . import entries
@@ -91,21 +92,37 @@ class ManyShots:
         )
         return bool(v.fudge.min() >= 0.0) and all(is_supported(Tables(self.tables.detector, beam, worst, one)) for one in both)
 
+    def _reaches(self) -> np.ndarray:
+        """(shots, 16): the numbers of each shot's ``Reach``."""
+        v, crystal = self.own.variables, self.tables.crystal
+        if reach_of(self.tables) == NO_REACH:
+            return np.tile(_numbers(NO_REACH), (len(self.flats), 1))
+        # Mosaic rotations that are none make axes longer.
+        stretch = max(1.0, float(np.linalg.norm(self.own.mosaic, axis=2).max(initial=0.0)))
+        rows = []
+        for shot, axes in enumerate(self.own.axes):
+            na, nb, nc = v.cells[shot].tolist()
+            own = crystal._replace(na=na, nb=nb, nc=nc, fudge=float(v.fudge[shot, 0]), orientations=axes.reshape(1, 9) * stretch)
+            rows.append(_numbers(reach_of(self.tables._replace(crystal=own))))
+        return np.array(rows)
+
     def values(self, dtype: np.dtype) -> np.ndarray:
         """(pixels,): photons."""
         out, nothing = np.empty(self.pixels.total, dtype), (np.zeros(0, np.float32), np.zeros(0))
         outs = (out, nothing[1]) if out.dtype == np.float32 else (nothing[0], out)
         unsure, counts = np.zeros(self.pixels.total, np.uint8), np.zeros(len(self._parts), np.int64)
-        head = (self.own, self.tables, self._parts, self.pixels.runs)
+        head, pixels = (self.own, self.tables), (self._parts, self.pixels.runs)
         rows = (0, len(self._parts))
 
         def work() -> ValueWork:
             return ValueWork(np.zeros(WORK_SHAPE), self._orientations)
 
-        entries.shot_values.over_rows(rows, self._threads(), work, *head, relative_error_bound(self.tables), *outs, unsure, counts)
+        entries.shot_values.over_rows(
+            rows, self._threads(), work, *head, self._reaches(), *pixels, relative_error_bound(self.tables), *outs, unsure, counts
+        )
         doubtful = int(counts.sum())
         if doubtful:
-            entries.exact_values.over_rows(rows, self._threads(doubtful), work, *head, *outs, unsure, counts)
+            entries.exact_values.over_rows(rows, self._threads(doubtful), work, *head, *pixels, *outs, unsure, counts)
         return out
 
     def gradients(self, grad: np.ndarray, of_factors: bool) -> tuple[np.ndarray, np.ndarray | None]:
@@ -162,6 +179,10 @@ class ManyShots:
             )  # fmt: skip
             out[part] = image
         return out
+
+
+def _numbers(reach: Reach) -> list[float]:
+    return [*reach.root, reach.radius, *reach.along, reach.longest, reach.left_out, float(reach.used)]
 
 
 def _small(shape: tuple[int, ...], tables: int, largest: float) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""The kernels' tables of one shot."""
+"""The kernels' tables of one shot, and how far its spots reach."""
 
 from nanobragg_numba.derivatives.kept_corrections import vector_of
 from nanobragg_numba.jit.decorators import inlined
 from nanobragg_numba.kernels.arguments import BeamTable, CrystalTable, DetectorTable, Rules, Tables
 from nanobragg_numba.kernels.orientations import turned_lattices
+from nanobragg_numba.kernels.reach.spots import Reach
 
 
 @inlined
@@ -33,3 +34,10 @@ def tables_of_shot(shot, own, tables, orientations):
         v.scale[shot, 0], r.steps,
     )  # fmt: skip
     return Tables(detector, beam, crystal, rules)
+
+
+@inlined
+def reach_of_shot(reaches, shot):
+    """The shot's ``Reach``, from a row of its numbers, one behind the other."""
+    r = reaches[shot]
+    return Reach((r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8]), r[9], (r[10], r[11], r[12]), r[13], r[14], r[15] != 0.0)

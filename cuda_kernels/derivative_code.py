@@ -21,6 +21,7 @@ from nanobragg_numba.derivatives import (
     step_derivatives,
     tangent,
 )
+from nanobragg_numba.derivatives.sums import changes, gradients
 from nanobragg_numba.jit.rebuild_source import add_plain, mathematics
 from nanobragg_numba.kernels import formulas, live_pixels
 from nanobragg_numba.maths import vectors3
@@ -38,6 +39,8 @@ MODULES = (
     step_derivatives,
     kept_corrections,
     chunk_geometry,
+    gradients,
+    changes,
     adjoint,
     tangent,
 )
@@ -50,13 +53,27 @@ def _gradient_at(grad: Any, same: Any, slow: int, fast: int) -> Any:
     return float(grad[slow, fast])
 
 
+def _leaves_out(reach: Any, interpolate: Any) -> bool:
+    return False
+
+
+def _nothing(n: Any, tables: Any, reach: Any, gradients: Any, work: Any) -> None:
+    """A GPU computes every step."""
+
+
+def _nothing_changes(n: Any, tables: Any, reach: Any, changes: Any, work: Any, out: Any) -> None:
+    """A GPU computes every step."""
+
+
 def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
     """Every function of MODULES by name, as device functions; ``add_at(array, index, value)`` adds to a shared gradient."""
     plain = vars(mathematics(np.float64)) if SIMULATED else {name: getattr(math, name) for name in FROM_MATH}
     names: dict[str, Any] = {"math": module_of({**plain, "ceil": device_function(whole_ceiling)})}
     for module in MODULES:
         add_plain(module, names)
-    replaced = {"add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole}
+    every_step = {"add_reached": _nothing, "add_reached_changes": _nothing_changes, "leaves_out": _leaves_out}
+    every_step["leaves_out_of_tangent"] = _leaves_out
+    replaced = {**every_step, "add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole}
     for name, value in {**names, **replaced}.items():
         if isinstance(value, FunctionType):
             names[name] = device_function(value)

@@ -247,3 +247,40 @@ def test_a_spot_ends_in_spec_and_not_in_c(spec):
 
 def test_the_shapes_have_the_formulas_numbers():
     assert (spots.GAUSS, spots.TOPHAT) == (formulas.GAUSS, formulas.TOPHAT)
+
+
+def test_gradients_are_those_of_every_step(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from nanobragg_numba.autograd import simulate
+    from nanobragg_numba.derivatives import cpu
+
+    used = 0
+    for way in (
+        "spectrum",
+        "everything",
+        "sub-pixels",
+        "curved",
+        "thick sensor",
+        "polarized",
+        "water",
+        "resolution",
+        "plate",
+        "many cells",
+    ):
+        parameters = parameters_from_command_line(f"{BASE} -N 25 {WAYS[way]} -gauss_xtal -fluence 1e24")
+        found = []
+        for reach in (reach_of, lambda tables: spots.NO_REACH):
+            monkeypatch.setattr(cpu, "reach_of", reach)
+            turns = torch.tensor([10.0, 20.0, 30.0], dtype=torch.float64, requires_grad=True)
+            cell = torch.tensor([70.0, 80.0, 90.0, 75.0, 85.0, 95.0], dtype=torch.float64, requires_grad=True)
+            image = simulate(parameters, misset_deg=turns, cell=cell, dtype=torch.float32)
+            (image * torch.linspace(0.3, 1.7, image.numel()).reshape(image.shape)).sum().backward()
+            _, change = torch.func.jvp(
+                lambda turns, p=parameters: simulate(p, misset_deg=turns), (turns.detach(),), (torch.ones(3).double(),)
+            )
+            found.append([turns.grad, cell.grad, change])
+        used += reach_of(derive_experiment(parameters, "spec").tables).used
+        for ours, every in zip(*found, strict=True):
+            assert every.abs().max() > 0.0, way
+            assert (ours - every).abs().max() <= 1e-12 * every.abs().max(), way
+    assert used == 10

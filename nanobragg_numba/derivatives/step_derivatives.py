@@ -15,7 +15,6 @@ from nanobragg_numba.kernels.formulas import (
 from nanobragg_numba.maths.constants import GAUSSIAN_END, GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 
 from .formula_derivatives import cubic_slopes, cubic_weights, decay, reduced_index, squared_grating, squared_sphere
-from .gradient_sums import add_at
 
 # Rows of the array of partials (bundles.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
 # structure factor, and the nine components of a*, b*, c*; then h, k, l themselves, the structure factor and its derivatives with respect
@@ -157,22 +156,6 @@ def interpolated(table, corner, h, k, l):
         by_k += wh[a] * plane_k
         by_l += wh[a] * plane_l
     return value, by_h, by_k, by_l
-
-
-@derivative
-def spread_over_table(flat_bar, shape, corner, h, k, l, amount):
-    """Add to ``flat_bar`` the gradient ``amount`` of an interpolated structure factor, by the weights of its 64 values.
-
-    ``flat_bar``: gradients of the table's elements, in one row; ``shape``: the table's.
-    """
-    h0, k0, l0 = math.floor(h.real), math.floor(k.real), math.floor(l.real)
-    wh, wk, wl = cubic_weights(h, h0), cubic_weights(k, k0), cubic_weights(l, l0)
-    i, j, m = int(h0) - corner[0] - 1, int(k0) - corner[1] - 1, int(l0) - corner[2] - 1
-    for a in range(4):
-        for b in range(4):
-            row = ((i + a) * shape[1] + j + b) * shape[2] + m
-            for c in range(4):
-                add_at(flat_bar, row + c, wh[a] * wk[b] * wl[c] * amount)
 
 
 @derivative

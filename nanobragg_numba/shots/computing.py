@@ -9,7 +9,7 @@ from nanobragg_numba.derivatives.bundles import CHANGE_ROWS, PIXELS, ROWS, WORK_
 from nanobragg_numba.derivatives.differentiate import DIRECTIONS_AT_ONCE
 from nanobragg_numba.derivatives.flat_variables import Variables
 from nanobragg_numba.kernels.arguments import Tables
-from nanobragg_numba.kernels.reach.spots import NO_REACH, Reach, reach_of
+from nanobragg_numba.kernels.reach.spots import NO_REACH, ROW, SEARCH_SHAPE, Reach, reach_of
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 
 from . import entries
@@ -92,6 +92,7 @@ class ManyShots:
         )
         return bool(v.fudge.min() >= 0.0) and all(is_supported(Tables(self.tables.detector, beam, worst, one)) for one in both)
 
+    @cached_property
     def _reaches(self) -> np.ndarray:
         """(shots, 16): the numbers of each shot's ``Reach``."""
         v, crystal = self.own.variables, self.tables.crystal
@@ -118,7 +119,7 @@ class ManyShots:
             return ValueWork(np.zeros(WORK_SHAPE), self._orientations)
 
         entries.shot_values.over_rows(
-            rows, self._threads(), work, *head, self._reaches(), *pixels, relative_error_bound(self.tables), *outs, unsure, counts
+            rows, self._threads(), work, *head, self._reaches, *pixels, relative_error_bound(self.tables), *outs, unsure, counts
         )
         doubtful = int(counts.sum())
         if doubtful:
@@ -139,12 +140,14 @@ class ManyShots:
 
         def work() -> GradientWork:
             adjoint = AdjointWork(
-                np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros(PIXELS), np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS))
-            )
+                np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros(PIXELS), np.zeros(PIXELS, np.int64),
+                np.zeros((2, PIXELS)), np.zeros(SEARCH_SHAPE), np.zeros(ROW, np.int64),
+            )  # fmt: skip
             return GradientWork(adjoint, self._orientations, self._orientations)
 
         entries.shot_gradients.over_rows(
-            (0, slots), self._threads(), work, slots, parts, each, self.pixels.runs, self.own, self.tables, *kinds, bars,
+            (0, slots), self._threads(), work, slots, parts, each, self.pixels.runs, self.own, self.tables, self._reaches, *kinds,
+            bars,
             _matrices(bars.mosaic, 9), factors_bars,
         )  # fmt: skip
         by_part = np.concatenate(bars, axis=1)
@@ -169,12 +172,12 @@ class ManyShots:
             def work(count: int = count) -> ShotTangentWork:
                 tangent = TangentWork(
                     np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros((count, CHANGE_ROWS, PIXELS)), np.zeros(PIXELS),
-                    np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)),
+                    np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)), np.zeros(SEARCH_SHAPE), np.zeros(ROW, np.int64),
                 )  # fmt: skip
                 return ShotTangentWork(tangent, self._orientations, np.empty((count, len(self.tables.crystal.orientations), 9)))
 
             entries.shot_tangents.over_rows(
-                (0, len(self._parts)), self._threads(), work, self.own, self.tables, self._parts, self.pixels.runs, v,
+                (0, len(self._parts)), self._threads(), work, self.own, self.tables, self._reaches, self._parts, self.pixels.runs, v,
                 _matrices(v.mosaic, 9), tables, image,
             )  # fmt: skip
             out[part] = image

@@ -10,7 +10,7 @@ from nanobragg_numba.kernels.arguments import Tables
 from nanobragg_numba.kernels.live_pixels import GAP
 
 from .bundles import GradientWork, OfShots
-from .tables import tables_of_shot
+from .tables import reach_of_shot, tables_of_shot
 
 
 @derivative
@@ -55,7 +55,7 @@ def gradients_of_part(part, lattice, bars, factors):
 @entry
 def shot_gradients(
     slots: tuple[int, int], work: GradientWork, step: int, parts: Whole2, own_rows: bool, runs: Whole2, own: OfShots, tables: Tables,
-    singles: Singles1, doubles: Doubles1, bars: Variables, mosaic: Doubles3, factors: Doubles2,
+    reaches: Doubles2, singles: Singles1, doubles: Doubles1, bars: Variables, mosaic: Doubles3, factors: Doubles2,
 ) -> None:  # fmt: skip
     """Slot s has the parts s, s + ``step``, ...: their gradients go into their rows of ``bars`` and of ``mosaic``, the same memory.
 
@@ -66,6 +66,7 @@ def shot_gradients(
         for part in range(slot, parts.shape[0], step):
             shot = parts[part, 0]
             mine = tables_of_shot(shot, own, tables, work.orientations)
+            reach = reach_of_shot(reaches, shot)
             work.lattice[:] = 0.0
             row = part if own_rows else slot
             gradients = gradients_of_part(part, work.lattice, bars, factors[row])
@@ -76,7 +77,7 @@ def shot_gradients(
                     first, n = active_pixels(singles, doubles, at, end, work.adjoint.totals[1])
                     at = first + n
                     if n > 0:
-                        spec_chunk(Chunk(slow, fast + first, n), mine, mine.rules.interpolate, gradients, work.adjoint)
+                        spec_chunk(Chunk(slow, fast + first, n), mine, reach, mine.rules.interpolate, gradients, work.adjoint)
             v = own.variables
             lattice_adjoint(
                 Turning(v.axes[shot], v.spindle[shot], v.angles[shot], own.mosaic[shot]),

@@ -9,7 +9,7 @@ from nanobragg_numba.jit.entry_types import Doubles2, Doubles3, Doubles4, Whole2
 from nanobragg_numba.kernels.arguments import Tables
 
 from .bundles import OfShots, ShotTangentWork
-from .tables import tables_of_shot
+from .tables import reach_of_shot, tables_of_shot
 
 
 @derivative
@@ -31,8 +31,8 @@ def changes_of_shot(first, end, lattice, dots, factors):
 
 @entry
 def shot_tangents(
-    rows: tuple[int, int], work: ShotTangentWork, own: OfShots, tables: Tables, parts: Whole2, runs: Whole2, dots: Variables,
-    mosaic: Doubles3, factors: Doubles4, out: Doubles2,
+    rows: tuple[int, int], work: ShotTangentWork, own: OfShots, tables: Tables, reaches: Doubles2, parts: Whole2, runs: Whole2,
+    dots: Variables, mosaic: Doubles3, factors: Doubles4, out: Doubles2,
 ) -> None:  # fmt: skip
     """Fill ``out`` (K, pixels) with the changes of some parts' pixels along K directions.
 
@@ -43,6 +43,7 @@ def shot_tangents(
     for part in range(rows[0], rows[1]):
         shot = parts[part, 0]
         mine = tables_of_shot(shot, own, tables, work.orientations)
+        reach = reach_of_shot(reaches, shot)
         v = own.variables
         for k in range(directions):
             row = shot * directions + k
@@ -56,5 +57,5 @@ def shot_tangents(
             slow, fast, end, at = runs[run, 0], runs[run, 1], runs[run, 1] + runs[run, 2], runs[run, 3] + parts[part, 3]
             while fast < end:
                 n = min(end - fast, PIXELS)
-                spec_tangent_chunk(Chunk(slow, fast, n), mine, mine.rules.interpolate, changes, work.tangent, out[:, at : at + n])
+                spec_tangent_chunk(Chunk(slow, fast, n), mine, reach, mine.rules.interpolate, changes, work.tangent, out[:, at : at + n])
                 fast, at = fast + n, at + n

@@ -8,6 +8,7 @@ from nanobragg_numba.kernels.formulas import with_table
 from nanobragg_numba.kernels.reach.tiles import (
     ROW,
     TILE,
+    from_column,
     gather_sources,
     measure_tiles,
     search_orientations,
@@ -20,7 +21,7 @@ from nanobragg_numba.maths.vectors3 import unit
 from .error_bound import LARGEST_SUM
 from .sources import add_weighted, begin_part, keep_within_resolution, polarize, scattering_vectors
 from .steps import add_step
-from .work_rows import from_pixel, rows_of
+from .work_rows import rows_of
 
 
 @compiled
@@ -95,7 +96,7 @@ def add_sources(n, tiles, first, last, work, beam, crystal, rules, reach):
                 if found & 1:
                     entries, together = search_tile(tile, start, end, group, incident, crystal.orientations, reach, search)
                     pixels = min(TILE, n - tile * TILE)
-                    add_tile(pixels, from_pixel(work, tile * TILE), first, entries, together, search, beam, crystal, rules)
+                    add_tile(pixels, from_column(work, tile * TILE), first, entries, together, search, beam, crystal, rules)
                 found >>= 1
                 tile += 1
         first += group[0]

@@ -96,21 +96,6 @@ def in_one_row(typing_context, array):  # type: ignore[no-untyped-def]
     return flat(array), generate
 
 
-@intrinsic
-def from_pixel(typing_context, work, first):  # type: ignore[no-untyped-def]
-    """The work array as if the chunk began with pixel ``first`` of it: what is computed for n pixels is then that of the n from there on.
-
-    Rows of several quantities a pixel (``corners``) are not moved alike, nor is ``search``.
-    """
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        given = context.make_array(signature.args[0])(context, builder, values[0])
-        given.data = builder.gep(given.data, [values[1]])
-        return imputils.impl_ret_borrowed(context, builder, signature.return_type, given._getvalue())
-
-    return work(work, types.intp), generate
-
-
 @inlined
 def rows_of(work):
     """The rows of a work array."""

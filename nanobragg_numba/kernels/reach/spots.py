@@ -19,6 +19,10 @@ ROUNDING = 1e-9
 """Relative: far more than all roundings of a radius."""
 ROUNDED_STEP = 1e-12
 """Far more than all roundings of M dh, relative to M."""
+ROW = 64
+"""Most tiles of a chunk; orientations searched at once; bits of a set."""
+SEARCH_SHAPE = (11, ROW)
+"""Shape of the array, float64, that each search works in."""
 Three = tuple[float, float, float]
 Nine = tuple[float, float, float, float, float, float, float, float, float]
 

@@ -18,12 +18,10 @@ from numba.np.arrayobj import populate_array
 from nanobragg_numba.jit.decorators import compiled, inlined
 from nanobragg_numba.kernels.accurate_maths import nearest_whole
 
+from .spots import ROW, SEARCH_SHAPE
+
 TILE = 8
 """Pixels of a tile: as many as a vector register holds, and few enough that a tile is short beside the distance of reflections."""
-ROW = 64
-"""Most tiles of a chunk; orientations searched at once; bits of a set."""
-SEARCH_SHAPE = (11, ROW)
-"""Shape of the array, float64, that each search works in."""
 SOURCES = 62
 """Most sources of a group: a set of them is a whole number."""
 SPREAD = 0.1
@@ -294,3 +292,27 @@ def search_tile(tile, first, last, group, incident, orientations, reach, search)
                 entries += 1
                 together |= found
     return entries, together
+
+
+@inlined
+def choose_steps(entries, source, search, chosen):
+    """The steps of one tile's entries that may matter for one source of the group, into ``chosen``; returns how many."""
+    s = search_rows(search)
+    count = 0
+    for entry in range(entries):
+        if (s.sources[entry] >> source) & 1:
+            chosen[count] = s.step[entry]
+            count += 1
+    return count
+
+
+@intrinsic
+def from_column(typing_context, array, first):  # type: ignore[no-untyped-def]
+    """An array of one or two axes as if its rows began at that column of it."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        given = context.make_array(signature.args[0])(context, builder, values[0])
+        given.data = builder.gep(given.data, [values[1]])
+        return imputils.impl_ret_borrowed(context, builder, signature.return_type, given._getvalue())
+
+    return array(array, types.intp), generate

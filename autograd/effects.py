@@ -111,6 +111,17 @@ RULES = (
         "mosaic_spread_deg has no effect with one mosaic domain, which is never turned; give more mosaic_domains",
     ),
     _Rule(
+        "mosaic_spread_deg",
+        lambda g: "mosaic_width_deg" in g.tensors or g.parameters.crystal.mosaic_width_deg is not None,
+        "mosaic_spread_deg and mosaic_width_deg both give the mosaicity; replace one of them",
+    ),
+    _Rule("mosaic_width_deg", lambda g: not g.spec, "mosaic_width_deg has no meaning in compat={compat!r}; use compat='spec'"),
+    _Rule(
+        "mosaic_width_deg",
+        lambda g: "mosaic_rotations" in g.tensors or g.parameters.crystal.mosaic_rotations is not None,
+        "mosaic_width_deg has no effect where mosaic_rotations are given",
+    ),
+    _Rule(
         "osc_deg",
         lambda g: g.parameters.sampling.phistep_deg is not None,
         "osc_deg has no smooth effect where phistep_deg fixes the step; give phisteps instead",
@@ -146,6 +157,7 @@ RULES = (
     ),
 )
 NO_ROTATION = "spindle_axis: every phi step is at 0, where nothing is turned: the gradient is 0"
+NO_WIDTH = "mosaic_width_deg: a width of 0 says nothing of a wider one, as points z and -z take each other's place: start above 0"
 IN_THE_MATRIX = (
     "wavelength_A: a MOSFLM matrix holds the reciprocal axes times the wavelength, so that the cell grows with it and no spot "
     "moves; give real_space_matrix to refine the wavelength"
@@ -200,6 +212,8 @@ def remark_on_refinement(given: Given) -> None:
     turned = phi_steps(given.parameters.sampling, given.compat).count > 1 or given.parameters.sampling.phi_deg != 0.0
     if "spindle_axis" in refined and not turned and not {"phi_deg", "osc_deg"} & set(given.tensors):
         remark(NO_ROTATION)
+    if "mosaic_width_deg" in refined and not given.tensors["mosaic_width_deg"].detach().all():
+        remark(NO_WIDTH)
 
 
 def remark_on_zeros(gradients: Mapping[str, Tensor], upstream: Tensor, computed: int) -> None:

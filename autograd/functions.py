@@ -7,142 +7,18 @@ symmetric, so that torch's double backward, which differentiates by v, goes thro
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 
-from nanobragg_numba.derivatives import differentiate
-from nanobragg_numba.derivatives.differentiate import Rendered
-from nanobragg_numba.engine.regions import computed_pixels
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.derive import derive_experiment
-from nanobragg_numba.experiment.parameters import Compat, Parameters
 
 from .batched_gradients import member_by_member
-from .chain import flat_variables
-from .effects import remark_on_zeros
-from .listed_reflections import all_listed
-from .overrides import plain_values, replaced
-from .places import CPU, Place
-from .tracing import refuse_tracing
+from .many_shots import ShotScene
+from .scene import Scene as OneScene
 
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What stays the same: the parameters, the names of those that tensors replace, in order, mode, dtype and device of the image."""
-
-    parameters: Parameters
-    names: tuple[str, ...]
-    compat: Compat
-    dtype: torch.dtype
-    place: Place
-    pixels: np.ndarray | None = None
-    """(slow, fast) bool: the only ones that are asked for; None: all."""
-    last: list[Any] = field(default_factory=list, compare=False, repr=False)
-    """The values and the experiment last asked for."""
-
-    def experiment(self, tensors: Sequence[Tensor]) -> Any:
-        """The experiment at the tensors' values. Raises InputError while torch traces."""
-        refuse_tracing(tensors)
-        arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
-        # Derivatives ask for that of the image again.
-        if self.last and all(map(np.array_equal, self.last[0], arrays)):
-            return self.last[1]
-        values = plain_values(dict(zip(self.names, tensors, strict=True)))
-        experiment = derive_experiment(replaced(self.parameters, values, self.compat), self.compat)
-        if self.pixels is not None:
-            experiment = replace(experiment, mask=self.pixels if experiment.mask is None else self.pixels & experiment.mask)
-        self.last[:] = [[array.copy() for array in arrays], experiment]
-        return experiment
-
-    def image(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The image, and the two pixels whose place the derivatives must know (see ``Rendered``)."""
-        experiment = self.experiment(tensors)
-        if "default_F" in self.names and all_listed(experiment):
-            raise InputError(
-                "default_F has no effect: every reflection of the image lies inside the list of structure factors, "
-                "where those missing took theirs when it was read"
-            )
-        return self.place.image(experiment, self.dtype)
-
-    def rendered(self, tensors: Sequence[Tensor], places: Tensor) -> Rendered:
-        """What the derivative kernels need."""
-        first, leaving = places.tolist()
-        experiment = self.experiment(tensors)
-        return Rendered(experiment, computed_pixels(experiment), first, leaving)
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The way from tensors to the kernels' variables, at one point."""
-
-    leaves: list[Tensor]
-    flat: Tensor
-    factors: Tensor | None
-    run: Rendered
-    place: Place
-
-    @property
-    def values(self) -> tuple[np.ndarray, np.ndarray]:
-        """Variables and structure factors, as the forward image used them."""
-        return np.concatenate(self.run.variables), self.run.factors
-
-    @property
-    def outputs(self) -> list[Tensor]:
-        """The tensors of the graph's end."""
-        return [self.flat] if self.factors is None else [self.flat, self.factors]
-
-    def back(self, flat_bar: np.ndarray, factors_bar: Any, create_graph: bool = False) -> list[Tensor]:
-        """Gradients with respect to the leaves."""
-        bars = [torch.from_numpy(flat_bar), *(self.place.tensor(factors_bar) for _ in self.outputs[1:])]
-        return self.grad(self.outputs, self.leaves, bars, create_graph)
-
-    @staticmethod
-    def grad(outputs: list[Tensor], inputs: list[Tensor], bars: list[Tensor], create_graph: bool) -> list[Tensor]:
-        """``torch.autograd.grad``, with zeros for what the outputs do not depend on."""
-        reached = [(output, bar) for output, bar in zip(outputs, bars, strict=True) if output.requires_grad]
-        if not reached:
-            return [torch.zeros_like(leaf) for leaf in inputs]
-        ends, gradients = zip(*reached, strict=True)
-        grads = torch.autograd.grad(ends, inputs, gradients, retain_graph=True, create_graph=create_graph, allow_unused=True)
-        return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(inputs, grads, strict=True)]
-
-    def forth(self, directions: Sequence[Sequence[Tensor]]) -> list[tuple[np.ndarray, Tensor | None]]:
-        """Changes of variables and structure factors along each of the ``directions``, tangents of the leaves: the gradient's gradient,
-        which is linear, so that one pass serves them all."""
-        bars = [torch.zeros_like(output).requires_grad_() for output in self.outputs]
-        pulled = self.grad(self.outputs, self.leaves, bars, create_graph=True)
-        count, ends, moved = len(directions), [], []
-        for end, leaf, tangents in zip(pulled, self.leaves, zip(*directions, strict=True), strict=True):
-            if end.requires_grad:
-                ends.append(end)
-                moved.append(torch.stack([tangent.detach().to(leaf.device, torch.float64) for tangent in tangents]))
-        found = torch.autograd.grad(ends, bars, moved, is_grads_batched=True, allow_unused=True) if ends else [None] * len(bars)
-        changes = [
-            torch.zeros(count, *bar.shape, dtype=bar.dtype, device=bar.device) if change is None else change
-            for bar, change in zip(bars, found, strict=True)
-        ]
-        return [(changes[0][k].numpy(), changes[1][k] if len(changes) > 1 else None) for k in range(count)]
-
-
-def graph_at(scene: Scene, tensors: Sequence[Tensor], places: Tensor, place: Place) -> Graph:
-    """The graph from fresh leaves with the tensors' values, for kernels of that place: the table of structure factors is there, and all
-    else, which is few numbers, on the CPU."""
-    with torch.enable_grad():
-        leaves = []
-        for name, tensor in zip(scene.names, tensors, strict=True):
-            stays = name == "structure_factors" and place is not CPU
-            leaves.append(tensor.detach().to(tensor.device if stays else "cpu", torch.float64).requires_grad_())
-        run = scene.rendered(tensors, places)
-        try:
-            flat, factors = flat_variables(scene.parameters, run.experiment, dict(zip(scene.names, leaves, strict=True)))
-        except ZeroDivisionError:
-            raise InputError(f"no derivative at these values of {', '.join(scene.names)}: a formula divides by zero there") from None
-    return Graph(leaves, flat, factors, run, place)
+Scene = OneScene | ShotScene
 
 
 def _like(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -162,8 +38,20 @@ def _one_by_one(function: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[
     return torch.stack(results), 0
 
 
+def _all_members(info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]) -> tuple[ShotScene, list[Tensor]] | None:
+    """For members that are shots: their scene, and the other arguments, each with an axis of members; None for one by one."""
+    scene = args[0].for_members(info.batch_size) if info.batch_size else None
+    if scene is None:
+        return None
+    members = [
+        arg.expand(info.batch_size, *arg.shape) if dim is None else arg.movedim(dim, 0)
+        for arg, dim in zip(args[1:], in_dims[1:], strict=True)
+    ]
+    return scene, members
+
+
 class Image(torch.autograd.Function):
-    """(scene, *tensors) -> image (slow, fast), places (2,)."""
+    """(scene, *tensors) -> image, places: (slow, fast) and (2,), or what ``ShotScene`` says."""
 
     @staticmethod
     def forward(scene: Scene, *tensors: Tensor) -> Any:
@@ -194,8 +82,14 @@ class Image(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        """One image for each member."""
-        return _one_by_one(Image, info, in_dims, args)
+        """The images of all members."""
+        at_once = _all_members(info, in_dims, args)
+        if at_once is None:
+            return _one_by_one(Image, info, in_dims, args)
+        scene, tensors = at_once
+        image, places = Image.apply(scene, *tensors)
+        # Of regions the members' pixels are one behind the other.
+        return (image.reshape(info.batch_size, -1) if scene.regions is not None else image, places.unsqueeze(1)), (0, 0)
 
 
 def _push(scene: Scene, places: Tensor, tensors: Sequence[Tensor], tangents: Sequence[Any]) -> Tensor:
@@ -214,11 +108,7 @@ class Pullback(torch.autograd.Function):
     @member_by_member
     def forward(scene: Scene, grad: Tensor, places: Tensor, *tensors: Tensor) -> Any:
         """The adjoint kernel, then back through the host formulas."""
-        graph = graph_at(scene, tensors, places, scene.place)
-        bars = differentiate.adjoint(graph.run, *graph.values, scene.place.array(grad), scene.place.kernels, graph.factors is not None)
-        gradients = graph.back(*bars)
-        remark_on_zeros(dict(zip(scene.names, gradients, strict=True)), grad, int(graph.run.computed.sum()))
-        return _like(gradients, tensors)
+        return _like(scene.pull(grad, places, tensors), tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -247,8 +137,13 @@ class Pullback(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        """One pass for each member."""
-        return _one_by_one(Pullback, info, in_dims, args)
+        """The gradients of all members."""
+        at_once = _all_members(info, in_dims, args)
+        if at_once is None:
+            return _one_by_one(Pullback, info, in_dims, args)
+        scene, (grad, places, *tensors) = at_once
+        gradients = Pullback.apply(scene, grad.reshape(-1) if scene.regions is not None else grad, places.squeeze(1), *tensors)
+        return gradients, (0,) * len(gradients)
 
 
 class Pushforward(torch.autograd.Function):
@@ -259,14 +154,7 @@ class Pushforward(torch.autograd.Function):
     def forward(scene: Scene, places: Tensor, *args: Tensor) -> Any:
         """Forward through the host formulas, then the tangent kernel, all directions in one pass."""
         n = len(scene.names)
-        tensors, tangents = args[:n], args[n:]
-        place = scene.place
-        graph = graph_at(scene, tensors, places, place)
-        changes = graph.forth([[t[k] for t in tangents] for k in range(len(tangents[0]))])
-        tables = [factors for _, factors in changes if factors is not None]
-        factors_dot = place.array(torch.stack(tables)) if tables else None
-        images = differentiate.tangent(graph.run, *graph.values, np.stack([flat for flat, _ in changes]), factors_dot, place.kernels)
-        return torch.cat([place.tensor(image) for image in images]).to(scene.dtype)
+        return scene.push(places, args[:n], args[n:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -351,19 +239,7 @@ class Curvature(torch.autograd.Function):
     def forward(scene: Scene, grad: Tensor, places: Tensor, *args: Tensor) -> Any:
         """The kernel's second derivative by the complex step, and that of the host formulas by torch."""
         n = len(scene.names)
-        tensors, changes = args[:n], [change.detach().to("cpu", torch.float64) for change in args[n:]]
-        # Complex numbers are the CPU's.
-        graph = graph_at(scene, tensors, places, CPU)
-        g = CPU.array(grad.cpu())
-        bars = differentiate.adjoint(graph.run, *graph.values, g, CPU.kernels, graph.factors is not None)
-        ((flat_dot, factors_dot),) = graph.forth([changes])
-        table_dot = None if factors_dot is None else factors_dot.numpy()
-        second = differentiate.adjoint_tangent(graph.run, *graph.values, g, flat_dot, table_dot, CPU.kernels)
-        total = graph.back(*second)
-        first = graph.back(*bars, create_graph=True)
-        # Through the host formulas at the kernel's gradient, which is held: the rest is in ``second``.
-        bent = Graph.grad(first, graph.leaves, changes, create_graph=False)
-        return _like([a + b for a, b in zip(total, bent, strict=True)], tensors)
+        return _like(scene.bend(grad, places, args[:n], args[n:]), args[:n])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 Tensor = torch.Tensor
@@ -84,6 +85,10 @@ class Number:
     def __hash__(self) -> int:
         return hash(self.value)
 
+    def clipped(self, low: float, high: float) -> "Number":
+        """Moved to the nearer bound if it lies outside, with its derivative kept."""
+        return self + (max(low, min(high, self.value)) - self.value)
+
     def sin(self) -> "Number":
         """Sine (radians)."""
         return Number(math.sin(self.value), torch.sin(self.tensor))
@@ -114,6 +119,8 @@ def _paired(values: Any, tensor: Tensor) -> Any:
 
 def stacked(values: Any, like: Tensor) -> Tensor:
     """The flat tensor of a sequence of Numbers and floats, in dtype and on device of ``like``."""
+    if isinstance(values, np.ndarray):
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device)
     if all(not isinstance(value, Number) for value in values):
         return torch.tensor([float(value) for value in values], dtype=like.dtype, device=like.device)
     return torch.stack([torch.as_tensor(parts(value)[1], dtype=like.dtype, device=like.device) for value in values])

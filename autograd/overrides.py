@@ -39,6 +39,7 @@ OVERRIDES: dict[str, Override] = {
     "real_space_matrix": Override("crystal", "real_space_matrix", MATRIX, "A; rows a, b, c"),
     "n_cells": Override("crystal", "n_cells", THREE, "cells"),
     "mosaic_spread_deg": Override("crystal", "mosaic_spread_deg", SCALAR, "degrees"),
+    "mosaic_width_deg": Override("crystal", "mosaic_width_deg", ((1,), (3,)), "degrees"),
     "mosaic_rotations": Override("crystal", "mosaic_rotations", ((None, 3, 3),), "rotation matrices"),
     "wavelength_A": Override("beam", "wavelength_A", SCALAR, "A"),
     "source_wavelengths_A": Override("sources", "wavelengths_m", ((None,),), "A"),
@@ -184,6 +185,10 @@ def replaced(parameters: Parameters, values: Mapping[str, Any], compat: Compat) 
         changes["detector"]["beam_center_y_m"] = None
     if "real_space_matrix" in values:
         changes["crystal"] |= {"mosflm_matrix": None, "cell": None}
+    if "mosaic_width_deg" in values:
+        changes["crystal"]["mosaic_spread_deg"] = None
+    if "mosaic_rotations" in values:
+        changes["crystal"]["mosaic_width_deg"] = None
     parts = {part: replace(getattr(parameters, part), **fields) for part, fields in changes.items()}
     parameters = replace(parameters, **parts)
     if sources:
@@ -223,5 +228,5 @@ def plain_values(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         elif name == "detector_vectors":
             values[name] = tuple(tuple(row) for row in array.tolist())
         else:
-            values[name] = array.item() if array.ndim == 0 else tuple(array.tolist())
+            values[name] = array.item() if array.size == 1 else tuple(array.tolist())
     return values

@@ -1,6 +1,6 @@
 """The lattice at every phi step and mosaic domain as differentiable tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.crystal import derive_lattice
-from nanobragg_numba.experiment.mosaic import domains_of, mosaic_turns
+from nanobragg_numba.experiment.mosaic import crystal_frame, domains_of, gaussian_count, gaussian_points, gaussian_rotations, mosaic_turns
 from nanobragg_numba.experiment.parameters import Compat, Crystal, RotatedVectors
 from nanobragg_numba.experiment.seeds import generator_seed
 from nanobragg_numba.experiment.steps import mosaic_steps
@@ -66,17 +66,22 @@ def _turned_by(rotations: Tensor) -> Any:
     return lambda v: tuple(dot(rotations[:, i].unbind(-1), v) for i in range(3))  # type: ignore[arg-type]
 
 
-def _domain_turns(crystal: Crystal, compat: Compat, like: Any) -> Any:
+def _domain_turns(crystal: Crystal, compat: Compat, like: Any, frame: Callable[[], Any]) -> Any:
     """The function that turns a vector, components (phi, 1), into every mosaic domain: components (phi, mosaic).
 
     Where the spread is a tensor the turns are smooth functions of it, at the kernel's random deviates; those of
-    "c" lack only its rounding of each domain's angle to single precision.
+    "c" lack only its rounding of each domain's angle to single precision. ``frame`` makes the ``crystal_frame``.
     """
+    if crystal.mosaic_width_deg is not None:
+        points = like(gaussian_points(gaussian_count(crystal, compat), crystal.mosaic_seed).copy())
+        widths = like(crystal.mosaic_width_deg).reshape(-1)
+        rotations = gaussian_rotations(widths, points, lambda: torch.stack([torch.stack(row) for row in frame()]), torch)
+        return _turned_by(rotations.reshape(-1, 3, 3))
     if is_tensor(crystal.mosaic_rotations):
         return _turned_by(like(crystal.mosaic_rotations))
     spread, domains, _ = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)
     if not is_tensor(spread):
-        _, _, rotations, _ = domains_of(crystal, compat, new_state())
+        _, _, rotations, _ = domains_of(crystal, compat, new_state(), frame)
         return _turned_by(like(rotations).reshape(-1, 3, 3)) if len(rotations) else lambda v: v
     x, y, z, fraction = like(mosaic_turns(domains, crystal.mosaic_seed)).unbind(-1)
     angle = like(spread) * fraction
@@ -93,7 +98,7 @@ def rotated_tensors(
     axis = (spindle / torch.sqrt((spindle * spindle).sum())).unbind(-1)
     angle = like(list(angles))[:, None]
     sine, cosine = torch.sin(angle), torch.cos(angle)
-    domains = _domain_turns(crystal, compat, like)
+    domains = _domain_turns(crystal, compat, like, lambda: crystal_frame(real[0], reciprocal[2], axis, angle[:, 0].unbind()))
 
     def rotated(axes: tuple[Triple, ...]) -> tuple[Any, Any, Any]:
         a, b, c = (torch.stack(domains(turn(v, axis, sine, cosine)), -1) for v in axes)  # type: ignore[arg-type]

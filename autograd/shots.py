@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.detector import Geometry, derive_geometry, mask_of
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 
+from .many_shots import Regions
 from .overrides import as_tensor, check_overrides, is_for_shots
 
 Tensor = torch.Tensor
@@ -23,8 +25,13 @@ class Shoeboxes:
 
     values: Tensor
     """(pixels,): photons."""
-    index: Tensor
-    """(pixels, 3) int64: shot, slow, fast."""
+    regions: Regions
+    """Where they are, as it was computed."""
+
+    @cached_property
+    def index(self) -> Tensor:
+        """(pixels, 3) int64: shot, slow, fast. Made when it is asked for: it is three times as large as the values."""
+        return index_of(self.regions)
 
 
 @dataclass(frozen=True)
@@ -66,22 +73,69 @@ def shots_of(parameters: Parameters | Sequence[Parameters], compat: Compat, give
     return Shots(each_parameters, tensors, each, count)
 
 
-def region_masks(regions: Any, shots: Shots, compat: Compat) -> list[np.ndarray]:
-    """(slow, fast) bool for each shot: the pixels of ``regions``.
+def crystals_of(shot: Any, shots: Shots) -> np.ndarray | None:
+    """(rows,) int64: the shot that each row of the overrides is a crystal of; None where each row is a shot. Raises InputError."""
+    if shot is None:
+        return None
+    given = shot.detach().cpu().numpy() if isinstance(shot, torch.Tensor) else np.asarray(shot)
+    rows = shots.count or 0
+    if given.shape != (rows,) or rows == 0 or given.dtype.kind not in "iu":
+        raise InputError(
+            f"shot must hold a whole number for each of the {rows} rows of the replacements or parameters: the shot it belongs to"
+        )
+    if not np.array_equal(np.unique(given), np.arange(given.max() + 1)):
+        raise InputError("shot must number the shots from 0 on, and leave none out")
+    return given.astype(np.int64)
+
+
+def regions_of(regions: Any, shots: Shots, compat: Compat, crystals: np.ndarray | None = None) -> Regions:
+    """The pixels of ``regions`` for each shot.
 
     ``regions``: boxes (fast start, fast end, slow start, slow end) or a mask (slow, fast); with an axis of shots, a list of either, one a
-    shot, or one for all. Raises InputError for other shapes.
+    shot, or one for all. ``crystals``: see ``crystals_of``. Raises InputError for other shapes.
     """
-    count = 1 if shots.count is None else shots.count
+    rows = np.arange(1 if shots.count is None else shots.count)
+    first = rows if crystals is None else np.unique(crystals, return_index=True)[1]
+    count = len(first)
     if isinstance(regions, torch.Tensor):
         regions = regions.detach().cpu().numpy()
     own = shots.count is not None and _depth(regions) == 3
     if own and len(regions) != count:
         raise InputError(f"regions must hold boxes or a mask for each of the {count} shots, not for {len(regions)}")
-    masks: list[np.ndarray] = []
+    flat: list[np.ndarray] = []
+    shapes: list[tuple[int, int]] = []
+    geometry, mask, before = None, None, None
     for shot in range(count if own or len(shots.parameters) > 1 else 1):
-        masks.append(_mask(regions[shot] if own else regions, shots.of(shot)[0], compat))
-    return masks if len(masks) == count else masks * count
+        parameters = shots.of(int(first[shot]))[0]
+        if geometry is None or parameters is not before:
+            geometry = derive_geometry(parameters, compat)
+            mask, before = mask_of(parameters, geometry, compat), parameters
+            shapes.append((geometry.slow_pixels, geometry.fast_pixels))
+        wanted = _painted(regions[shot] if own else regions, geometry, shapes[-1])
+        flat.append(np.flatnonzero(wanted if mask is None else wanted & mask))
+    if len(set(shapes)) > 1:
+        raise InputError(f"the shots' images differ in shape: {shapes[0]} and {next(shape for shape in shapes if shape != shapes[0])}")
+    return Regions(tuple(flat if len(flat) == count else flat * count), shapes[0])
+
+
+def added(image: Tensor, crystals: np.ndarray, regions: Regions | None) -> Tensor:
+    """The sum of the images of each shot's ``crystals``, (shots, slow, fast), or of their ``regions``, (pixels,)."""
+    if regions is None:
+        count = int(crystals.max()) + 1
+        return image.new_zeros(count, *image.shape[1:]).index_add(0, torch.from_numpy(crystals).to(image.device), image)
+    lengths = np.array([len(own) for own in regions.flat])
+    starts = np.cumsum(lengths) - lengths
+    places = np.concatenate([np.arange(starts[shot], starts[shot] + lengths[shot]) for shot in crystals])
+    return image.new_zeros(int(lengths.sum())).index_add(0, torch.from_numpy(places).to(image.device), image)
+
+
+def index_of(regions: Regions) -> Tensor:
+    """(pixels, 3) int64: shot, slow, fast."""
+    lengths = [len(own) for own in regions.flat]
+    index = np.empty((sum(lengths), 3), np.int64)
+    index[:, 0] = np.repeat(np.arange(len(lengths)), lengths)
+    np.divmod(np.concatenate(regions.flat), regions.shape[1], out=(index[:, 1], index[:, 2]))
+    return torch.from_numpy(index)
 
 
 def _depth(regions: Any) -> int:
@@ -94,15 +148,6 @@ def _depth(regions: Any) -> int:
             return depth + (2 if depth == 1 and len(regions) else 0)
         regions = full[0]
     return depth + np.ndim(regions)
-
-
-def _mask(regions: Any, parameters: Parameters, compat: Compat) -> np.ndarray:
-    """The pixels of one shot's regions that are inside the window and not masked out."""
-    geometry = derive_geometry(parameters, compat)
-    shape = (geometry.slow_pixels, geometry.fast_pixels)
-    wanted = _painted(regions, geometry, shape)
-    mask = mask_of(parameters, geometry, compat)
-    return wanted if mask is None else wanted & mask
 
 
 def _painted(regions: Any, geometry: Geometry, shape: tuple[int, int]) -> np.ndarray:

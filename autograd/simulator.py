@@ -20,7 +20,8 @@ class Simulator(torch.nn.Module):
     ``refine``: name -> start value, shared by all shots or with an axis of shots before; each becomes a ``torch.nn.Parameter`` of that
     name, in its own precision, numbers in float64. ``fixed``: name -> tensor that
     replaces a field but is not refined, a buffer. ``forward`` takes further overrides, which have the last word. ``to(device, dtype)``
-    moves all; ``dtype`` in the constructor is the image's. Each is looked for as an attribute of its name, so that
+    moves all; ``dtype`` in the constructor is the image's. ``shot``: as in ``simulate``.
+    Each is looked for as an attribute of its name, so that
     ``torch.nn.utils.parametrize`` and tensors put in its place have their effect.
     A random orientation without a seed is the same at every call; its seed is ``model.crystal.misset_seed``.
     """
@@ -33,6 +34,7 @@ class Simulator(torch.nn.Module):
         fixed: Mapping[str, Any] | None = None,
         compat: Compat = "spec",
         dtype: torch.dtype = torch.float64,
+        shot: Any = None,
     ):
         super().__init__()
         twice = set(refine) & set(fixed or {})
@@ -41,7 +43,7 @@ class Simulator(torch.nn.Module):
         # One orientation for all calls, or nothing could be refined.
         single = isinstance(parameters, Parameters)
         self.model: Any = with_misset_seed(parameters) if single else [with_misset_seed(one) for one in parameters]  # type: ignore[arg-type, union-attr]
-        self.compat, self.image_dtype = compat, dtype
+        self.compat, self.image_dtype, self.shot = compat, dtype, shot
         for name, tensor in shots_of(parameters, compat, {**refine, **(fixed or {})}).tensors.items():
             if name in refine:
                 self.register_parameter(name, torch.nn.Parameter(tensor.detach().clone()))
@@ -54,7 +56,9 @@ class Simulator(torch.nn.Module):
         found = ((name, getattr(self, name, None)) for name in OVERRIDES)
         own = {name: value for name, value in found if isinstance(value, torch.Tensor)}
         device = next((value.device for value in own.values()), None)
-        return simulate(self.model, dtype=self.image_dtype, device=device, compat=self.compat, regions=regions, **{**own, **overrides})
+        return simulate(
+            self.model, dtype=self.image_dtype, device=device, compat=self.compat, regions=regions, shot=self.shot, **{**own, **overrides}
+        )
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         before = self._kinds()

@@ -1,7 +1,8 @@
 """Refuses to be traced: who records torch's operations would keep the image, and its derivatives, as constants."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -35,6 +36,21 @@ def tracer(tensors: Sequence[torch.Tensor]) -> str | None:
                 if kind.__name__ in names:
                     return names[kind.__name__]
     return None
+
+
+def outside_compiled_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``torch.compiler.disable``, which loads torch's compiler (70 MB), but only where that is loaded already."""
+    kept: list[Callable[..., Any]] = []
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if not kept:
+            kept.append(torch.compiler.disable(function))
+        return kept[0](*args, **kwargs)
+
+    return called
 
 
 def refuse_tracing(tensors: Sequence[torch.Tensor]) -> None:

@@ -3,8 +3,10 @@
 Forward alone, forward and backward for all scalar parameters at once, and the forward mode in 1 and 6 directions; REPEATS runs in turn,
 medians. ``--memory``: peak memory of 1024x1024 x 500 domains x 10 phi, forward and backward, in a process of its own (minutes). ``--port
 PATH``: the same gradients with a checkout of the public PyTorch port (hoidn/nanoBragg), each side in processes of its own, in turn.
+``--shots``: many shots and shoeboxes, members of a vmap, and a fit of one still, in processes of their own; ``--build PYTHON``: beside
+another build, whose interpreter that is, which computes whole images, one after another.
 
-    python benchmarks/autograd.py [--memory] [--port PATH] [--no-table]
+    python benchmarks/autograd.py [--memory] [--port PATH] [--shots [--build PYTHON]] [--no-table]
 """
 
 import argparse
@@ -17,7 +19,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import llvmlite.binding
@@ -213,17 +215,169 @@ def beside_the_port(folder: Path) -> None:
         print(f"| {name} | {t:.2f} | {tp:.2f} | {tp / t:.0f} | {m:.0f} | {mp:.0f} | {mp / m:.0f} |", flush=True)
 
 
+STILL = "-cell 60 70 80 90 95 90 -default_F 100 -N 12 -lambda 1 -distance 100 -detpixels {} -pixel {} -oversample 1 "
+SHOTS, BOXES_OF_A_SHOT, WHOLE_IMAGES = 100, 60, 4
+SHARED_BY_SHOTS: dict[str, Any] = {
+    "cell": (60.0, 70.0, 80.0, 90.0, 95.0, 90.0), "n_cells": (12.0, 12.0, 12.0), "distance_mm": 100.0, "beam_center_mm": (51.0, 51.0),
+    "detector_rotations_deg": (0.0, 0.0, 0.0), "wavelength_A": 1.0,
+}  # fmt: skip
+OF_A_FIT = {"misset_deg": 0.05, "cell": 0.1, "n_cells": 1.0, "fluence": 1e28, "mosaic_spread_deg": 0.03}
+"""What a fit refines, and by how much it begins off, times 0.3 and a normal deviate."""
+
+
+def refined(value: Any) -> torch.Tensor:
+    """A leaf."""
+    return torch.as_tensor(value, dtype=torch.float64).clone().requires_grad_()
+
+
+def shots_and_boxes(boxed: bool) -> tuple[Callable[[], object], int]:
+    """Forward and backward over shoeboxes of many shots, or over whole images one after another; and how many shots."""
+    parameters = parameters_from_command_line(STILL.format(1024, 0.1))
+    random = np.random.default_rng(1)
+    count = SHOTS if boxed else WHOLE_IMAGES
+    turns = np.linalg.qr(random.normal(size=(count, 3, 3)))[0]
+    orientation, fluence = refined(turns * np.linalg.det(turns)[:, None, None]), refined(1e29 * random.uniform(0.5, 2.0, count))
+    shared = {name: refined(value) for name, value in SHARED_BY_SHOTS.items()}
+    corners = random.integers(0, 1024 - 15, (count, BOXES_OF_A_SHOT, 2))
+    boxes = [[(x, x + 15, y, y + 15) for x, y in own.tolist()] for own in corners]
+
+    def together() -> None:
+        found = simulate(parameters, orientation=orientation, fluence=fluence, regions=boxes, **shared)
+        found.values.square().sum().backward()
+
+    def apart() -> None:
+        for shot in range(count):
+            simulate(parameters, orientation=orientation[shot], fluence=fluence[shot], **shared).square().sum().backward()
+
+    return (together if boxed else apart), count
+
+
+def members(kind: str) -> tuple[Callable[[], object], int]:
+    """Forward and backward of images of 64x64: one after another, as shots, as members of a vmap, or as many pixels in one image."""
+    count = {"loop": 10}.get(kind, SHOTS)
+    parameters = parameters_from_command_line(STILL.format(*((640, 0.16) if kind == "pixels" else (64, 1.6))))
+    misset, cell = refined(np.random.default_rng(1).normal(size=(count, 3))), refined(SHARED_BY_SHOTS["cell"])
+
+    def loss(misset: torch.Tensor, cell: torch.Tensor) -> Any:
+        return simulate(parameters, misset_deg=misset, cell=cell).square().sum()
+
+    def loop() -> None:
+        for own in misset:
+            loss(own, cell).backward()
+
+    def vmap() -> object:
+        return torch.func.vmap(torch.func.grad(loss, argnums=(0, 1)), in_dims=(0, None))(misset.detach(), cell.detach())
+
+    runs: dict[str, Callable[[], object]] = {
+        "loop": loop, "vmap": vmap, "shots": lambda: loss(misset, cell).backward(), "pixels": lambda: loss(misset[0], cell).backward(),
+    }  # fmt: skip
+    return runs[kind], count
+
+
+def gauss_newton(what: str) -> tuple[Callable[[], object], int]:
+    """Of one still with mosaicity: its shoeboxes, their derivatives by all that is refined, or a fit to Poisson noise of these."""
+    from nanobragg_numba import spots
+
+    parameters = parameters_from_command_line(STILL.format(1024, 0.1) + "-misset 5 7 9 -mosaic 0.3 -mosaic_domains 15")
+    found = spots(parameters, resolution=2.0)
+    box = np.asarray(found.box)[np.argsort(-found.partiality)[:BOXES_OF_A_SHOT]]
+    fast, slow = (box[:, 0] + box[:, 1]) // 2, (box[:, 2] + box[:, 3]) // 2
+    boxes = np.stack([fast - 7, fast + 8, slow - 7, slow + 8], axis=1).tolist()
+    true = {"misset_deg": (5.0, 7.0, 9.0), **SHARED_BY_SHOTS, "fluence": 1.259320152862271e29, "mosaic_spread_deg": 0.3}
+    start = {name: torch.tensor(true[name], dtype=torch.float64) for name in OF_A_FIT}
+    sizes = [value.numel() for value in start.values()]
+
+    def model(vector: torch.Tensor) -> torch.Tensor:
+        parts = zip(OF_A_FIT.items(), vector.split(sizes), strict=True)
+        values: torch.Tensor = simulate(
+            parameters, regions=boxes, **{name: start[name] + scale * part.reshape(start[name].shape) for (name, scale), part in parts}
+        ).values
+        return values
+
+    nothing = torch.zeros(sum(sizes), dtype=torch.float64)
+    off = torch.from_numpy(np.random.default_rng(0).normal(size=sum(sizes)) * 0.3)
+    data = torch.from_numpy(np.random.default_rng(1).poisson(model(nothing).numpy()).astype(np.float64))
+    weights = 1.0 / (data + 1.0).sqrt()
+
+    def slopes(vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        jacobian, values = torch.func.jacfwd(lambda x: (model(x),) * 2, has_aux=True)(vector)
+        return jacobian * weights[:, None], (data - values) * weights
+
+    def fit() -> None:
+        vector, damping = off, 1e-3
+        jacobian, residuals = slopes(vector)
+        while True:
+            matrix, slope, cost = jacobian.T @ jacobian, jacobian.T @ residuals, float(residuals.square().sum())
+            step = torch.linalg.solve(matrix + damping * torch.diag(matrix.diag()), slope)
+            # What the step would gain, to first order, is nothing beside the noise.
+            if float(step @ slope) < 1e-5 * cost:
+                return
+            ahead, there = slopes(vector + step)
+            if float(there.square().sum()) < cost:
+                vector, jacobian, residuals, damping = vector + step, ahead, there, 0.1 * damping
+            else:
+                damping *= 10.0
+
+    runs: dict[str, Callable[[], object]] = {"forward": lambda: model(off), "slopes": lambda: slopes(off), "fit": fit}
+    return runs[what], 1
+
+
+SHOT_RUNS: dict[str, Callable[[], tuple[Callable[[], object], int]]] = {
+    "whole images, one after another": lambda: shots_and_boxes(False), "shots and shoeboxes": lambda: shots_and_boxes(True),
+    **{f"64x64, {kind}": lambda kind=kind: members(kind) for kind in ("loop", "shots", "vmap", "pixels")},
+    **{f"still, {what}": lambda what=what: gauss_newton(what) for what in ("forward", "slopes", "fit")},
+}  # fmt: skip
+OF_OTHER_BUILD = ("whole images, one after another", "64x64, loop", "64x64, vmap", "64x64, pixels")
+
+
+def shot_child(name: str) -> None:
+    """Measure one row in this process: processor time a shot (ms), median, and the peak memory (MB)."""
+    run, count = SHOT_RUNS[name]()
+    times = []
+    for repeat in range(REPEATS + 1):
+        started = process_time()
+        run()
+        times += [process_time() - started] if repeat else []
+    print(json.dumps([1e3 * statistics.median(times) / count, peak_memory()]))
+
+
+def shots_table(build: str | None) -> None:
+    """Many shots, members of a vmap and a fit, in turn with another build's."""
+    torch_alone = [sys.executable, "-c", "import torch; print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"]
+    baseline = float(subprocess.run(torch_alone, capture_output=True, text=True, check=True).stdout) / 1024
+    got: dict[tuple[str, str], list[list[float]]] = {}
+    for _ in range(PORT_REPEATS):
+        for python in filter(None, (sys.executable, build)):
+            for name in SHOT_RUNS if python == sys.executable else OF_OTHER_BUILD:
+                done = subprocess.run([python, __file__, "--shot-child", name], capture_output=True, text=True, check=True)
+                got.setdefault((python, name), []).append(json.loads(done.stdout.splitlines()[-1]))
+    print("\n| run | processor ms a shot | MB above torch | other build, ms | ratio |\n|" + " --- |" * 5)
+    medians = {key: [statistics.median(values) for values in zip(*rows, strict=True)] for key, rows in got.items()}
+    for name in SHOT_RUNS:
+        own, memory = medians[sys.executable, name]
+        beside = "whole images, one after another" if name == "shots and shoeboxes" else name.replace("64x64, shots", "64x64, loop")
+        other = medians.get((build or "", beside))
+        cells = ["", ""] if other is None else [f"{other[0]:.2f}", f"{other[0] / own:.0f}"]
+        print("| " + " | ".join([name, f"{own:.2f}", f"{memory - baseline:.0f}", *cells]) + " |")
+
+
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--memory", action="store_true", help="peak memory of 1024x1024 x 500 domains x 10 phi")
     parser.add_argument("--port", type=Path, help="checkout of the public PyTorch port")
     parser.add_argument("--no-table", action="store_true", help="leave the table of times out")
+    parser.add_argument("--shots", action="store_true", help="many shots and shoeboxes")
+    parser.add_argument("--build", help="the python of another build, to compare many shots with")
+    parser.add_argument("--shot-child", help=argparse.SUPPRESS)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         side, name, repeats = options.child
         child(side, name, int(repeats))
+        return
+    if options.shot_child:
+        shot_child(options.shot_child)
         return
     print(
         f"{llvmlite.binding.get_host_cpu_name()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, "
@@ -236,6 +390,8 @@ def main() -> None:
         print(
             result if isinstance(result, str) else f"\n1024x1024 x 500 domains x 10 phi: {result[0]:.0f} s, {result[1]:.0f} MB above torch"
         )
+    if options.shots:
+        shots_table(options.build)
     if options.port:
         beside_the_port(options.port)
 

@@ -74,11 +74,17 @@ def _raw(path: str, flag: str, size: Size | None) -> np.ndarray:
     return np.frombuffer(content, "<f4").reshape(slow, fast)
 
 
-def _from_npy(path: str, flag: str, frame: int | None) -> np.ndarray:
+def read_array(path: str, flag: str) -> np.ndarray:
+    """The array in an npy file, of any shape. Raises InputError for what is none."""
     try:
-        array = np.load(io.BytesIO(read_bytes(path, flag)), allow_pickle=False)
+        array: np.ndarray = np.load(io.BytesIO(read_bytes(path, flag)), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{flag} {path}: cannot be read as npy ({str(error).splitlines()[0].lower()})") from None
+    return array
+
+
+def _from_npy(path: str, flag: str, frame: int | None) -> np.ndarray:
+    array = read_array(path, flag)
     frames = array if array.ndim == 3 else array[None]
     if frame is not None and frame > len(frames):
         raise InputError(f"{flag} {path}: there is no frame {frame}: they go from 1 to {len(frames)}")

@@ -21,7 +21,9 @@ from .two_dashes import Parser, joined, status_of, tell
 LINES = ("--line",)
 """Their value is one word that may begin with a minus sign."""
 STATE, RESULTS, TABLE = "state.json", "refined.json", "table.txt"
-OWN_FILES = re.compile(r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt")
+OWN_FILES = re.compile(
+    r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt|spectrum(_\d+)?\.txt|structure_factors\.(mtz|hkl)"
+)
 """What a fit leaves in its folder."""
 DESCRIPTION = """\
 Refine what is known of stills or rotation images: all images in one fit, over the boxes of their spots.
@@ -33,7 +35,9 @@ Refine what is known of stills or rotation images: all images in one fit, over t
 """
 EPILOGUE = """\
 IMAGE: SMV, CBF, NXmx (all its frames), npy or what else fabio reads. What can be refined:
-orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg (shared, or --per-shot); distance_mm, beam_mm, tilts_deg (shared).
+orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg, spectrum (shared, or --per-shot);
+structure_factors (shared; one for all that --space-group makes equal);
+distance_mm, beam_mm, tilts_deg (shared); of detectors of several panels groups and panels: shifts and tilts (shared).
 Images are read as offset + gain * photons. The starting models are read as -compat spec means them.
 exit status: 0 refined; 2 bad input, or starting models that do not explain the images. After Ctrl-C (130) --resume goes on.
 """
@@ -51,7 +55,9 @@ def _parser() -> Parser:
     add("--frame", type=int, metavar="N", help="only this frame of NXmx files (default: all)")
     add("--refine", default="orientation,scale,cell,n_cells", metavar="NAMES", help="what is refined, by commas (default: %(default)s)")
     add("--per-shot", default="", metavar="NAMES", help="of these each image has its own")
-    add("--space-group", default="P 1", metavar="NAME", help="constrains the cell (default: P 1)")
+    groups_help = "groups of panels that are moved (default: the outermost ones\nthat are side by side)"
+    add("--groups", default="", metavar="NAMES", help=groups_help)
+    add("--space-group", default="P 1", metavar="NAME", help="constrains the cell and makes structure factors equal\n(default: P 1)")
     add("--resolution", type=float, metavar="D", help="finest spacing of spots in A (default: the detector's corner)")
     add("--background", default="plane", help="under each spot: none, constant or plane (default: plane)")
     add("--gain", type=float, default=1.0, metavar="G", help="counts a photon (default: 1)")
@@ -102,18 +108,20 @@ def _run(options: argparse.Namespace) -> None:
     from nanobragg_numba.refinement.fit import Settings, Step, fit
 
     from .refine_input import Response, frames_of, identity, read_mask, read_measured, read_restraints, read_starts
-    from .refine_report import results, table, write_experiments
+    from .refine_report import results, table, write_experiments, write_spectra, write_structure_factors
 
     frames = frames_of(options.images, options.frame)
     starts = read_starts(options.line, options.lines, options.expt, len(frames))
     settings = Settings(
-        refine=_names(options.refine), per_shot=_names(options.per_shot), space_group=options.space_group, resolution=options.resolution,
+        refine=_names(options.refine), per_shot=_names(options.per_shot), groups=_names(options.groups),
+        space_group=options.space_group, resolution=options.resolution,
         background=options.background, restraints=read_restraints(options.restrain), method=options.method, steps=options.steps,
         most_spots=options.spots, start_error=options.start_error, least_explained=options.least_explained,
     )  # fmt: skip
     response = Response(options.gain, options.offset, options.readout, options.overload)
-    mask = read_mask(options.mask)
-    shots = [read_measured(frame, response, mask) for frame in frames]
+    detectors = [start.detector for start in starts]
+    mask = read_mask(options.mask, detectors[0])
+    shots = [read_measured(frame, response, mask, detector) for frame, detector in zip(frames, detectors, strict=True)]
     question = _question(options, identity(frames))
     resumed = _prepare(options, question)
 
@@ -126,11 +134,14 @@ def _run(options: argparse.Namespace) -> None:
         state = {"question": question, "stage": stage, "vector": vector.tolist()}
         write_whole(os.path.join(options.out, STATE), "--out", [(json.dumps(state) + "\n").encode()])
 
-    found = fit(shots, starts, settings, progress=told, resumed=resumed, state=kept)
+    parameters = [start.parameters for start in starts]
+    found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept)
     text = table(found)
     print(text, end="")
     write_whole(os.path.join(options.out, TABLE), "--out", [text.encode()])
     write_experiments(options.out, found, frames)
+    write_spectra(options.out, found)
+    write_structure_factors(options.out, found, options.space_group)
     if not options.no_pictures:
         _draw(options.out, found, frames)
     content = json.dumps(results(found, frames), indent=1, allow_nan=False) + "\n"
@@ -149,8 +160,8 @@ def _require_extras() -> None:
 def _question(options: argparse.Namespace, images: list[list[object]]) -> dict[str, Any]:
     """What a fit must have in common with the one that it resumes."""
     same = (
-        "line", "lines", "expt", "refine", "per_shot", "space_group", "resolution", "background", "gain", "offset", "readout", "mask",
-        "overload", "restrain", "spots", "start_error",
+        "line", "lines", "expt", "refine", "per_shot", "groups", "space_group", "resolution", "background", "gain", "offset", "readout",
+        "mask", "overload", "restrain", "spots", "start_error",
     )  # fmt: skip
     return {"images": images, **{name: getattr(options, name) for name in same}}
 

@@ -2,8 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from nanobragg_numba.command_line.reading import read_command_line, words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.files.reading import read_bytes
-from nanobragg_numba.refinement.measured import Measured, measured
+from nanobragg_numba.panels.detector import PanelDetector
+from nanobragg_numba.refinement.measured import Measured, measured, stacked
 from nanobragg_numba.refinement.restraints import Restraint
 
-from .image_files import HDF5, first_bytes, read_image
+from .image_files import HDF5, NPY, first_bytes, read_array, read_image
 from .own_options import take_own_options
 
 IGNORED = ("compat", "quiet", "strict", "threads")
@@ -36,6 +38,8 @@ class Frame:
 def frames_of(paths: Sequence[str], frame: int | None) -> list[Frame]:
     """The images of the files: all frames of NXmx files, unless ``frame`` is given. Raises InputError."""
     found: list[Frame] = []
+    if frame is not None and frame < 1:
+        raise InputError(f"--frame {frame}: frames are counted from 1")
     for path in paths:
         if first_bytes(path, "") != HDF5:
             if frame is not None and frame > 1:
@@ -61,29 +65,67 @@ class Response:
     overload: float | None
 
 
-def read_measured(frame: Frame, response: Response, mask: np.ndarray | None) -> Measured:
-    """The image in photons. Bad are pixels where the mask is 0, those at the overload or above, and of whole counts the negative ones and
-    the largest number of their type, by which detectors mark what they cannot count. Raises InputError."""
-    counts = read_image(frame.path, "", None, frame.number)
-    good = np.ones(counts.shape, np.bool_) if mask is None else mask
-    if good.shape != counts.shape:
-        raise InputError(f"--mask: has {good.shape[1]}x{good.shape[0]} pixels, and {frame} {counts.shape[1]}x{counts.shape[0]}")
+def read_measured(frame: Frame, response: Response, mask: np.ndarray | None, detector: PanelDetector | None = None) -> Measured:
+    """The image in photons; of ``detector`` the stacked one, also from a file that has an image for each panel. Bad are pixels where the
+    mask is 0, those at the overload or above, and of whole counts the negative ones and the largest number of their type, by which
+    detectors mark what they cannot count. Raises InputError."""
+    counts = _counts(frame.path, "", frame.number, detector)
+    good = np.ones(counts.shape, np.bool_)
     if counts.dtype.kind in "iu":
         largest = np.iinfo(counts.dtype).max
         good = good & (counts < largest) & (counts >= 0)
     if response.overload is not None:
         good = good & (counts < response.overload)
-    if not good.any():
+    if counts.ndim == 3:
+        assert detector is not None
+        counts, good = stacked(list(counts), detector), stacked(list(good), detector) == 1
+    if mask is not None:
+        if good.shape != mask.shape:
+            raise InputError(f"--mask: has {mask.shape[1]}x{mask.shape[0]} pixels, and {frame} {counts.shape[1]}x{counts.shape[0]}")
+        good = good & mask
+    shot = measured(counts, gain=response.gain, offset=response.offset, readout=response.readout, good=good, name=str(frame))
+    if not shot.good.any():
         raise InputError(f"{frame}: has no good pixel")
-    return measured(counts, gain=response.gain, offset=response.offset, readout=response.readout, good=good, name=str(frame))
+    return shot
 
 
-def read_mask(path: str | None) -> np.ndarray | None:
+def _counts(path: str, flag: str, number: int | None, detector: PanelDetector | None) -> np.ndarray:
+    """(slow, fast), or (panel, slow, fast) from files that have an image for each panel of ``detector``. Raises InputError."""
+    begin = first_bytes(path, flag)
+    if detector is not None and begin == HDF5:
+        from nanobragg_numba.files import nexus
+
+        found = nexus.read_frame(path, number or 1, flag)
+    elif detector is not None and begin.startswith(NPY):
+        found = read_array(path, flag)
+    else:
+        return read_image(path, flag, None, number)
+    if found.ndim not in (2, 3) or found.dtype.kind not in "biuf" or found.size == 0:
+        raise InputError(f"{flag} {path}: not an image, but {found.dtype} numbers of shape {found.shape}".strip())
+    return found
+
+
+def read_mask(path: str | None, detector: PanelDetector | None = None) -> np.ndarray | None:
     """(slow, fast) bool from an image that is 0 where pixels are bad."""
-    return None if path is None else read_image(path, "--mask", None) != 0
+    if path is None:
+        return None
+    found = _counts(path, "--mask", None, detector) != 0
+    if found.ndim == 3:
+        assert detector is not None
+        return np.asarray(stacked(list(found), detector) == 1)
+    return found
 
 
-def read_starts(lines: Sequence[str], file: str | None, expt: str | None, count: int) -> list[Parameters]:
+@dataclass(frozen=True)
+class Start:
+    """A starting model."""
+
+    parameters: Parameters
+    detector: PanelDetector | None
+    """Of several panels; None: the detector is that of the parameters."""
+
+
+def read_starts(lines: Sequence[str], file: str | None, expt: str | None, count: int) -> list[Start]:
     """A starting model for each of ``count`` images, as "spec" means them.
 
     ``lines``: one command line for all, or one an image; ``file``: of such lines, in their place; ``expt``: a DIALS experiment list, of
@@ -108,10 +150,20 @@ def read_starts(lines: Sequence[str], file: str | None, expt: str | None, count:
             f"{len(sources)} starting models for {count} images: each image has an orientation of its own; give a line for each (--lines), "
             "or the list that an indexing program wrote (--expt)"
         )
-    return [_parameters(line, where, None if expt is None else f"{expt}:{n}") for n, (where, line) in enumerate(sources)]
+    if expt is None:
+        return [_start(line, where) for where, line in sources]
+    from nanobragg_numba.panels.dials import open_expt
+
+    experiments = open_expt(expt, "--expt")
+    if len(experiments) != count:
+        raise InputError(
+            f"--expt {expt}: holds {len(experiments)} experiments, and there are {count} images: each takes the one of its place"
+        )
+    return [_start(line, where, f"{expt}:{n}", lambda _: experiments) for n, (where, line) in enumerate(sources)]
 
 
-def _parameters(text: str, where: str, expt: str | None) -> Parameters:
+def _start(text: str, where: str, expt: str | None = None, listed: Callable[[str], Any] | None = None) -> Start:
+    """``listed`` gives the experiment list of ``expt``, PATH:NUMBER."""
     try:
         words = words_of(text) + ([] if expt is None else ["-expt", expt])
         own, rest = take_own_options(words)
@@ -125,21 +177,23 @@ def _parameters(text: str, where: str, expt: str | None) -> Parameters:
         if own.expt is None and own.panels is None:
             if not line.usable:
                 raise InputError("gives no crystal: it needs -mat or -cell, and -hkl or -default_F")
-            return line.parameters
+            return Start(line.parameters, None)
         from nanobragg_numba.panels.lines.described_line import with_described
         from nanobragg_numba.panels.placing import as_single
 
-        line, detector, remarks = with_described(line, own.compat, own.panels, own.expt)
+        line, detector, remarks = with_described(line, own.compat, own.panels, own.expt, **({} if listed is None else {"listed": listed}))
         for remark in remarks:
             warnings.warn(f"{where}: {remark}", UserWarning, stacklevel=2)
         single = as_single(line.parameters, detector)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    if single is None:
-        raise InputError(f"{where}: {own.expt or own.panels} has a detector of several panels, which is not refined")
-    if not line.usable and single.crystal.structure_factors is None and single.crystal.default_F == 0.0:
+    start = Start(line.parameters, detector) if single is None else Start(single, None)
+    crystal = start.parameters.crystal
+    if not line.usable and crystal.structure_factors is None and crystal.default_F == 0.0:
         raise InputError(f"{where}: gives no structure factors: it needs -hkl or -default_F")
-    return single
+    if crystal.real_space_matrix is None and not line.usable:
+        raise InputError(f"{where}: gives no crystal: it needs -mat or -cell")
+    return start
 
 
 def read_restraints(texts: Sequence[str]) -> dict[str, Restraint]:

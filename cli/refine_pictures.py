@@ -12,12 +12,19 @@ BOXES = 8
 """Shoeboxes shown."""
 
 
-def _residuals(found: Fit, shot: int) -> tuple[np.ndarray, np.ndarray]:
-    """Expected photons and weighted residuals of a shot's pixels."""
-    now = found.target.fitted(found.vector, shot)
+def _residuals(found: Fit, piece: int) -> tuple[np.ndarray, np.ndarray]:
+    """Expected photons and weighted residuals of the pixels of a shot, or of a panel of it."""
+    now = found.target.fitted(found.vector, piece)
     expected = (now.spots + now.background).numpy()
-    own = found.target.pixels[shot]
-    return expected, (own.photons.numpy() - expected) * np.sqrt(found.target.weights[shot].numpy())
+    own = found.target.pixels[piece]
+    return expected, (own.photons.numpy() - expected) * np.sqrt(found.target.targets[piece].weights.numpy())
+
+
+def _corner(found: Fit, piece: int) -> tuple[int, int]:
+    """Slow, fast of a panel's first pixel in the image."""
+    place = found.free.pieces[piece]
+    slow, _, fast, _ = found.free.models[place.shot].panels[place.panel].box
+    return slow, fast
 
 
 def _figure(width: float, height: float) -> Any:
@@ -38,14 +45,14 @@ def _png(figure: Any) -> bytes:
 def residual_figure(found: Fit) -> bytes:
     """PNG: the residuals against a normal curve, the mean square of each box against its resolution, and where on the detector."""
     spread, places, squares, resolutions = [], [], [], []
-    for shot, own in enumerate(found.target.pixels):
+    for piece, own in enumerate(found.target.pixels):
         if not len(own):
             continue
-        residuals = _residuals(found, shot)[1]
+        residuals = _residuals(found, piece)[1]
         spread.append(residuals)
         boxes, count = own.boxes.numpy(), len(own.spots)
         squares.append(np.bincount(boxes, residuals**2, count) / np.bincount(boxes, minlength=count))
-        places.append(own.spots.centre)
+        places.append(own.spots.centre + _corner(found, piece))
         resolutions.append(own.spots.resolution)
     every, mean, place, resolution = map(np.concatenate, (spread, squares, places, resolutions))
     figure = _figure(13.0, 5.2)
@@ -67,16 +74,16 @@ def residual_figure(found: Fit) -> bytes:
 def shoebox_figure(found: Fit) -> bytes:
     """PNG: the brightest shoeboxes of all shots, measured, modelled (square roots), and the difference in standard deviations."""
     bright = []
-    for shot, own in enumerate(found.target.pixels):
+    for piece, own in enumerate(found.target.pixels):
         if len(own):
-            sums = np.bincount(own.boxes.numpy(), found.target.fitted(found.vector, shot).spots.numpy(), len(own.spots))
-            bright += [(float(total), shot, box) for box, total in enumerate(sums)]
+            sums = np.bincount(own.boxes.numpy(), found.target.fitted(found.vector, piece).spots.numpy(), len(own.spots))
+            bright += [(float(total), piece, box) for box, total in enumerate(sums)]
     chosen = sorted(bright, reverse=True)[:BOXES]
     figure = _figure(1.6 * len(chosen) + 1.0, 5.2)
     axes = figure.subplots(3, len(chosen), squeeze=False)
-    for column, (_, shot, box) in enumerate(chosen):
-        own = found.target.pixels[shot]
-        expected, residuals = _residuals(found, shot)
+    for column, (_, piece, box) in enumerate(chosen):
+        own = found.target.pixels[piece]
+        expected, residuals = _residuals(found, piece)
         mine = own.boxes.numpy() == box
         slow, fast = own.index.numpy()[mine][:, 1:].T
         shape = int(np.ptp(slow)) + 1, int(np.ptp(fast)) + 1
@@ -93,7 +100,7 @@ def shoebox_figure(found: Fit) -> bytes:
             at.set(xticks=[], yticks=[])
             if row == 0:
                 h, k, l = own.spots.hkl[box]
-                at.set_title(f"shot {shot + 1}\n{h} {k} {l}", fontsize=8)
+                at.set_title(f"shot {found.free.pieces[piece].shot + 1}\n{h} {k} {l}", fontsize=8)
     for row, name in enumerate(("measured", "model", "difference / sigma")):
         axes[row, 0].set_ylabel(name)
     figure.colorbar(shown, ax=list(axes[2]), label="sigma")

@@ -3,15 +3,20 @@
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nanobragg_numba.autograd.effects import DEGENERATE
+from nanobragg_numba.files import hkl as hkl_file
+from nanobragg_numba.files.output import write_whole
 from nanobragg_numba.panels.dials_writing import write_expt
 from nanobragg_numba.refinement.estimates import describe
 from nanobragg_numba.refinement.fit import Fit
-from nanobragg_numba.refinement.free_parameters import KINDS
+from nanobragg_numba.refinement.kinds import KINDS
+from nanobragg_numba.refinement.symmetry import space_group
+from nanobragg_numba.reflections.writing import write_merged
 
 from .refine_input import Frame
 
@@ -61,17 +66,23 @@ def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
         )
     ]  # fmt: skip
     shots = []
-    for frame, parameters in zip(frames, found.parameters, strict=True):
+    for frame, parameters, panels in zip(frames, found.parameters, found.detectors, strict=True):
         crystal, detector, axes = parameters.crystal, parameters.detector, parameters.axes
         assert crystal.orientation is not None and crystal.cell is not None
         shots.append(
             {
                 "image": os.path.abspath(frame.path), "frame": frame.number, "cell": list(crystal.cell),
                 "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells), "fluence": parameters.beam.fluence,
-                "mosaic_spread_deg": crystal.mosaic_spread_deg, "pix0_mm": list(detector.pix0_mm or ()),
-                "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
+                "mosaic_spread_deg": crystal.mosaic_spread_deg, **({"panels": panels.map()} if panels is not None else {
+                    "pix0_mm": list(detector.pix0_mm or ()),
+                    "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
+                }),
             }
         )  # fmt: skip
+    if "spectrum" in found.free.names:
+        for shot, parameters in zip(shots, found.parameters, strict=True):
+            assert parameters.beam.sources is not None
+            shot["source_weights"] = parameters.beam.sources.intensities.tolist()
     return {
         "parameters": rows, "correlations": [[_finite(value) for value in row] for row in found.estimates.correlations],
         "undetermined": [[str(found.free.rows[n]) for n in group] for group in found.estimates.undetermined],
@@ -85,6 +96,37 @@ def _finite(value: float) -> float | None:
 
 def write_experiments(folder: str, found: Fit, frames: Sequence[Frame]) -> None:
     """An experiment list of each shot, shot_0001.expt and on."""
-    for number, (frame, parameters) in enumerate(zip(frames, found.parameters, strict=True), 1):
+    for number, (frame, parameters, panels) in enumerate(zip(frames, found.parameters, found.detectors, strict=True), 1):
         path = os.path.join(folder, f"shot_{number:04d}.expt")
-        write_expt(path, parameters, image=frame.path if frame.number is None else None)
+        write_expt(path, parameters, panels, image=frame.path if frame.number is None else None)
+
+
+def write_spectra(folder: str, found: Fit) -> None:
+    """Wavelengths and weights as ``-spectrum`` reads them, with standard deviations behind: spectrum.txt, or each shot's own."""
+    if "spectrum" not in found.free.names:
+        return
+    for shot in dict.fromkeys(row.shot for row in found.free.rows if row.name == "spectrum"):
+        rows = [n for n, row in enumerate(found.free.rows) if (row.name, row.shot) == ("spectrum", shot)]
+        sources = found.parameters[shot or 0].beam.sources
+        assert sources is not None
+        lines = ["# wavelength in A, share of the photons, its standard deviation"]
+        for wavelength, n in zip(sources.wavelengths_m, rows, strict=True):
+            lines.append(f"{1e10 * wavelength:.10g} {found.values[n]:.8g} # {found.sigmas[n]:.3g}")
+        name = "spectrum.txt" if shot is None else f"spectrum_{shot + 1:04d}.txt"
+        write_whole(os.path.join(folder, name), "--out", [("\n".join(lines) + "\n").encode()])
+
+
+def write_structure_factors(folder: str, found: Fit, group: str) -> None:
+    """The refined ones with standard deviations, structure_factors.mtz, and all of P1 as ``-hkl`` reads them, structure_factors.hkl."""
+    free = found.free
+    if free.amplitudes is None:
+        return
+    rows = [n for n, row in enumerate(free.rows) if row.name == "structure_factors"]
+    hkl = free.amplitudes.unit.hkl[free.amplitudes.refined]
+    cell = np.mean([np.array(parameters.crystal.cell) for parameters in found.parameters], axis=0)
+    path = os.path.join(folder, "structure_factors")
+    write_merged(f"{path}.mtz", hkl, np.abs(found.values[rows]), found.sigmas[rows], tuple(cell.tolist()), space_group(group))
+    factors = found.parameters[0].crystal.structure_factors
+    assert factors is not None
+    table = replace(factors, table=np.abs(factors.table))
+    write_whole(f"{path}.hkl", "--out", [b"".join(hkl_file.lines(table))])

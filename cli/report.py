@@ -9,6 +9,7 @@ from nanobragg_numba.engine.pixel_engine import OutOfTable
 from nanobragg_numba.experiment.derive import AVOGADRO, Experiment
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.steps import phi_angles
+from nanobragg_numba.fields.summaries import plain_text
 from nanobragg_numba.kernels.arguments import PixelRecord
 from nanobragg_numba.maths.c_numbers import c_format, c_int
 from nanobragg_numba.maths.constants import RTD
@@ -37,6 +38,13 @@ def before_run(line: CommandLine, x: Experiment, dump_written: bool | None) -> s
         + _source_lines(x)
         + _summary(line, x)
     )
+
+
+def _mosaicity(x: Experiment) -> str:
+    width = x.parameters.crystal.mosaic_width_deg
+    if width is not None:
+        return f"  {x.mosaic_domains} mosaic domains, a Gaussian of width {plain_text(width)} degrees"
+    return c_format(f"  {x.mosaic_domains} mosaic domains over mosaic spread of %g degrees", x.mosaic_spread * RTD)
 
 
 def _lines(*lines: str) -> str:
@@ -164,7 +172,7 @@ def _summary(line: CommandLine, x: Experiment) -> str:
         c_format("  vdivrange=%g vdivstep=%g  radians", s.vdiv.range, s.vdiv.step),
         f"  {s.divergence_count} divergence steps",
         f"  {len(s.wavelengths)} sources",
-        c_format(f"  {x.mosaic_domains} mosaic domains over mosaic spread of %g degrees", x.mosaic_spread * RTD),
+        _mosaicity(x),
         c_format(f"  {x.phi.count} phi steps from %g to %g degrees", x.phi_start * RTD, (x.phi_start + x.phi.range) * RTD),
         f"  {x.oversample}x{x.oversample} pixel oversample steps" + "".join(f" +{name}" for on, name in flags if on),
     ]

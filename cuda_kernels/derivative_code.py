@@ -22,6 +22,7 @@ from nanobragg_numba.derivatives import (
     tangent,
 )
 from nanobragg_numba.derivatives.step_derivatives import unravelled
+from nanobragg_numba.derivatives.sums import changes, gradients
 from nanobragg_numba.jit.rebuild_source import add_plain, mathematics
 from nanobragg_numba.kernels import formulas, live_pixels
 from nanobragg_numba.maths import vectors3
@@ -39,6 +40,8 @@ MODULES = (
     step_derivatives,
     kept_corrections,
     chunk_geometry,
+    gradients,
+    changes,
     adjoint,
     tangent,
 )
@@ -71,6 +74,18 @@ FROM_LIBRARY = {"nearest_whole_index": _nearest_whole_index, "decay": _decay, "s
 """What the CPU has in a form of its own for the sake of vector instructions."""
 
 
+def _leaves_out(reach: Any, interpolate: Any) -> bool:
+    return False
+
+
+def _nothing(n: Any, tables: Any, reach: Any, gradients: Any, work: Any) -> None:
+    """A GPU computes every step."""
+
+
+def _nothing_changes(n: Any, tables: Any, reach: Any, changes: Any, work: Any, out: Any) -> None:
+    """A GPU computes every step."""
+
+
 def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
     """Every function of MODULES by name, as device functions; ``add_at(array, index, value)`` adds to a shared gradient."""
     plain = vars(mathematics(np.float64)) if SIMULATED else {name: getattr(math, name) for name in FROM_MATH}
@@ -79,7 +94,9 @@ def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
         add_plain(module, names)
     # The names that they use are those of the kernels, too.
     names.update({name: FunctionType(function.__code__, names, name) for name, function in FROM_LIBRARY.items()})
-    replaced = {"add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole, "ceiling": ceiling}
+    every_step = {"add_reached": _nothing, "add_reached_changes": _nothing_changes, "leaves_out": _leaves_out}
+    every_step["leaves_out_of_tangent"] = _leaves_out
+    replaced = {**every_step, "add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole, "ceiling": ceiling}
     for name, value in {**names, **replaced}.items():
         if isinstance(value, FunctionType):
             names[name] = device_function(value)

@@ -38,6 +38,8 @@ def _adjoint_kernel(adjoint_rows: Any) -> Any:
             cuda.local.array(PIXELS, np.float64),
             cuda.local.array(PIXELS, np.int64),
             cuda.local.array((2, PIXELS), np.float64),
+            cuda.local.array((1, 1), np.float64),
+            cuda.local.array(1, np.int64),
         )
         gradients = Gradients(lattice_bar, first_bar, bars, factors_bar)
         fast_start, fast_end, slow_start, slow_end = window
@@ -45,7 +47,7 @@ def _adjoint_kernel(adjoint_rows: Any) -> Any:
         for task in range(cuda.grid(1), chunks * (slow_end - slow_start), cuda.gridsize(1)):
             slow, start = slow_start + task // chunks, fast_start + task % chunks * PIXELS
             end = start + PIXELS if start + PIXELS < fast_end else fast_end
-            pixels = Pixels((start, end), mask, first_pixel, leaving_pixel)
+            pixels = Pixels((start, end), mask, first_pixel, leaving_pixel, None)
             adjoint_rows((slow, slow + 1), 1, pixels, grad, grad, tables, gradients, work)
 
     return adjoint_pixels
@@ -65,13 +67,15 @@ def tangent_pixels(window, mask, tables, first_pixel, leaving_pixel, lattice_dot
         cuda.local.array(1, np.float64),
         cuda.local.array(1, np.int64),
         cuda.local.array((2, 1), np.float64),
+        cuda.local.array((1, 1), np.float64),
+        cuda.local.array(1, np.int64),
     )
     changes = Changes(lattice_dot, first_dot, dots, factors_dot)
     fast_start, fast_end, slow_start, slow_end = window
     width = fast_end - fast_start
     for pixel in range(cuda.grid(1), width * (slow_end - slow_start), cuda.gridsize(1)):
         slow, fast = slow_start + pixel // width, fast_start + pixel % width
-        pixels = Pixels((fast, fast + 1), mask, first_pixel, leaving_pixel)
+        pixels = Pixels((fast, fast + 1), mask, first_pixel, leaving_pixel, None)
         _tangent_rows((slow, slow + 1), 1, pixels, tables, changes, work, out)
 
 

@@ -32,7 +32,9 @@ def lattice_sum(x, shape):
 
     def gauss(hkl):
         away = (hkl - np.round(hkl)) * n
-        return n.prod() * math.exp(-(away @ away) / 0.63 * fudge)
+        exponent = (away @ away) / 0.63 * fudge
+        # The spot ends where its square is below e^-60 of the peak.
+        return n.prod() * math.exp(-exponent) if exponent <= 30 else 0.0
 
     return {"square": square, "round": round_, "gauss": gauss}[shape]
 

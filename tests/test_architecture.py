@@ -12,7 +12,7 @@ COMPILED = {"jit", "maths"}
 PHYSICS = {"kernels", *COMPILED}
 RUN = {"experiment", "fields", *PHYSICS}
 BELOW_GPU = {
-    "engine", "simd", "derivatives", "output", "response", "files", "reflections", "spectra", "command_line", "threads", *RUN
+    "engine", "simd", "derivatives", "shots", "output", "response", "files", "reflections", "spectra", "command_line", "threads", *RUN
 }  # fmt: skip
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
@@ -24,7 +24,8 @@ ROOMS: dict[str, set[str]] = {
     "experiment": {"fields", *PHYSICS},
     "simd": RUN,
     "derivatives": {"threads", *RUN},
-    "engine": {"simd", "derivatives", "output", "response", "threads", *RUN},
+    "shots": {"simd", "derivatives", *RUN},
+    "engine": {"simd", "derivatives", "shots", "output", "response", "threads", *RUN},
     "files": {"threads", *RUN},
     "output": {"files", "threads", *RUN},
     "prediction": RUN,
@@ -36,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "gpu": BELOW_GPU,
     "batch": {"panels", "", *BELOW_GPU},
     "autograd": {"gpu", *BELOW_GPU},
-    "refinement": {"autograd", "gpu", "prediction", *BELOW_GPU},
+    "refinement": {"autograd", "gpu", "panels", "prediction", *BELOW_GPU},
     "cli": {"autograd", "batch", "gpu", "panels", "prediction", "refinement", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
     "simtbx": {"panels", *RUN},

@@ -56,12 +56,12 @@ TOGETHER = {
     "listed": ("cell", "structure_factors"),
     "tricubic": ("cell", "structure_factors", "misset_deg"),
     "divergent": ("wavelength_A", "polarization_axis", "misset_deg"),
+    "wide": ("mosaic_width_deg", "misset_deg", "cell", "phi_deg", "spindle_axis"),
     "curved": ("distance_mm", "detector_rotations_deg", "detector_vectors", "twotheta_deg"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("compat", ["spec", "c"])
-@pytest.mark.parametrize("setting", TOGETHER)
+@pytest.mark.parametrize(("setting", "compat"), [(s, c) for s in TOGETHER for c in ("spec", "c") if (s, c) != ("wide", "c")])
 def test_adjoint_against_tangent(setting, compat):
     """<J v, w> = <v, J^T w> for all parameters at once."""
     parameters = SETTINGS[setting]
@@ -90,7 +90,8 @@ def test_together_every_parameter_is_covered():
 @pytest.mark.parametrize("name", OVERRIDES)
 def test_finite_differences_fall_with_the_step(name):
     """In the manner of diffBragg: six steps, one-sided; the error falls in proportion to the step, and the images correlate."""
-    parameters = SETTINGS[{"fudge": "round", "wavelength_A": "divergent", "structure_factors": "listed"}.get(name, "everything")]
+    others = {"fudge": "round", "wavelength_A": "divergent", "structure_factors": "listed", "mosaic_width_deg": "wide"}
+    parameters = SETTINGS[others.get(name, "everything")]
     if name != "water_um":
         # Without its constant background the image's change is seen against the Bragg scattering alone.
         parameters = replace(parameters, crystal=replace(parameters.crystal, water_um=0.0))
@@ -162,12 +163,15 @@ def test_vmap_over_parameter_sets():
 
 def test_the_pushforward_takes_all_directions_in_one_pass(monkeypatch):
     from nanobragg_numba.derivatives import differentiate
+    from nanobragg_numba.shots.computing import ManyShots
 
     calls = []
-    real = differentiate.tangent
+    real, of_shots = differentiate.tangent, ManyShots.changes
     monkeypatch.setattr(differentiate, "tangent", lambda *args: calls.append(len(args[3])) or real(*args))
-    torch.func.jacfwd(lambda x: image_of(cell=x))(torch.tensor(VALUES["cell"], dtype=torch.float64))
-    assert calls == [6]
+    monkeypatch.setattr(ManyShots, "changes", lambda self, dots, *args: calls.append(dots.shape[1]) or of_shots(self, dots, *args))
+    for compat in ("spec", "c"):
+        torch.func.jacfwd(lambda x, compat=compat: image_of(compat=compat, cell=x))(torch.tensor(VALUES["cell"], dtype=torch.float64))
+    assert calls == [6, 6]
 
 
 def test_compile_with_a_graph_break():
@@ -325,7 +329,7 @@ def parameter_table() -> str:
     rows = []
     for name, override in OVERRIDES.items():
         shape = " or ".join(str(s).replace("None", "n") for s in override.shapes)
-        modes = "spec" if name in ("pix0_mm", "source_weights") else "c, spec"
+        modes = "spec" if name in ("pix0_mm", "source_weights", "mosaic_width_deg") else "c, spec"
         settings = "; ".join(setting for case, setting in GRADCHECKS if case == name)
         rows.append(f"| {name} | {shape} | {override.unit} | {modes} | {settings} |")
     return "\n".join(rows)

@@ -60,7 +60,7 @@ LINES = {
     "mask": f"{HEADER} -mask mask.img -roi 30 37 28 33",
     "image header": f"{HEADER} -img header.img -roi 30 37 28 33",
 }
-IN_EACH = ("cell", "misset_deg", "n_cells", "beam_center_mm", "detector_rotations_deg", "pix0_mm")
+IN_EACH = ("cell", "misset_deg", "n_cells", "beam_center_mm", "detector_rotations_deg", "pix0_mm", "mosaic_width_deg")
 """Whose every component must matter; of a direction, one is its length."""
 
 
@@ -134,9 +134,12 @@ def test_every_replacement_moves_the_image_or_says_why_not(line, compat):
 
 
 REFUSED = {
+    "sweep": {"mosaic_width_deg"},
+    "mosaic": {"mosaic_width_deg"},
+    "mask": {"mosaic_width_deg"},
     "one phi step": {"osc_deg"},
-    "step size": {"osc_deg"},
-    "one domain": {"mosaic_spread_deg"},
+    "step size": {"osc_deg", "mosaic_width_deg"},
+    "one domain": {"mosaic_spread_deg", "mosaic_width_deg"},
     "no polarization factor": {"polarization", "polarization_axis"},
     "unpolarized": {"polarization_axis"},
     "size": {"n_cells"},

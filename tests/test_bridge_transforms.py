@@ -15,8 +15,9 @@ from torch.nn.utils import parametrize
 from nanobragg_numba import InputError
 from nanobragg_numba.autograd import Simulator, places, simulate, simulation
 from nanobragg_numba.derivatives.entries import ADJOINT
-from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE
+from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE, FOR_SHOTS
 from nanobragg_numba.jit import calls, compilation
+from nanobragg_numba.shots.entries import SHOT_GRADIENTS
 
 MISSET = torch.tensor(VALUES["misset_deg"], dtype=torch.float64)
 
@@ -235,10 +236,11 @@ def test_a_parameter_replaced_by_a_tensor_is_used():
 
 
 @pytest.mark.parametrize("requires_grad", [True, False])
-def test_gradients_begin_to_compile_with_the_image(requires_grad, monkeypatch):
+@pytest.mark.parametrize(("compat", "needed", "adjoint"), [("spec", FOR_SHOTS, SHOT_GRADIENTS), ("c", FOR_AN_IMAGE, ADJOINT)])
+def test_gradients_begin_to_compile_with_the_image(compat, needed, adjoint, requires_grad, monkeypatch):
     begun = []
     simulation.begin_to_compile.cache_clear()
     monkeypatch.setattr(compilation, "begin", lambda libraries: begun.extend(libraries))
-    image(MISSET.clone().requires_grad_(requires_grad))
-    assert set(FOR_AN_IMAGE) <= set(begun)
-    assert (ADJOINT in begun) is requires_grad
+    simulate(SMALL, compat=compat, misset_deg=MISSET.clone().requires_grad_(requires_grad))
+    assert set(needed) <= set(begun)
+    assert (adjoint in begun) is requires_grad

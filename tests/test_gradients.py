@@ -43,6 +43,12 @@ def divergent(parameters: Parameters) -> Parameters:
     return replace(parameters, beam=replace(parameters.beam, sources=None, round_divergence=False, **spread))
 
 
+def wide(parameters: Parameters, domains: int) -> Parameters:
+    """A still with domains enough for Gaussian mosaicity."""
+    crystal = replace(parameters.crystal, mosaic_spread_deg=None, mosaic_width_deg=(0.6, 0.1, 0.3), mosaic_domains=domains)
+    return replace(parameters, crystal=crystal, sampling=replace(parameters.sampling, phi_deg=20.0, osc_deg=None, phisteps=None))
+
+
 SETTINGS = {
     "one step": ONE_STEP,
     "everything": SMALL,
@@ -53,6 +59,8 @@ SETTINGS = {
     "curved": curved(SMALL),
     "divergent": divergent(SMALL),
     "one step, turned": replace(ONE_STEP, sampling=replace(ONE_STEP.sampling, phi_deg=20.0)),
+    "one step, wide": wide(ONE_STEP, 7),
+    "wide": wide(SMALL, 6),
     "one step, round": shaped(ONE_STEP, "round", 0.3),
     "one step, gauss": shaped(ONE_STEP, "gauss", 0.5),
     "one step, listed": with_table(ONE_STEP, False),
@@ -72,6 +80,7 @@ VALUES = {
     "real_space_matrix": REAL,
     "n_cells": (5.0, 4.2, 3.0),
     "mosaic_spread_deg": 0.6,
+    "mosaic_width_deg": (0.3, 0.5, 0.4),
     "mosaic_rotations": ROTATIONS,
     "wavelength_A": 1.3,
     "source_wavelengths_A": (1.3, 1.28, 1.31),
@@ -105,6 +114,7 @@ OTHERS = {
     "structure_factors": ("one step, listed", "one step, tricubic", "listed", "tricubic"),
     "fudge": ("one step, round", "one step, gauss", "round", "gauss"),
     "mosaic_spread_deg": ("everything", "curved"),
+    "mosaic_width_deg": ("one step, wide", "wide"),
     "mosaic_rotations": ("everything", "divergent"),
     "cell": ("one step", "everything", "gauss", "tricubic", "curved"),
     "n_cells": ("one step", "everything", "round", "gauss"),

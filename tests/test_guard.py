@@ -20,6 +20,7 @@ from nanobragg_numba.engine.pixel_engine import PixelEngine
 from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import SHAPES
 from nanobragg_numba.jit.cpu_features import has_fused_multiply_add
+from nanobragg_numba.kernels.reach.spots import reach_of
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 
 COMPILED = str(Path(__file__).parent / "compiled")
@@ -59,7 +60,7 @@ class Shares:
             mask.flat[: exact.out_of_table.pixel + 1] = False
         left = np.zeros(len(mask), np.int64)
         rows, columns, bound = (0, len(mask)), exact.window[:2], relative_error_bound(tables)
-        margin_rows.over_rows(rows, 0, lambda: np.empty(WORK_SHAPE), columns, mask, tables, bound, values, margins, left)
+        margin_rows.over_rows(rows, 0, lambda: np.empty(WORK_SHAPE), columns, mask, tables, reach_of(tables), bound, values, margins, left)
         assert not left.any()
         known = mask & np.isfinite(margins)
         a, b = exact.image[known], values[known]

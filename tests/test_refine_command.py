@@ -141,6 +141,53 @@ def test_an_experiment_list_to_start_from(here, tmp_path, capsys):
     assert "-distance: -expt" in capsys.readouterr().err
 
 
+def test_a_spectrum_that_simulates_again(here, tmp_path, capsys):
+    """The weights of three colours, and a file of them that -spectrum reads."""
+    (tmp_path / "three.txt").write_text("wavelength in A\n1.194 1\n1.2 3\n1.206 2\n")
+    angles = f"-misset {' '.join(map(str, TURNS[0]))}"
+    truth = true_parameters(f"{LINE} {angles} -spectrum three.txt", np.eye(3), 20000.0)
+    np.save(tmp_path / "pink.npy", noisy(simulate(truth).image.astype(float), 5.0, np.random.default_rng(3)))
+    (tmp_path / "flat.txt").write_text("wavelength in A\n1.194 1\n1.2 1\n1.206 1\n")
+    line = f"{LINE} {angles} -spectrum flat.txt -fluence {truth.beam.fluence:.6g}"
+    words = ["pink.npy", "--line", line, *QUICK, "--refine", "orientation,scale,spectrum", "--no-pictures", "--out", "pink"]
+    assert main(words) == 0
+    assert "spectrum 1.194 A" in capsys.readouterr().out
+    rows = {row["part"]: row for row in json.loads((tmp_path / "pink" / "refined.json").read_text())["parameters"]}
+    for part, share in (("1.194 A", 1 / 6), ("1.2 A", 3 / 6), ("1.206 A", 2 / 6)):
+        assert abs(rows[part]["value"] - share) < 4.0 * rows[part]["sigma"] < 0.1 * share
+    again = parameters_from_command_line(f"{LINE} -spectrum pink/spectrum.txt").beam.sources
+    np.testing.assert_allclose(again.intensities, [rows[part]["value"] for part in ("1.194 A", "1.2 A", "1.206 A")], rtol=1e-6)
+    np.testing.assert_allclose(again.wavelengths_m, [1.194e-10, 1.2e-10, 1.206e-10])
+
+
+def test_structure_factors_as_files(here, tmp_path, capsys):
+    """From one F for all: what is written is what was refined, in the group's asymmetric unit and, for -hkl, in P1."""
+    import gemmi
+
+    words = [str(here / "still0.img"), "--line", starts(here, 0), *QUICK, "--refine", "orientation,structure_factors"]
+    assert main([*words, "--space-group", "P 2 2 2", "--resolution", "6", "--steps", "3", "--no-pictures", "--out", "factors"]) == 0, (
+        capsys.readouterr().err
+    )
+    rows = json.loads((tmp_path / "factors" / "refined.json").read_text())["parameters"][3:]
+    mtz = gemmi.read_mtz_file(str(tmp_path / "factors" / "structure_factors.mtz"))
+    assert [column.label for column in mtz.columns] == ["H", "K", "L", "F", "SIGF"] and mtz.spacegroup.short_name() == "P222"
+    data = {tuple(map(int, line[:3])): line[3:] for line in np.array(mtz.array)}
+    assert len(data) == len(rows) > 5
+    for row in rows:
+        value, sigma = data[tuple(map(int, row["part"].split()))]
+        assert value == pytest.approx(abs(row["value"]), rel=1e-6) and sigma == pytest.approx(row["sigma"], rel=1e-6)
+    # The truth is 60 for all.
+    sure = [row for row in rows if row["sigma"] < 12.0]
+    deviations = np.array([(row["value"] - 60.0) / row["sigma"] for row in sure])
+    assert len(sure) > 1 and np.abs(deviations).max() < 4.5
+    listed = parameters_from_command_line(f"{LINE} -hkl factors/structure_factors.hkl").crystal.structure_factors
+    for row in sure:
+        h, k, l = map(int, row["part"].split())
+        for sign in (1, -1):
+            at = sign * h - listed.h_min, k - listed.k_min, -l - listed.l_min
+            assert listed.table[at] == pytest.approx(abs(row["value"]))
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".cbf"])
 def test_other_formats(here, tmp_path, suffix):
     """The same counts as NXmx and as CBF."""
@@ -179,6 +226,11 @@ def test_other_formats(here, tmp_path, suffix):
         ({"--method": "luck"}, "method must be one of trust, least_squares, lbfgs, not 'luck'"),
         ({"--lines": "none.txt"}, "--line and --lines both give starting models"),
         ({"--overload": "1"}, "still0.img: has no good pixel"),
+        ({"--frame": "0"}, "--frame 0: frames are counted from 1"),
+        ({"--start-error": "nan"}, "the error of the start 0 or more"),
+        ({"--groups": "quad"}, "the groups quad are named, and none is refined"),
+        ({"--refine": "groups"}, "shot 1 has a detector of one plane, and no groups"),
+        ({"--refine": "spectrum"}, "shot 1: spectrum is refined of a beam of several sources"),
         ({"--frobnicate": "3"}, "unrecognized arguments: --frobnicate"),
     ],
 )  # fmt: skip
@@ -189,6 +241,25 @@ def test_bad_input(here, changes, says, capsys, tmp_path):
     error = capsys.readouterr().err
     assert error.startswith("nb-refine: error: ") and error.count("\n") == 1 and re.search(says, error)
     assert not (tmp_path / "bad" / "refined.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.full((80, 80), np.nan), "image.npy: has no good pixel"),
+        (np.full((20, 80), 12.0), "image.npy has 80x20 pixels, and its model 80x80"),
+        (np.random.default_rng(2).poisson(20.0, (80, 80)).astype(float), "the images show none of the model's spots"),
+        (np.zeros((80, 80)), "the images show none of the model's spots"),
+        (np.array([["a", "b"]]), "image.npy: not a plain image"),
+    ],
+)
+def test_images_of_nothing(here, tmp_path, image, says, capsys):
+    np.save("image.npy", image)
+    words = ["image.npy", "--line", starts(here, 0), *QUICK, "--refine", "orientation,scale", "--steps", "5", "--out", "nothing"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("nb-refine: error: ") and error.count("\n") == 1 and says in error
+    assert not (tmp_path / "nothing" / "refined.json").exists()
 
 
 def test_several_images_need_several_starts(here, capsys):

@@ -196,7 +196,7 @@ def test_restraints():
 def test_estimates_are_the_inverse():
     slopes = RANDOM.normal(size=(40, 4)) * np.array([1.0, 1e6, 1e-4, 3.0])
     matrix = slopes.T @ slopes
-    found = estimates(matrix, np.array([1.0, -2.0, 1.0, 1.0]))
+    found = estimates(matrix, np.diag([1.0, -2.0, 1.0, 1.0]))
     covariance = np.linalg.inv(slopes.T @ slopes)
     np.testing.assert_allclose(found.sigmas, np.sqrt(np.diag(covariance)) * [1.0, 2.0, 1.0, 1.0], rtol=1e-8)
     assert found.correlations[0, 1] == pytest.approx(-covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]), rel=1e-8)

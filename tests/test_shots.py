@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import nanobragg_numba
 from nanobragg_numba import InputError, parameters_from_command_line
-from nanobragg_numba.autograd import Simulator, simulate
+from nanobragg_numba.autograd import Simulator, many_shots, shot_point, simulate
+from nanobragg_numba.autograd.overrides import plain_values, replaced
 
 LINE = "-cell 60 70 80 90 95 90 -default_F 100 -N 6 -lambda 1 -distance 80 -detpixels 40 -pixel 0.4 -oversample 1 -misset 5 7 9"
 P = parameters_from_command_line(LINE)
@@ -156,3 +158,138 @@ def test_a_module_of_many_shots():
 def test_what_cannot_be_is_refused(given, says):
     with pytest.raises(InputError, match=says):
         simulate(P, **given)
+
+
+SWEPT = parameters_from_command_line(
+    f"{LINE} -phi 3 -osc 1 -phisteps 2 -mosaic 0.7 -mosaic_domains 3 -polar 0.6 -dispersion 2 -dispsteps 2"
+)
+OF_SWEPT = {
+    "orientation": torch.from_numpy(np.linalg.qr(np.eye(3) + 0.1 * RANDOM.normal(size=(SHOTS, 3, 3)))[0]),
+    "cell": torch.tensor([60.0, 70.0, 80.0, 90.0, 95.0, 90.0], dtype=torch.float64) * torch.linspace(1.0, 1.01, SHOTS)[:, None],
+    "n_cells": torch.from_numpy(RANDOM.uniform(5.0, 7.0, (SHOTS, 3))),
+    "mosaic_spread_deg": torch.tensor(0.7, dtype=torch.float64),
+    "distance_mm": torch.linspace(79.0, 81.0, SHOTS, dtype=torch.float64),
+    "detector_rotations_deg": torch.from_numpy(RANDOM.normal(size=3)),
+    "polarization_axis": torch.from_numpy(RANDOM.normal(size=(SHOTS, 3))),
+    "source_weights": torch.tensor([1.0, 2.0], dtype=torch.float64),
+    "water_um": torch.linspace(1.0, 2.0, SHOTS, dtype=torch.float64),
+}
+OF_SWEPT["orientation"] *= torch.linalg.det(OF_SWEPT["orientation"]).sign()[:, None, None]
+
+
+def of_shot(values, shot):
+    return {name: tensor[shot] if len(tensor.shape) and len(tensor) == SHOTS and name not in ("detector_rotations_deg",) else tensor
+            for name, tensor in values.items()}  # fmt: skip
+
+
+def test_shots_of_a_sweep_are_the_command_lines_images(monkeypatch):
+    """Bit for bit, from host formulas that were recorded once and replayed: only the first shot's experiment is derived."""
+    derived, real = [], shot_point.Given.derived
+    monkeypatch.setattr(shot_point.Given, "derived", lambda self, shot: derived.append(shot) or real(self, shot))
+    images = simulate(SWEPT, dtype=torch.float32, **OF_SWEPT)
+    assert derived == [0]
+    for shot in range(SHOTS):
+        values = plain_values(of_shot(OF_SWEPT, shot))
+        assert np.array_equal(images[shot].numpy(), nanobragg_numba.simulate(replaced(SWEPT, values, "spec")).image)
+
+
+@pytest.mark.parametrize("name", OF_SWEPT)
+def test_replayed_formulas_have_the_derivatives_of_torchs_graph(name, monkeypatch):
+    """The kernels of many shots against those of one image, whose host formulas torch differentiates."""
+    boxes = [(5, 20, 8, 22)]
+
+    def gradient_and_change():
+        leaf = OF_SWEPT[name].clone().requires_grad_()
+        others = {other: tensor for other, tensor in OF_SWEPT.items() if other != name}
+
+        def values(x):
+            return simulate(SWEPT, regions=boxes, **others, **{name: x}).values
+
+        weights = torch.from_numpy(np.random.default_rng(2).normal(size=SHOTS * 15 * 14))
+        (gradient,) = torch.autograd.grad((values(leaf) * weights).sum(), leaf)
+        direction = torch.from_numpy(np.random.default_rng(3).normal(size=leaf.shape))
+        return gradient, torch.func.jvp(values, (leaf.detach(),), (direction,))[1]
+
+    found = gradient_and_change()
+    monkeypatch.setattr(many_shots, "point_at", lambda *_: None)
+    for one, other in zip(found, gradient_and_change(), strict=True):
+        assert one.shape == other.shape and other.any()
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11 * float(other.abs().max()))
+
+
+CRYSTALS = (0, 1, 0)
+"""Of three rows the first and the last are crystals of one shot."""
+
+
+@pytest.mark.parametrize("compat", MODES)
+def test_crystals_of_one_shot_are_added(compat):
+    each, shared = leaves(EACH), leaves(SHARED)
+    apart = simulate(P, compat=compat, **each, **shared)
+    wanted = torch.stack([apart[0] + apart[2], apart[1]])
+    images = simulate(P, compat=compat, shot=CRYSTALS, **each, **shared)
+    assert images.shape == (2, 40, 40) and torch.equal(images, wanted)
+    boxes = simulate(P, compat=compat, shot=torch.tensor(CRYSTALS), regions=BOXES[::2], **each, **shared)
+    inside = torch.stack([wanted_pixels(own) for own in BOXES[::2]])
+    assert torch.equal(boxes.index, inside.nonzero())
+    torch.testing.assert_close(boxes.values, wanted[inside], rtol=1e-15, atol=0.0)
+    names, tensors = list({**each, **shared}), [*each.values(), *shared.values()]
+    weights = WEIGHTS[:2]
+    for one, other in (((images * weights).sum(), (wanted * weights).sum()), (boxes.values.square().sum(), wanted[inside].square().sum())):
+        found, sought = (torch.autograd.grad(loss, tensors, retain_graph=True) for loss in (one, other))
+        for name, x, y in zip(names, found, sought, strict=True):
+            assert y.any(), name
+            torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-12 * float(y.abs().max()))
+
+
+def test_gradcheck_of_crystals_of_one_shot():
+    def function(misset, cell):
+        return 1e-3 * simulate(P, shot=CRYSTALS, regions=BOXES[0], misset_deg=misset, cell=cell).values
+
+    assert torch.autograd.gradcheck(
+        function, (EACH["misset_deg"].clone().requires_grad_(), SHARED["cell"].clone().requires_grad_()), atol=1e-4
+    )
+
+
+def test_a_module_of_crystals():
+    model = Simulator(P, {"misset_deg": EACH["misset_deg"]}, fixed={"fluence": EACH["fluence"]}, shot=CRYSTALS)
+    assert torch.equal(model(), simulate(P, shot=CRYSTALS, **EACH))
+
+
+@pytest.mark.parametrize("shot", [(0, 1), (0, 2, 0), (0.0, 1.0, 0.0), (-1, 0, 1), 3])
+def test_crystals_that_belong_to_no_shot_are_refused(shot):
+    with pytest.raises(InputError, match="shot must"):
+        simulate(P, shot=shot, **EACH)
+    with pytest.raises(InputError, match="shot must hold"):
+        simulate(P, shot=(0,))
+
+
+def test_regions_of_an_image_whose_shape_follows_from_the_pixel_are_refused():
+    by_size = replace(P, detector=replace(P.detector, pixels=(0, 0), size_mm=(16.0, 16.0)))
+    with pytest.raises(InputError, match=r"regions are of an image of \(40, 40\) pixels .* \(32, 32\)"):
+        simulate(by_size, regions=BOXES[0], pixel_size_mm=0.5)
+    assert len(simulate(by_size, regions=BOXES[0], pixel_size_mm=0.4).values) == int(wanted_pixels(BOXES[0]).sum())
+
+
+def test_shots_whose_formulas_are_decided_otherwise():
+    """Crystals thinner than a cell count as one cell thick: of these the gradient is zero, in a call with others, too."""
+    cells = torch.tensor([[6.0, 0.5, 6.0], [6.0, 6.0, 6.0], [3.0, 7.0, 0.2]], dtype=torch.float64, requires_grad=True)
+    (simulate(P, n_cells=cells) * WEIGHTS).sum().backward()
+    for shot in range(SHOTS):
+        own = cells[shot].detach().clone().requires_grad_()
+        (simulate(P, n_cells=own) * WEIGHTS[shot]).sum().backward()
+        torch.testing.assert_close(cells.grad[shot], own.grad, rtol=1e-12, atol=0.0)
+    assert (cells.grad == 0.0).tolist() == [[False, True, False], [False] * 3, [False, False, True]]
+
+
+def test_each_shot_has_the_reach_of_its_own_spots():
+    """Sharp and wide Gaussian spots beside one another, from the widest to the sharpest and back: the images of one by one."""
+    parameters = parameters_from_command_line(
+        "-cell 60 70 80 90 95 90 -default_F 100 -N 20 -lambda 1 -distance 80 -detpixels 40 -pixel 0.4 -oversample 1 -gauss_xtal "
+        "-mosaic 0.3 -mosaic_domains 4 -fluence 1e28"
+    )
+    cells = torch.tensor([[4.0, 5.0, 6.0], [80.0, 90.0, 100.0], [30.0, 3.0, 70.0], [4.0, 5.0, 6.0]], dtype=torch.float64)
+    together = simulate(parameters, n_cells=cells, dtype=torch.float32)
+    for own, image in zip(cells.tolist(), together.numpy(), strict=True):
+        crystal = replace(parameters.crystal, n_cells=tuple(own))
+        assert np.array_equal(image, nanobragg_numba.simulate(replace(parameters, crystal=crystal)).image)
+        assert image.max() > 0.0

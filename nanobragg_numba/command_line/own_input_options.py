@@ -1,10 +1,11 @@
-"""Options about input files that the reference does not have: taken off, by their whole word, before the line is read as in C."""
+"""Options about input files and the crystal that the reference does not have: taken off, by their whole word, before the line is read as in C."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
 
 from .option_table import Option
@@ -12,6 +13,7 @@ from .word_values import read_number
 
 GROUP = "structure factors"
 COLUMNS, RESOLUTION, SOLVENT, SPECTRUM, CHANNELS = "-columns", "-resolution", "-solvent", "-spectrum", "-channels"
+MOSAIC_WIDTH = "-mosaic_width"
 OF_FACTORS = (COLUMNS, RESOLUTION, SOLVENT, CHANNELS)
 ROWS = (
     Option((COLUMNS,), GROUP, "LABEL[,LABEL...]", "found by type", "columns of an -hkl file in MTZ or CIF format: F or I, with its sigma or without, or a Friedel pair, F(+),F(-)", exact=True),
@@ -19,6 +21,7 @@ ROWS = (
     Option((SOLVENT,), GROUP, "none | k_sol,B_sol (e/A^3, A^2)", "0.35,46", "bulk solvent of structure factors from coordinates; small molecules have none by default", exact=True),
     Option((SPECTRUM,), "beam", "FILE", "none", "energy (eV, keV) or wavelength (A, nm) and weight in two columns, or HDF5 (NXbeam): one source a line, in place of divergence and dispersion", exact=True),
     Option((CHANNELS,), GROUP, "N", "1", "structure factors from coordinates at N wavelengths across the -spectrum or -sourcefile, each source with f' and f'' of its channel; by default all have those of -lambda", exact=True),
+    Option((MOSAIC_WIDTH,), "crystal", "width[,width,width] (degrees)", "none", "standard deviation of Gaussian mosaicity, in place of -mosaic: one, or three about a, c* x a and c* of a still; -compat spec alone", exact=True),
 )  # fmt: skip
 _ROW_OF = {word: row for row in ROWS for word in row.words}
 
@@ -32,6 +35,7 @@ class OwnInputOptions:
     solvent: bool | tuple[float, float] = True
     spectrum: str | None = None
     channels: int | None = None
+    mosaic_width_deg: float | tuple[float, float, float] | None = None
     of_factors: tuple[str, ...] = ()
     """Those about -hkl on the line."""
 
@@ -54,7 +58,20 @@ def take_own_input_options(words: Sequence[str], compat: Compat) -> tuple[OwnInp
     resolution = _resolution(values[RESOLUTION], compat) if RESOLUTION in values else None
     channels = _channels(values[CHANNELS]) if CHANNELS in values else None
     solvent = _solvent(values.get(SOLVENT))
-    return OwnInputOptions(values.get(COLUMNS), resolution, solvent, values.get(SPECTRUM), channels, of_factors), rest
+    width = _mosaic_width(values[MOSAIC_WIDTH], compat) if MOSAIC_WIDTH in values else None
+    return OwnInputOptions(values.get(COLUMNS), resolution, solvent, values.get(SPECTRUM), channels, width, of_factors), rest
+
+
+def _mosaic_width(text: str, compat: Compat) -> float | tuple[float, float, float]:
+    if not mode_of(compat).spec:
+        raise InputError(f"{MOSAIC_WIDTH} has no meaning in -compat {compat}; use -compat spec")
+    try:
+        widths = tuple(map(float, text.split(",")))
+    except ValueError:
+        widths = ()
+    if len(widths) not in (1, 3) or not all(math.isfinite(width) and width >= 0.0 for width in widths):
+        raise InputError(f"{MOSAIC_WIDTH} must be one width or three, with commas, of 0 degrees or more, not {text!r}")
+    return widths[0] if len(widths) == 1 else widths  # type: ignore[return-value]
 
 
 def _channels(text: str) -> int:

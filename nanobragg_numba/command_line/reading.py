@@ -210,7 +210,7 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         sources, of_sources = kept.get("-sourcefile", (listed, compat), lambda: read_sources(listed, compat))
         remarks += of_sources
         beam = replace(beam, sources=sources)
-    of_crystal = {**settings, "crystal.mosflm_matrix": matrix}
+    of_crystal = {**settings, "crystal.mosflm_matrix": matrix, "crystal.mosaic_width_deg": options.mosaic_width_deg}
     hkl = files.hkl
     if hkl is not None and kept.get("the kind of -hkl", hkl, lambda: is_of_the_formats(hkl)):
         beam, channels = in_channels(beam, options.channels)

@@ -8,11 +8,22 @@ axes of each step are handed on to angles, spindle, mosaic rotations and cell ax
 from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles2, Numbers2, Numbers3, Singles2
 from nanobragg_numba.kernels.arguments import Tables
-from nanobragg_numba.kernels.formulas import GAUSS, SQUARE, with_table
+from nanobragg_numba.kernels.formulas import with_table
 from nanobragg_numba.kernels.live_pixels import GAP
+from nanobragg_numba.kernels.reach.tiles import (
+    ROW,
+    TILE,
+    choose_steps,
+    from_column,
+    gather_sources,
+    measure_tiles,
+    search_orientations,
+    search_tile,
+    three_of,
+)
 
 from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
-from .bundles import AdjointWork, Chunk, Gradients, Pixels
+from .bundles import ALL_STEPS, AdjointWork, Chunk, Gradients, Pixels
 from .chunk_geometry import (  # fmt: skip
     AIR,
     AIR_BAR,
@@ -22,9 +33,9 @@ from .chunk_geometry import (  # fmt: skip
     OWN_BAR,
     POLAR,
     POLAR_BY,
+    RAY,
     RAY_BAR,
     S_BAR,
-    STEP_WEIGHT,
     SUM,
     WEIGHT,
     S,
@@ -51,120 +62,7 @@ from .kept_corrections import (
     ray_adjoint,
     vector_of,
 )
-from .step_derivatives import (
-    BY_F,
-    BY_FUDGE,
-    BY_H,
-    BY_K,
-    BY_L,
-    BY_NA,
-    BY_NB,
-    BY_NC,
-    BY_STAR,
-    DEFAULT,
-    INDICES,
-    INTERPOLATED,
-    VALUE,
-    fill_partials,
-    multiply_structure_factors,
-    spread_over_table,
-)
-
-
-@derivative
-def add_step(n, p, w, v, lattice_bar, bars):
-    """Add the gradients of one step: ``w`` holds S, S_BAR, STEP_WEIGHT and SUM, ``v`` (9,) the step's axes."""
-    v0, v1, v2, v3, v4, v5, v6, v7, v8 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
-    zero = w[STEP_WEIGHT, 0] - w[STEP_WEIGHT, 0]
-    g0 = g1 = g2 = g3 = g4 = g5 = g6 = g7 = g8 = na = nb = nc = zero
-    for i in range(n):
-        weight = w[STEP_WEIGHT, i]
-        a, b, c = weight * p[BY_H, i], weight * p[BY_K, i], weight * p[BY_L, i]
-        x, y, z = w[S, i], w[S + 1, i], w[S + 2, i]
-        g0, g1, g2 = g0 + a * x, g1 + a * y, g2 + a * z
-        g3, g4, g5 = g3 + b * x, g4 + b * y, g5 + b * z
-        g6, g7, g8 = g6 + c * x, g7 + c * y, g8 + c * z
-        w[S_BAR, i] += a * v0 + b * v3 + c * v6
-        w[S_BAR + 1, i] += a * v1 + b * v4 + c * v7
-        w[S_BAR + 2, i] += a * v2 + b * v5 + c * v8
-        w[SUM, i] += p[VALUE, i]
-        na, nb, nc = na + weight * p[BY_NA, i], nb + weight * p[BY_NB, i], nc + weight * p[BY_NC, i]
-    add_to(lattice_bar, 0, (g0, g1, g2))
-    add_to(lattice_bar, 3, (g3, g4, g5))
-    add_to(lattice_bar, 6, (g6, g7, g8))
-    add_to(bars.cells, 0, (na, nb, nc))
-
-
-@derivative
-def add_shape(n, p, w, shape, spec, bars):
-    """Gradients that only round and Gaussian crystals have: fudge, and in "c" the reciprocal axes."""
-    total = zero_of(w)
-    for i in range(n):
-        total += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
-    add_at(bars.fudge, 0, total)
-    if shape == GAUSS and not spec:
-        for row in range(9):
-            total = zero_of(w)
-            for i in range(n):
-                total += w[STEP_WEIGHT, i] * p[BY_STAR + row, i]
-            add_at(bars.star, row, total)
-
-
-@derivative
-def add_structure_factors(n, p, w, places, crystal, bars, factors_bar):
-    """The gradient of the default structure factor and, unless ``factors_bar`` is empty, each listed one's own."""
-    corner = (crystal.h_min, crystal.k_min, crystal.l_min)
-    default = zero_of(w)
-    for i in range(n):
-        default += w[STEP_WEIGHT, i] * p[BY_F, i] * (1.0 if places[i] == DEFAULT else 0.0)
-    add_at(bars.default_F, 0, default)
-    if factors_bar.shape[0] == 0:
-        return
-    for i in range(n):
-        amount = w[STEP_WEIGHT, i] * p[BY_F, i]
-        if places[i] == DEFAULT:
-            continue
-        if places[i] == INTERPOLATED:
-            spread_over_table(factors_bar, crystal.factors.shape, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i], amount)
-        else:
-            add_at(factors_bar, places[i], amount)
-
-
-@derivative
-def add_steps(n, orientations, lattice_bar, crystal, spec, interpolate, gradients, work):
-    """All steps at the scattering vectors in ``work.rays``, weighted with WEIGHT; SUM becomes their sum. Returns ``interpolate``."""
-    p, w, places = work.partials, work.rays, work.places
-    bars, factors_bar = gradients.variables, gradients.factors
-    listed = crystal.factors.size > 1
-    f = crystal.default_F
-    f_squared = f * f
-    for i in range(n):
-        w[STEP_WEIGHT, i] = w[WEIGHT, i] if listed else w[WEIGHT, i] * f_squared
-        w[SUM, i] = 0.0
-    for step in range(orientations.shape[0]):
-        v = orientations[step]
-        fill_partials(n, w, v, crystal, spec, p)
-        if listed:
-            interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
-            add_structure_factors(n, p, w, places, crystal, bars, factors_bar)
-        add_step(n, p, w, v, lattice_bar[step], bars)
-        if crystal.shape != SQUARE:
-            add_shape(n, p, w, crystal.shape, spec, bars)
-    if not listed:
-        total = f - f
-        for i in range(n):
-            total += w[WEIGHT, i] * w[SUM, i]
-            w[SUM, i] *= f_squared
-        add_at(bars.default_F, 0, 2.0 * f * total)
-    return interpolate
-
-
-@derivative
-def sums_of_table(gradients, crystal, table):
-    """The gradients with those of one table of structure factors alone."""
-    size = gradients.factors.shape[0] // crystal.tables
-    own = gradients.factors[table * size : (table + 1) * size]
-    return Gradients(gradients.lattice, gradients.first_lattice, gradients.variables, own)
+from .sums.gradients import add_steps, sums_of_table
 
 
 @derivative
@@ -247,44 +145,147 @@ def pull_own_factors(n, layer, detector, w, bars):
             w[RAY_BAR + 2, i] += z
 
 
-@derivative(inline=False)
-def spec_chunk(chunk, tables, interpolate, gradients, work):
-    """Gradients of the pixels of a chunk in "spec", where each source's sum has its own factors."""
-    detector, beam, crystal, rules = tables
-    n, w, keep, bars, g = chunk.pixels, work.rays, work.keep, gradients.variables, work.totals[1]
+@derivative
+def spec_source(n, source, count, tables, interpolate, gradients, work):
+    """One source's part of ``spec_chunk``; ``count``: see ``add_steps``."""
+    _, beam, crystal, rules = tables
+    w, keep, bars, g = work.rays, work.keep, gradients.variables, work.totals[1]
     per_step = rules.scale / rules.steps
+    wavelength, weight = beam.wavelengths[source], beam.weights[source]
+    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+    if beam.polarized:
+        polarize(n, form_of(source, beam), w)
+    background = zero_of(w)
+    for i in range(n):
+        w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[POLAR, i] * w[OWN, i])
+        background += w[WEIGHT, i]
+    if count == ALL_STEPS:
+        add_at(bars.background, 0, background)
+    channel = beam.channels[source]
+    listed, sums = with_table(crystal, channel), sums_of_table(gradients, crystal, channel)
+    add_steps(n, count, crystal.orientations, gradients.lattice, listed, True, interpolate, sums, work)
+    pull_scattering(n, source, wavelength, w, bars)
+    pull_factors(n, g, keep, source, per_step, tables, w, bars)
+
+
+@derivative
+def c_source(n, source, count, tables, first, interpolate, gradients, work):
+    """One source's part of ``c_chunk``. Returns whether the run's first sweep is still to come, and ``interpolate``."""
+    _, beam, crystal, rules = tables
+    w, keep, total, g = work.rays, work.keep, work.totals[0], work.totals[1]
+    per_step = rules.scale / rules.steps
+    wavelength = beam.wavelengths[source]
+    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+    for i in range(n):
+        w[WEIGHT, i] = g[i] * keep[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
+    if n == 1 and keep[0] == 0.0:
+        return first, interpolate
+    if first:
+        orientations, lattice = crystal.first_orientations, gradients.first_lattice
+    else:
+        orientations, lattice = crystal.orientations, gradients.lattice
+    channel = beam.channels[source]
+    listed, sums = with_table(crystal, channel), sums_of_table(gradients, crystal, channel)
+    interpolate = add_steps(n, count, orientations, lattice, listed, False, interpolate, sums, work)
+    pull_scattering(n, source, wavelength, w, gradients.variables)
+    for i in range(n):
+        total[i] += keep[i] * w[SUM, i]
+    return False, interpolate
+
+
+@derivative
+def leaves_out(reach, interpolate):
+    """Whether steps beyond the spots' reach are left out; a GPU computes them all."""
+    return reach.used and not interpolate
+
+
+@derivative(inline=False)
+def add_background(n, first, last, tables, gradients, work):
+    """The gradient with respect to the background, which is zero, of the sources of one direction from ``first`` to ``last`` ("spec")."""
+    _, beam, _, rules = tables
+    w, g = work.rays, work.totals[1]
+    if beam.polarized:
+        polarize(n, form_of(first, beam), w)
+    total = weight = zero_of(w)
+    for source in range(first, last):
+        weight += beam.weights[source]
+    for i in range(n):
+        total += g[i] * (w[POLAR, i] * w[OWN, i])
+    add_at(gradients.variables.background, 0, total * weight * (rules.scale / rules.steps))
+
+
+@derivative(inline=False)
+def add_tile(n, first, entries, together, tables, gradients, work):
+    """The steps that may matter of the group of sources from ``first`` on, of one tile's n pixels."""
+    source = 0
+    while together != 0:
+        if together & 1:
+            count = choose_steps(entries, source, work.search, work.chosen)
+            if tables.rules.spec:
+                spec_source(n, first + source, count, tables, False, gradients, work)
+            else:
+                c_source(n, first + source, count, tables, False, False, gradients, work)
+        together >>= 1
+        source += 1
+
+
+@derivative(inline=False)
+def add_reached(n, tables, reach, gradients, work):
+    """The steps of all sources that may matter, at one sub-pixel and layer; those left out are zero in "spec", and tiny in "c"."""
+    _, beam, crystal, rules = tables
+    sources, steps, search = beam.wavelengths.shape[0], crystal.orientations.shape[0], work.search
+    tiles = measure_tiles(n, work.rays[RAY : RAY + 3], search)
+    first = 0
+    while first < sources:
+        group = gather_sources(first, sources, tiles, beam.incident, beam.wavelengths, reach, search)
+        incident = three_of(beam.incident, first)
+        if rules.spec:
+            add_background(n, first, first + group[0], tables, gradients, work)
+        for start in range(0, steps, ROW):
+            end = min(start + ROW, steps)
+            found = search_orientations(start, end, tiles, group, incident, crystal.orientations, reach, search)
+            tile = 0
+            while found != 0:
+                if found & 1:
+                    at = tile * TILE
+                    entries, together = search_tile(tile, start, end, group, incident, crystal.orientations, reach, search)
+                    here = AdjointWork(
+                        from_column(work.partials, at), from_column(work.rays, at), from_column(work.keep, at),
+                        from_column(work.places, at), from_column(work.totals, at), search, work.chosen,
+                    )  # fmt: skip
+                    add_tile(min(TILE, n - at), first, entries, together, tables, gradients, here)
+                found >>= 1
+                tile += 1
+        first += group[0]
+
+
+@derivative(inline=False)
+def spec_chunk(chunk, tables, reach, interpolate, gradients, work):
+    """Gradients of the pixels of a chunk in "spec", where each source's sum has its own factors."""
+    detector, beam, _, rules = tables
+    n, w, bars = chunk.pixels, work.rays, gradients.variables
     for layer in range(detector.layers):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
                 rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 own_factors(n, layer, detector, w)
-                for source in range(beam.wavelengths.shape[0]):
-                    wavelength, weight = beam.wavelengths[source], beam.weights[source]
-                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
-                    if beam.polarized:
-                        polarize(n, form_of(source, beam), w)
-                    background = zero_of(w)
-                    for i in range(n):
-                        w[WEIGHT, i] = g[i] * keep[i] * per_step * weight * (w[POLAR, i] * w[OWN, i])
-                        background += w[WEIGHT, i]
-                    add_at(bars.background, 0, background)
-                    channel = beam.channels[source]
-                    listed, sums = with_table(crystal, channel), sums_of_table(gradients, crystal, channel)
-                    add_steps(n, crystal.orientations, gradients.lattice, listed, True, interpolate, sums, work)
-                    pull_scattering(n, source, wavelength, w, bars)
-                    pull_factors(n, g, keep, source, per_step, tables, w, bars)
+                if leaves_out(reach, interpolate) and rules.background == 0.0 and beam.dmin == 0.0:
+                    add_reached(n, tables, reach, gradients, work)
+                else:
+                    for source in range(beam.wavelengths.shape[0]):
+                        spec_source(n, source, ALL_STEPS, tables, interpolate, gradients, work)
                 pull_own_factors(n, layer, detector, w, bars)
                 pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars)
 
 
 @derivative(inline=False)
-def c_chunk(chunk, tables, first, interpolate, gradients, work):
+def c_chunk(chunk, tables, reach, first, interpolate, gradients, work):
     """Gradients of the pixels of a chunk in "c", where one solid angle, capture fraction and polarization factor holds for the whole pixel.
 
     ``first``: the run's first sweep is in this pixel, which then stands alone, as does one that leaves the table (Q2).
     """
-    detector, beam, crystal, rules = tables
-    n, start, slow, w, keep, bars = chunk.pixels, chunk.fast, chunk.slow, work.rays, work.keep, gradients.variables
+    detector, beam, _, rules = tables
+    n, start, slow, w, bars = chunk.pixels, chunk.fast, chunk.slow, work.rays, gradients.variables
     total, g = work.totals[0], work.totals[1]
     per_step = rules.scale / rules.steps
     background = by_scale = zero_of(w)
@@ -297,24 +298,11 @@ def c_chunk(chunk, tables, first, interpolate, gradients, work):
         for sub_slow in range(detector.oversample):
             for sub_fast in range(detector.oversample):
                 rays(chunk, sub_slow, sub_fast, layer, detector, w)
-                for source in range(beam.wavelengths.shape[0]):
-                    wavelength = beam.wavelengths[source]
-                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
-                    for i in range(n):
-                        w[WEIGHT, i] = g[i] * keep[i] * per_step * (w[CAPTURE, i] * w[POLAR, i] * w[OMEGA, i])
-                    if n == 1 and keep[0] == 0.0:
-                        continue
-                    if first:
-                        orientations, lattice = crystal.first_orientations, gradients.first_lattice
-                    else:
-                        orientations, lattice = crystal.orientations, gradients.lattice
-                    first = False
-                    channel = beam.channels[source]
-                    listed, sums = with_table(crystal, channel), sums_of_table(gradients, crystal, channel)
-                    interpolate = add_steps(n, orientations, lattice, listed, False, interpolate, sums, work)
-                    pull_scattering(n, source, wavelength, w, bars)
-                    for i in range(n):
-                        total[i] += keep[i] * w[SUM, i]
+                if leaves_out(reach, interpolate) and not first:
+                    add_reached(n, tables, reach, gradients, work)
+                else:
+                    for source in range(beam.wavelengths.shape[0]):
+                        first, interpolate = c_source(n, source, ALL_STEPS, tables, first, interpolate, gradients, work)
                 pull_rays(chunk, sub_slow, sub_fast, layer, detector, w, bars)
     for i in range(n):
         bar = g[i] * per_step * total[i]
@@ -365,10 +353,10 @@ def adjoint_rows(rows, step, pixels, singles, doubles, tables, gradients, work):
                 chunk = Chunk(slow, first, n)
                 index = slow * width + first
                 if rules.spec:
-                    spec_chunk(chunk, tables, rules.interpolate, gradients, work)
+                    spec_chunk(chunk, tables, pixels.reach, rules.interpolate, gradients, work)
                 else:
                     interpolate = rules.interpolate and (pixels.leaving < 0 or index <= pixels.leaving)
-                    c_chunk(chunk, tables, index == pixels.first, interpolate, gradients, work)
+                    c_chunk(chunk, tables, pixels.reach, index == pixels.first, interpolate, gradients, work)
 
 
 @derivative

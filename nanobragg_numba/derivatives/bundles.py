@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from nanobragg_numba.jit.entry_types import Doubles1, Doubles2, Doubles3, Doubles4, Flags2, Numbers1, Numbers2, Whole1
+from nanobragg_numba.kernels.reach.spots import Reach
 
 from .flat_variables import Variables
 
@@ -14,6 +15,8 @@ WORK_ROWS = 25
 """Of the array of rays (chunk_geometry.py)."""
 CHANGE_ROWS = 12
 """Of the array of changes, for each direction (tangent.py)."""
+
+ALL_STEPS = -1
 
 
 class Pixels(NamedTuple):
@@ -27,6 +30,8 @@ class Pixels(NamedTuple):
     """Index of the pixel of the run's first sweep, or -1; it stands alone in its chunk, and so does the next."""
     leaving: int
     """Index of the pixel that left the table of structure factors (Q2), or -1."""
+    reach: Reach
+    """How far spots reach: steps farther off are left out. (A GPU computes them all.)"""
 
 
 class Chunk(NamedTuple):
@@ -74,6 +79,10 @@ class AdjointWork(NamedTuple):
     """Where each structure factor comes from."""
     totals: Numbers2
     """(2, pixels): sums, and the image's gradient."""
+    search: Doubles2
+    """For the search of kernels/reach, and ..."""
+    chosen: Whole1
+    """... the steps that it finds for one source."""
 
 
 class Changes(NamedTuple):
@@ -99,3 +108,7 @@ class TangentWork(NamedTuple):
     places: Whole1
     sums: Doubles2
     """(2, pixels)."""
+    search: Doubles2
+    """For the search of kernels/reach, and ..."""
+    chosen: Whole1
+    """... the steps that it finds for one source."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.reach.spots import ROW, SEARCH_SHAPE, reach_of
 from nanobragg_numba.threads import most_threads
 
 from . import entries
@@ -29,7 +30,7 @@ def by_kind(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _pixels(run: Rendered) -> Pixels:
     window = run.experiment.geometry.window
-    return Pixels((window[0], window[1]), run.computed, run.first_pixel, run.leaving_pixel)
+    return Pixels((window[0], window[1]), run.computed, run.first_pixel, run.leaving_pixel, reach_of(run.experiment.tables))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class CpuKernels:
         def work() -> AdjointWork:
             return AdjointWork(
                 np.zeros((ROWS, PIXELS), kind), np.zeros((WORK_ROWS, PIXELS), kind), np.zeros(PIXELS), np.zeros(PIXELS, np.int64),
-                np.zeros((2, PIXELS), kind),
+                np.zeros((2, PIXELS), kind), np.zeros(SEARCH_SHAPE), np.zeros(ROW, np.int64),
             )  # fmt: skip
 
         rows = run.experiment.geometry.window[2:]
@@ -89,7 +90,7 @@ class CpuKernels:
         def work() -> TangentWork:
             return TangentWork(
                 np.zeros((ROWS, PIXELS)), np.zeros((WORK_ROWS, PIXELS)), np.zeros((directions, CHANGE_ROWS, PIXELS)), np.zeros(PIXELS),
-                np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)),
+                np.zeros(PIXELS, np.int64), np.zeros((2, PIXELS)), np.zeros(SEARCH_SHAPE), np.zeros(ROW, np.int64),
             )  # fmt: skip
 
         rows = run.experiment.geometry.window[2:]

@@ -12,10 +12,9 @@ from nanobragg_numba.kernels.formulas import (
     scaled_radius_squared,
     spot_radius_squared,
 )
-from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
+from nanobragg_numba.maths.constants import GAUSSIAN_END, GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 
 from .formula_derivatives import cubic_slopes, cubic_weights, decay, reduced_index, squared_grating, squared_sphere
-from .gradient_sums import add_at
 
 # Rows of the array of partials (bundles.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
 # structure factor, and the nine components of a*, b*, c*; then h, k, l themselves, the structure factor and its derivatives with respect
@@ -83,12 +82,14 @@ def fill_round(n, p, na, nb, nc, fudge):
 
 @derivative
 def fill_gauss(n, p, na, nb, nc, fudge):
-    """Gaussian crystals: L = Na Nb Nc exp(-fudge R^2 / 0.63), R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2."""
+    """Gaussian crystals: L = Na Nb Nc exp(-fudge R^2 / 0.63) up to the spot's end, R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2."""
     volume = na * nb * nc
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
         radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
-        value = volume * volume * decay(2.0 * fudge / GAUSSIAN_WIDTH * radius_squared)
+        exponent = fudge / GAUSSIAN_WIDTH * radius_squared
+        value = volume * volume * decay(2.0 * exponent)
+        value = value - value if exponent.real > GAUSSIAN_END else value
         slope = -2.0 / GAUSSIAN_WIDTH * value
         put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
 
@@ -155,22 +156,6 @@ def interpolated(table, corner, h, k, l):
         by_k += wh[a] * plane_k
         by_l += wh[a] * plane_l
     return value, by_h, by_k, by_l
-
-
-@derivative
-def spread_over_table(flat_bar, shape, corner, h, k, l, amount):
-    """Add to ``flat_bar`` the gradient ``amount`` of an interpolated structure factor, by the weights of its 64 values.
-
-    ``flat_bar``: gradients of the table's elements, in one row; ``shape``: the table's.
-    """
-    h0, k0, l0 = math.floor(h.real), math.floor(k.real), math.floor(l.real)
-    wh, wk, wl = cubic_weights(h, h0), cubic_weights(k, k0), cubic_weights(l, l0)
-    i, j, m = int(h0) - corner[0] - 1, int(k0) - corner[1] - 1, int(l0) - corner[2] - 1
-    for a in range(4):
-        for b in range(4):
-            row = ((i + a) * shape[1] + j + b) * shape[2] + m
-            for c in range(4):
-                add_at(flat_bar, row + c, wh[a] * wk[b] * wl[c] * amount)
 
 
 @derivative

@@ -6,18 +6,28 @@
 from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles3
 from nanobragg_numba.kernels.arguments import Tables
-from nanobragg_numba.kernels.formulas import GAUSS, SQUARE, with_table
 from nanobragg_numba.kernels.live_pixels import live_run
+from nanobragg_numba.kernels.reach.tiles import (
+    ROW,
+    TILE,
+    choose_steps,
+    from_column,
+    gather_sources,
+    measure_tiles,
+    search_orientations,
+    search_tile,
+    three_of,
+)
 from nanobragg_numba.maths.vectors3 import dot
 
-from .bundles import Changes, Chunk, Pixels, TangentWork
+from .bundles import ALL_STEPS, Changes, Chunk, Pixels, TangentWork
 from .chunk_geometry import (  # fmt: skip
     AIR,
     CAPTURE,
     OMEGA,
     POLAR,
     POLAR_BY,
-    WEIGHT,
+    RAY,
     S,
     chunk_end,
     own_factors,
@@ -38,113 +48,7 @@ from .kept_corrections import (
     solid_angle_tangent,
     vector_of,
 )
-from .step_derivatives import (
-    BY_F,
-    BY_FUDGE,
-    BY_H,
-    BY_K,
-    BY_L,
-    BY_NA,
-    BY_NB,
-    BY_NC,
-    BY_STAR,
-    DEFAULT,
-    INDICES,
-    INTERPOLATED,
-    VALUE,
-    fill_partials,
-    gather_from_table,
-    multiply_structure_factors,
-    table_at,
-)
-
-# Rows of the array of changes (bundles.CHANGE_ROWS of them), for each direction: ray, air path, scattering vector, solid angle,
-# capture, polarization, sum, total.
-RAY_DOT, AIR_DOT, S_DOT, OMEGA_DOT, CAPTURE_DOT, POLAR_DOT, SUM_DOT, TOTAL_DOT = 0, 3, 4, 7, 8, 9, 10, 11
-
-
-@derivative
-def step_tangent(n, p, w, c, v, v_dot, cells_dot):
-    """Add the change of one step's intensity in one direction to SUM_DOT."""
-    v0, v1, v2, v3, v4, v5, v6, v7, v8 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
-    d0, d1, d2, d3, d4, d5, d6, d7, d8 = v_dot[0], v_dot[1], v_dot[2], v_dot[3], v_dot[4], v_dot[5], v_dot[6], v_dot[7], v_dot[8]
-    na, nb, nc = cells_dot[0], cells_dot[1], cells_dot[2]
-    for i in range(n):
-        x, y, z = w[S, i], w[S + 1, i], w[S + 2, i]
-        s, t, u = c[S_DOT, i], c[S_DOT + 1, i], c[S_DOT + 2, i]
-        h = d0 * x + d1 * y + d2 * z + v0 * s + v1 * t + v2 * u
-        k = d3 * x + d4 * y + d5 * z + v3 * s + v4 * t + v5 * u
-        l = d6 * x + d7 * y + d8 * z + v6 * s + v7 * t + v8 * u
-        along = p[BY_H, i] * h + p[BY_K, i] * k + p[BY_L, i] * l
-        c[SUM_DOT, i] += along + p[BY_NA, i] * na + p[BY_NB, i] * nb + p[BY_NC, i] * nc
-
-
-@derivative
-def shape_tangent(n, p, c, shape, spec, fudge_dot, star_dot):
-    """The part of fudge and, for Gaussian crystals in "c", of the reciprocal axes."""
-    for i in range(n):
-        c[SUM_DOT, i] += p[BY_FUDGE, i] * fudge_dot
-    if shape == GAUSS and not spec:
-        for row in range(9):
-            for i in range(n):
-                c[SUM_DOT, i] += p[BY_STAR + row, i] * star_dot[row]
-
-
-@derivative
-def structure_factor_tangent(n, p, c, places, crystal, default_dot, factors_dot):
-    """The part of the structure factors; ``factors_dot`` may be empty."""
-    corner = (crystal.h_min, crystal.k_min, crystal.l_min)
-    for i in range(n):
-        c[SUM_DOT, i] += p[BY_F, i] * (default_dot if places[i] == DEFAULT else 0.0)
-    if factors_dot.size == 0:
-        return
-    for i in range(n):
-        if places[i] == INTERPOLATED:
-            change = gather_from_table(factors_dot, corner, p[INDICES, i], p[INDICES + 1, i], p[INDICES + 2, i])
-            c[SUM_DOT, i] += p[BY_F, i] * change
-        elif places[i] != DEFAULT:
-            c[SUM_DOT, i] += p[BY_F, i] * table_at(factors_dot, places[i])
-
-
-@derivative(inline=False)
-def tangent_steps(n, orientations, lattice_dot, all_tables, channel, spec, interpolate, changes, work, sums):
-    """All steps at the scattering vectors in ``work.rays``: adds their intensities to ``sums`` and their changes to SUM_DOT."""
-    p, w, c, places = work.partials, work.rays, work.changes, work.places
-    dots, factors_dot = changes.variables, changes.factors
-    crystal = with_table(all_tables, channel)
-    rows = crystal.factors.shape[0]
-    listed = crystal.factors.size > 1
-    f_squared = 1.0 if listed else crystal.default_F * crystal.default_F
-    inner = w[WEIGHT]
-    for i in range(n):
-        inner[i] = 0.0
-    for k in range(c.shape[0]):
-        if not listed:
-            for i in range(n):
-                c[k, SUM_DOT, i] = 0.0
-    for step in range(orientations.shape[0]):
-        v = orientations[step]
-        fill_partials(n, w, v, crystal, spec, p)
-        if listed:
-            interpolate = multiply_structure_factors(n, p, places, crystal, interpolate, spec)
-        for i in range(n):
-            inner[i] += p[VALUE, i]
-        for k in range(c.shape[0]):
-            step_tangent(n, p, w, c[k], v, lattice_dot[k, step], dots.cells[k])
-            if crystal.shape != SQUARE:
-                shape_tangent(n, p, c[k], crystal.shape, spec, dots.fudge[k, 0], dots.star[k])
-            if listed:
-                structure_factor_tangent(
-                    n, p, c[k], places, crystal, dots.default_F[k, 0], factors_dot[k, channel * rows : (channel + 1) * rows]
-                )
-    for i in range(n):
-        sums[i] += f_squared * inner[i]
-    if not listed:
-        for k in range(c.shape[0]):
-            twice = 2.0 * crystal.default_F * dots.default_F[k, 0]
-            for i in range(n):
-                c[k, SUM_DOT, i] = f_squared * c[k, SUM_DOT, i] + twice * inner[i]
-    return interpolate
+from .sums.changes import AIR_DOT, CAPTURE_DOT, OMEGA_DOT, POLAR_DOT, RAY_DOT, S_DOT, SUM_DOT, TOTAL_DOT, tangent_steps
 
 
 @derivative
@@ -177,12 +81,131 @@ def polarization_tangents(n, form_dot, w, c):
         c[POLAR_DOT, i] = polarization_tangent(form_dot, slope, ray_at(w, i), (c[RAY_DOT, i], c[RAY_DOT + 1, i], c[RAY_DOT + 2, i]))
 
 
-@derivative(inline=False)
-def spec_tangent_chunk(chunk, tables, interpolate, changes, work, out):
-    """Derivative images ``out`` (K, pixels) of the pixels of a chunk in "spec"."""
-    detector, beam, crystal, rules = tables
-    n, w, c, keep, sums, dots = chunk.pixels, work.rays, work.changes, work.keep, work.sums[0], changes.variables
+@derivative
+def spec_source_tangent(n, source, count, tables, interpolate, changes, work, out, at):
+    """One source's part of ``spec_tangent_chunk``, whose pixels begin in ``out`` at ``at``; ``count``: see the adjoint's ``add_steps``."""
+    _, beam, crystal, rules = tables
+    w, c, keep, sums, dots = work.rays, work.changes, work.keep, work.sums[0], changes.variables
     per_step = rules.scale / rules.steps
+    directions = c.shape[0]
+    wavelength, weight = beam.wavelengths[source], beam.weights[source]
+    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+    if beam.polarized:
+        polarize(n, form_of(source, beam), w)
+    for k in range(directions):
+        scattering_tangents(n, source, wavelength, dots, w, c[k], k)
+        if beam.polarized:
+            polarization_tangents(n, form_tangent(source, beam, dots, k), w, c[k])
+        c[k, SUM_DOT, :n] = 0.0
+    sums[:n] = 0.0
+    tangent_steps(
+        n, count, crystal.orientations, changes.lattice, crystal, beam.channels[source], True, interpolate, changes, work, sums
+    )  # fmt: skip
+    for k in range(directions):
+        weight_dot = dots.weights[k, source]
+        scale_dot = dots.scale[k, 0] / rules.scale
+        for i in range(n):
+            total = sums[i] + rules.background
+            total_dot = c[k, SUM_DOT, i] + dots.background[k, 0]
+            capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
+            factor = capture * polar * omega
+            change = c[k, CAPTURE_DOT, i] * polar * omega + capture * c[k, POLAR_DOT, i] * omega
+            change += capture * polar * c[k, OMEGA_DOT, i]
+            both = (weight_dot + weight * scale_dot) * factor + weight * change
+            out[k, at + i] += keep[i] * per_step * (both * total + weight * factor * total_dot)
+
+
+@derivative
+def c_source_tangent(n, source, count, tables, first, interpolate, changes, work):
+    """One source's part of ``c_tangent_chunk``; see ``c_source``."""
+    _, beam, crystal, _ = tables
+    w, c, keep, sums, totals, dots = work.rays, work.changes, work.keep, work.sums[0], work.sums[1], changes.variables
+    wavelength = beam.wavelengths[source]
+    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
+    if n == 1 and keep[0] == 0.0:
+        return first, interpolate
+    for k in range(c.shape[0]):
+        scattering_tangents(n, source, wavelength, dots, w, c[k], k)
+        c[k, SUM_DOT, :n] = 0.0
+    sums[:n] = 0.0
+    if first:
+        orientations, lattice_dot = crystal.first_orientations, changes.first_lattice
+    else:
+        orientations, lattice_dot = crystal.orientations, changes.lattice
+    interpolate = tangent_steps(
+        n, count, orientations, lattice_dot, crystal, beam.channels[source], False, interpolate, changes, work, sums
+    )  # fmt: skip
+    for i in range(n):
+        totals[i] += keep[i] * sums[i]
+    for k in range(c.shape[0]):
+        for i in range(n):
+            c[k, TOTAL_DOT, i] += keep[i] * c[k, SUM_DOT, i]
+    return False, interpolate
+
+
+@derivative
+def leaves_out_of_tangent(reach, interpolate):
+    """Whether steps beyond the spots' reach are left out; a GPU computes them all."""
+    return reach.used and not interpolate
+
+
+@derivative
+def still_dry(dots):
+    """Whether no direction changes the background, which pixels have without any step."""
+    for k in range(dots.background.shape[0]):  # noqa: SIM110
+        if dots.background[k, 0] != 0.0:
+            return False
+    return True
+
+
+@derivative(inline=False)
+def add_tile_changes(n, first, entries, together, tables, changes, work, out, at):
+    """The steps that may matter of the group of sources from ``first`` on, of one tile's n pixels."""
+    source = 0
+    while together != 0:
+        if together & 1:
+            count = choose_steps(entries, source, work.search, work.chosen)
+            if tables.rules.spec:
+                spec_source_tangent(n, first + source, count, tables, False, changes, work, out, at)
+            else:
+                c_source_tangent(n, first + source, count, tables, False, False, changes, work)
+        together >>= 1
+        source += 1
+
+
+@derivative(inline=False)
+def add_reached_changes(n, tables, reach, changes, work, out):
+    """The steps of all sources that may matter; see the adjoint's ``add_reached``."""
+    _, beam, crystal, _ = tables
+    sources, steps, search = beam.wavelengths.shape[0], crystal.orientations.shape[0], work.search
+    tiles = measure_tiles(n, work.rays[RAY : RAY + 3], search)
+    first = 0
+    while first < sources:
+        group = gather_sources(first, sources, tiles, beam.incident, beam.wavelengths, reach, search)
+        incident = three_of(beam.incident, first)
+        for start in range(0, steps, ROW):
+            end = min(start + ROW, steps)
+            found = search_orientations(start, end, tiles, group, incident, crystal.orientations, reach, search)
+            tile = 0
+            while found != 0:
+                if found & 1:
+                    at = tile * TILE
+                    entries, together = search_tile(tile, start, end, group, incident, crystal.orientations, reach, search)
+                    here = TangentWork(
+                        from_column(work.partials, at), from_column(work.rays, at), from_column(work.changes, at),
+                        from_column(work.keep, at), from_column(work.places, at), from_column(work.sums, at), search, work.chosen,
+                    )  # fmt: skip
+                    add_tile_changes(min(TILE, n - at), first, entries, together, tables, changes, here, out, at)
+                found >>= 1
+                tile += 1
+        first += group[0]
+
+
+@derivative(inline=False)
+def spec_tangent_chunk(chunk, tables, reach, interpolate, changes, work, out):
+    """Derivative images ``out`` (K, pixels) of the pixels of a chunk in "spec"."""
+    detector, beam, _, rules = tables
+    n, w, c, dots = chunk.pixels, work.rays, work.changes, changes.variables
     directions = c.shape[0]
     out[:, :n] = 0.0
     for layer in range(detector.layers):
@@ -199,41 +222,19 @@ def spec_tangent_chunk(chunk, tables, interpolate, changes, work, out):
                         if detector.thickness != 0.0:
                             ray_dot = (c[k, RAY_DOT, i], c[k, RAY_DOT + 1, i], c[k, RAY_DOT + 2, i])
                             c[k, CAPTURE_DOT, i] = capture_tangent(layer, ray_at(w, i), ray_dot, detector, dots, k)
-                for source in range(beam.wavelengths.shape[0]):
-                    wavelength, weight = beam.wavelengths[source], beam.weights[source]
-                    incident = vector_of(beam.incident[source], 0)
-                    scattering(n, incident, wavelength, beam.dmin, w, keep)
-                    if beam.polarized:
-                        polarize(n, form_of(source, beam), w)
-                    for k in range(directions):
-                        scattering_tangents(n, source, wavelength, dots, w, c[k], k)
-                        if beam.polarized:
-                            polarization_tangents(n, form_tangent(source, beam, dots, k), w, c[k])
-                        c[k, SUM_DOT, :n] = 0.0
-                    sums[:n] = 0.0
-                    tangent_steps(
-                        n, crystal.orientations, changes.lattice, crystal, beam.channels[source], True, interpolate, changes, work, sums
-                    )
-                    for k in range(directions):
-                        weight_dot = dots.weights[k, source]
-                        scale_dot = dots.scale[k, 0] / rules.scale
-                        for i in range(n):
-                            total = sums[i] + rules.background
-                            total_dot = c[k, SUM_DOT, i] + dots.background[k, 0]
-                            capture, polar, omega = w[CAPTURE, i], w[POLAR, i], w[OMEGA, i]
-                            factor = capture * polar * omega
-                            change = c[k, CAPTURE_DOT, i] * polar * omega + capture * c[k, POLAR_DOT, i] * omega
-                            change += capture * polar * c[k, OMEGA_DOT, i]
-                            both = (weight_dot + weight * scale_dot) * factor + weight * change
-                            out[k, i] += keep[i] * per_step * (both * total + weight * factor * total_dot)
+                if leaves_out_of_tangent(reach, interpolate) and rules.background == 0.0 and still_dry(dots):
+                    add_reached_changes(n, tables, reach, changes, work, out)
+                else:
+                    for source in range(beam.wavelengths.shape[0]):
+                        spec_source_tangent(n, source, ALL_STEPS, tables, interpolate, changes, work, out, 0)
 
 
 @derivative(inline=False)
-def c_tangent_chunk(chunk, tables, first, interpolate, changes, work, out):
+def c_tangent_chunk(chunk, tables, reach, first, interpolate, changes, work, out):
     """Derivative images ``out`` (K, pixels) of the pixels of a chunk in "c"; see ``c_chunk``."""
-    detector, beam, crystal, rules = tables
-    n, start, slow, w, c, keep, dots = chunk.pixels, chunk.fast, chunk.slow, work.rays, work.changes, work.keep, changes.variables
-    sums, totals = work.sums[0], work.sums[1]
+    detector, beam, _, rules = tables
+    n, start, slow, w, c, dots = chunk.pixels, chunk.fast, chunk.slow, work.rays, work.changes, changes.variables
+    totals = work.sums[1]
     per_step = rules.scale / rules.steps
     directions = c.shape[0]
     totals[:n] = rules.background
@@ -245,28 +246,11 @@ def c_tangent_chunk(chunk, tables, first, interpolate, changes, work, out):
                 rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 for k in range(directions):
                     ray_tangents(chunk, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
-                for source in range(beam.wavelengths.shape[0]):
-                    wavelength = beam.wavelengths[source]
-                    scattering(n, vector_of(beam.incident[source], 0), wavelength, beam.dmin, w, keep)
-                    if n == 1 and keep[0] == 0.0:
-                        continue
-                    for k in range(directions):
-                        scattering_tangents(n, source, wavelength, dots, w, c[k], k)
-                        c[k, SUM_DOT, :n] = 0.0
-                    sums[:n] = 0.0
-                    if first:
-                        orientations, lattice_dot = crystal.first_orientations, changes.first_lattice
-                    else:
-                        orientations, lattice_dot = crystal.orientations, changes.lattice
-                    first = False
-                    interpolate = tangent_steps(
-                        n, orientations, lattice_dot, crystal, beam.channels[source], False, interpolate, changes, work, sums
-                    )
-                    for i in range(n):
-                        totals[i] += keep[i] * sums[i]
-                    for k in range(directions):
-                        for i in range(n):
-                            c[k, TOTAL_DOT, i] += keep[i] * c[k, SUM_DOT, i]
+                if leaves_out_of_tangent(reach, interpolate) and not first:
+                    add_reached_changes(n, tables, reach, changes, work, out)
+                else:
+                    for source in range(beam.wavelengths.shape[0]):
+                        first, interpolate = c_source_tangent(n, source, ALL_STEPS, tables, first, interpolate, changes, work)
     for i in range(n):
         omega, capture, polar = kept_factors(slow, start + i, tables)
         factor = capture * polar * omega
@@ -293,10 +277,10 @@ def tangent_rows(rows, step, pixels, tables, changes, work, out):
                 index = slow * width + first
                 images = out[:, slow, first:start]
                 if rules.spec:
-                    spec_tangent_chunk(chunk, tables, rules.interpolate, changes, work, images)
+                    spec_tangent_chunk(chunk, tables, pixels.reach, rules.interpolate, changes, work, images)
                 else:
                     interpolate = rules.interpolate and (pixels.leaving < 0 or index <= pixels.leaving)
-                    c_tangent_chunk(chunk, tables, index == pixels.first, interpolate, changes, work, images)
+                    c_tangent_chunk(chunk, tables, pixels.reach, index == pixels.first, interpolate, changes, work, images)
                 for i in range(n):
                     if not pixels.mask[slow, first + i]:
                         out[:, slow, first + i] = 0.0

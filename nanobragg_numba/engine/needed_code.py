@@ -4,11 +4,16 @@ from nanobragg_numba.derivatives.entries import ADJOINT, SECOND_ORDER, TANGENT
 from nanobragg_numba.jit import compilation
 from nanobragg_numba.kernels.entries import EXACT, IMAGES, NOISE, ORIENTATIONS, TEXT
 from nanobragg_numba.response.entries import AMORPHOUS, RESPONSE
+from nanobragg_numba.shots.entries import REPLAY, SHOT_GRADIENTS, SHOT_TANGENTS, SHOT_VALUES
 from nanobragg_numba.simd.entries import GUARDED
 
 FOR_AN_IMAGE = (GUARDED, EXACT, ORIENTATIONS)
 FOR_FILES = (IMAGES,)
-ALL = (*FOR_AN_IMAGE, *FOR_FILES, NOISE, TEXT, RESPONSE, AMORPHOUS, ADJOINT, TANGENT, SECOND_ORDER)
+FOR_SHOTS = (ORIENTATIONS, REPLAY, SHOT_VALUES)
+ALL = (
+    *FOR_AN_IMAGE, *FOR_FILES, NOISE, TEXT, RESPONSE, AMORPHOUS, ADJOINT, TANGENT, SECOND_ORDER, REPLAY, SHOT_VALUES, SHOT_GRADIENTS,
+    SHOT_TANGENTS,
+)  # fmt: skip
 
 
 def begin_for_image(files: bool = False, noise: bool = False, text: bool = False) -> None:

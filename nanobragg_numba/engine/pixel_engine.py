@@ -12,6 +12,7 @@ from nanobragg_numba.experiment.derive import Experiment
 from nanobragg_numba.experiment.parameters import PRECISIONS, Precision
 from nanobragg_numba.kernels.arguments import PixelRecord, Tables
 from nanobragg_numba.kernels.entries import count_rows, exact_rows, record_pixel, serial_solid_angle
+from nanobragg_numba.kernels.reach.spots import reach_of
 from nanobragg_numba.simd.entries import guarded_rows
 from nanobragg_numba.simd.error_bound import WORK_SHAPE, is_supported, relative_error_bound
 from nanobragg_numba.threads import number_of_threads
@@ -83,6 +84,7 @@ class PixelEngine:
         self.experiment = experiment
         self.threads = number_of_threads(threads)
         self.precision = _precision_in_force(experiment, dtype, precision)
+        self.reach = reach_of(experiment.tables)
         self.recomputed = 0
         """Pixels whose rounding the guarded engine left to the exact one."""
         geometry = experiment.geometry
@@ -178,8 +180,8 @@ class PixelEngine:
         bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
         counts, left = np.zeros(len(self.image), np.int64), np.zeros(len(self.image), np.int64)
         guarded_rows.over_rows(
-            (slow, end), threads, lambda: np.empty(WORK_SHAPE), self.window[:2], self.computed, tables, self.first_pixel, bound,
-            self.precision in ("mixed", "single"), *self._images, self._omega_sums, self._doubtful, counts, left,
+            (slow, end), threads, lambda: np.empty(WORK_SHAPE), self.window[:2], self.computed, tables, self.reach, self.first_pixel,
+            bound, self.precision in ("mixed", "single"), *self._images, self._omega_sums, self._doubtful, counts, left,
         )  # fmt: skip
         doubtful = int(counts.sum())
         if doubtful and not left.any():

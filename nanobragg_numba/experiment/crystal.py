@@ -116,14 +116,15 @@ def _axes_from_cell(
     v_star = 1.0 / volume if volume else math.inf
     sines = sin(alpha), sin(beta), sin(gamma)
     # Angles that cannot meet in a corner leave a skew that is zero or negative, up to rounding.
-    closes = (skew > 1e-12 and min(sines) > 0.0) or (beside_matrix and not mode_of(compat).spec)
+    positive = all(sine > 0.0 for sine in sines)
+    closes = (skew > 1e-12 and positive) or (beside_matrix and not mode_of(compat).spec)
     if not (closes and math.isfinite(value_of(volume)) and math.isfinite(value_of(v_star))):
         raise InputError(
             f"Crystal.cell (-cell): {' '.join(f'{value_of(value):g}' for value in cell)} is no unit cell: it encloses no volume"
         )
     a_s, b_s, c_s = b * c * sines[0] * v_star, c * a * sines[1] * v_star, a * b * sines[2] * v_star
     report: list[str] = []
-    if min(sines) <= 0.0:
+    if not positive:
         lengths = (value_of(a_s), value_of(b_s), value_of(c_s))
         report.append(c_format("WARNING: impossible reciprocal cell lengths: %g %g %g", *lengths))
         a_s, b_s, c_s = abs(a_s), abs(b_s), abs(c_s)

@@ -20,7 +20,7 @@ from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
 from .detector import Geometry, derive_geometry, mask_of
 from .memory import require_memory
 from .modes import mode_of
-from .mosaic import domains_of
+from .mosaic import crystal_frame, domains_of
 from .parameters import SHAPES, Compat, Parameters, validate
 from .seeds import Seeds, fresh_seed, generator_seed
 from .steps import Steps, carries_over, effective_angles, phi_angles, phi_steps
@@ -56,7 +56,7 @@ class Experiment:
     first_angles: list[float]
     """The same in the first sweep of the run."""
     mosaic_spread: float
-    """Half-width of the cap of misorientations (radians)."""
+    """Half-width of the cap of misorientations (radians); 0 of a Gaussian."""
     mosaic_domains: int
     """Number of mosaic domains."""
     mosaic: np.ndarray
@@ -219,7 +219,9 @@ def _derive(parameters: Parameters, compat: Compat, seeds: Seeds, given: SetUp) 
     recommended, oversample = oversampling(parameters, compat, geometry, cells, wavelength)
     asked = crystal.mosaic_domains or 1
     require_memory(asked * max(phi.count, 1) * 160, f"{asked} mosaic domains at {phi.count} phi steps")
-    spread, domains, rotations, mosaic_warnings = domains_of(crystal, compat, state)
+    spread, domains, rotations, mosaic_warnings = domains_of(
+        crystal, compat, state, lambda: crystal_frame(lattice.a, lattice.c_star, geometry.spindle_axis, given.angles)
+    )
     steps = len(sources.wavelengths) * domains * phi.count * oversample * oversample
     if steps == 0:
         raise InputError("-phisteps: no phi step is left to compute")

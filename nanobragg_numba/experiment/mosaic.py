@@ -1,6 +1,9 @@
 """Random rotations: mosaic domains and random missetting."""
 
 import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -9,13 +12,17 @@ from nanobragg_numba.fields.kept import Kept
 from nanobragg_numba.kernels.entries import random_rotations, random_turns, uniform_deviates
 from nanobragg_numba.kernels.random_state import RandomState, new_state, reseed
 from nanobragg_numba.maths.c_numbers import c_negative
-from nanobragg_numba.maths.vectors3 import Vector, magnitude, rotation_rows
+from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.maths.rotation_vectors import rotation_matrices
+from nanobragg_numba.maths.vectors3 import Vector, cross, magnitude, rotate_about_axis, rotation_rows, unit
 
 from .modes import mode_of
 from .parameters import Compat, Crystal
 from .steps import mosaic_steps
 
 MOST_KEPT = 1000
+GAUSSIAN_DOMAINS, FEWEST_GAUSSIAN = 10, 6
+"""Of Gaussian mosaicity: domains where no number is given, and the fewest: three pairs."""
 _rotations_before = Kept(4)
 
 
@@ -61,8 +68,78 @@ def _drawn_rotations(spread: float, count: int, seed: int, state: RandomState, r
     return rotations, state.integers.copy()
 
 
-def domains_of(crystal: Crystal, compat: Compat, state: RandomState) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
-    """Mosaic spread (radians), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's warnings."""
+@lru_cache(maxsize=4)
+def gaussian_points(count: int, seed: int) -> np.ndarray:
+    """(domains, 3) The rotation vectors of ``count`` domains, over the width: pairs z and -z, and of an odd number the first is 0.
+
+    Their mean is 0 and their second moments are those of the normal distribution, (1/domains) sum z z^T = 1, to rounding, so that a few
+    stand for it: normal deviates by G. Box & M. Muller, Ann. Math. Stat. 29 (1958) 610, their three components made orthogonal and of
+    that length, one after the other (Gram and Schmidt). They do not depend on the width: an image is a smooth function of it.
+    """
+    pairs = count // 2
+    state = new_state()
+    reseed(state, c_negative(seed))
+    # The first deviate after a seed is not uniform: see random_missetting.
+    deviates = np.empty(1 + 2 * ((3 * pairs + 1) // 2), np.float32)
+    uniform_deviates(state, deviates)
+    normal: list[float] = []
+    for u, v in zip(deviates[1::2].tolist(), deviates[2::2].tolist(), strict=True):
+        radius = math.sqrt(-2.0 * math.log(u))
+        normal += (radius * math.cos(2.0 * math.pi * v), radius * math.sin(2.0 * math.pi * v))
+    z = np.array(normal[: 3 * pairs]).reshape(pairs, 3)
+    columns, triangle = np.linalg.qr(z)
+    z = columns * np.sign(triangle.diagonal()) * math.sqrt(count / 2.0)
+    points = np.concatenate((np.zeros((count % 2, 3)), np.stack((z, -z), 1).reshape(-1, 3)))
+    points.setflags(write=False)
+    return points
+
+
+def gaussian_count(crystal: Crystal, compat: Compat) -> int:
+    """The number of domains of a crystal with ``mosaic_width_deg``. Raises InputError where Gaussian mosaicity has no place."""
+    if not mode_of(compat).spec:
+        raise InputError(f"Crystal.mosaic_width_deg (-mosaic_width) has no meaning in compat={compat!r}; use compat='spec' (-compat spec)")
+    for field, option in (("mosaic_spread_deg", " (-mosaic)"), ("mosaic_rotations", "")):
+        if getattr(crystal, field) is not None:
+            raise InputError(f"Crystal.mosaic_width_deg (-mosaic_width) and {field}{option} both give the mosaicity: leave one of them out")
+    count = GAUSSIAN_DOMAINS if crystal.mosaic_domains is None else crystal.mosaic_domains
+    if count < FEWEST_GAUSSIAN:
+        raise InputError(
+            f"Crystal.mosaic_domains (-mosaic_domains) must be {FEWEST_GAUSSIAN} or more with mosaic_width_deg (-mosaic_width), not {count}"
+        )
+    return count
+
+
+def crystal_frame(a: Any, c_star: Any, spindle: Any, angles: Sequence[Any]) -> tuple[Vector, Vector, Vector]:
+    """Unit vectors along a, c* x a and c* (the orthogonal frame of the PDB) of the crystal of a still, turned about the unit vector
+    ``spindle`` by its angle. Raises InputError for several angles: the domains are turned after the spindle, and would not follow it."""
+    if len(angles) > 1:
+        raise InputError(
+            f"Crystal.mosaic_width_deg (-mosaic_width): three widths are about the crystal's axes in a still, and there are "
+            f"{len(angles)} phi steps; give one width, or a still for each phi"
+        )
+    x, z = unit(a), unit(c_star)
+    first, second, third = (rotate_about_axis(v, spindle, angles[0]) for v in (x, cross(z, x), z))
+    return first, second, third
+
+
+def gaussian_rotations(widths_deg: Any, points: Any, frame: Callable[[], Any], maths: Any) -> Any:
+    """(domains, 9): rotations about the vectors width z of the ``points`` z (domains, 3): along laboratory x, y, z with one width, (1,),
+    and along the rows of ``frame``, (3, 3), with three. ``maths``: numpy or torch, whose arrays or tensors all are."""
+    vectors = points * (widths_deg / RTD)
+    return rotation_matrices(vectors if len(widths_deg) == 1 else vectors @ frame(), maths)
+
+
+def domains_of(
+    crystal: Crystal, compat: Compat, state: RandomState, frame: Callable[[], Any]
+) -> tuple[float, int, np.ndarray, tuple[str, ...]]:
+    """Mosaic spread (radians; 0 of a Gaussian), number of domains, their rotations (domains, 9) as ``seeded_rotations``, the reference's
+    warnings. ``frame`` makes the ``crystal_frame``."""
+    if crystal.mosaic_width_deg is not None:
+        count = gaussian_count(crystal, compat)
+        reseed(state, c_negative(crystal.mosaic_seed))
+        widths = np.atleast_1d(crystal.mosaic_width_deg)
+        points = gaussian_points(count, crystal.mosaic_seed)
+        return 0.0, count, gaussian_rotations(widths, points, lambda: np.array(frame()), np), ()
     if mode_of(compat).spec and crystal.mosaic_spread_deg is not None and crystal.mosaic_spread_deg < 0.0:
         raise InputError(f"-mosaic must be zero or more, not {crystal.mosaic_spread_deg:g} degrees")
     spread, count, warnings = mosaic_steps(crystal.mosaic_spread_deg, crystal.mosaic_domains)

@@ -74,7 +74,10 @@ class Crystal:
     mosaic_spread_deg: float | None = None
     """Half-width of the cap of random misorientations (degrees); None: no spread."""
     mosaic_domains: int | None = None
-    """Number of mosaic domains; None: 10 with a spread, 1 without."""
+    """Number of mosaic domains; None: 10 with a spread or a width (which needs 6), 1 without."""
+    mosaic_width_deg: float | tuple[float, float, float] | None = None
+    """Standard deviation (degrees) of Gaussian misorientations, in place of the cap: one, or three about a, c* x a and c* as they stand
+    in a still. None: the cap. Only "spec" has it."""
     mosaic_seed: int = 12345678
     """Seed of the mosaic domains' random rotations."""
     mosaic_rotations: np.ndarray | None = None

@@ -14,7 +14,7 @@ from .conventions import CONVENTIONS
 from .crystal import derive_lattice
 from .derive import lattice_orientations
 from .modes import mode_of
-from .mosaic import domains_of
+from .mosaic import crystal_frame, domains_of
 from .parameters import Compat, Crystal, RotatedVectors, Sampling
 from .seeds import generator_seed
 from .steps import carries_over, effective_angles, phi_angles, phi_steps
@@ -60,7 +60,7 @@ def rotated_real_vectors(
     state = new_state()
     reseed(state, generator_seed(crystal.misset_seed or 0))
     lattice = derive_lattice(crystal, (wavelength_A or 1.0) / 1e10, state, compat)
-    _, domains, rotations, _ = domains_of(crystal, compat, state)
+    _, domains, rotations, _ = domains_of(crystal, compat, state, lambda: crystal_frame(lattice.a, lattice.c_star, unit(spindle), angles))
 
     def rotated(axes: list[Any]) -> np.ndarray:
         rows = lattice_orientations(np.array(axes), unit(spindle), angles, rotations)

@@ -48,6 +48,7 @@ RULES = (
     Rule("crystal", "size_mm", "-xtalsize or -samplesize", "0 or more", _not_negative),
     Rule("crystal", "fudge", "-fudge", "0 or more", _not_negative),
     Rule("crystal", "mosaic_spread_deg", "-mosaic", "0 or more", _not_negative),
+    Rule("crystal", "mosaic_width_deg", "-mosaic_width", "0 or more", _not_negative),
     Rule("crystal", "mosaic_domains", "-mosaic_domains", "1 or more", lambda value: value >= 1),
     Rule("crystal", "water_um", "-water", "0 or more", _not_negative),
     Rule("beam", "wavelength_A", "-lambda", "positive", _positive, True),

@@ -55,6 +55,8 @@ def crystal(c: "Crystal") -> str:
         texts.append(f"misset {plain_text(c.misset_deg)}")
     if c.mosaic_rotations is not None:
         texts.append(f"{len(c.mosaic_rotations)} mosaic domains")
+    elif c.mosaic_width_deg is not None:
+        texts.append(f"mosaic width {plain_text(c.mosaic_width_deg)} deg")
     elif c.mosaic_spread_deg is not None:
         texts.append(f"mosaic spread {plain_text(c.mosaic_spread_deg)} deg")
     if c.structure_factors is not None:

@@ -44,6 +44,8 @@ class _Kind(NamedTuple):
     length: int
     """0 for a single one."""
     parts_optional: bool
+    or_one: bool
+    """Whether one number may stand for several."""
     classes: tuple[type, ...]
     many: bool
     """Whether the field is a tuple of any number of such objects."""
@@ -53,7 +55,8 @@ class _Kind(NamedTuple):
         texts = [f"one of {', '.join(self.words)}"] if self.words and self.number is None else [repr(word) for word in self.words]
         if self.number is not None:
             what = names[self.number]
-            texts.insert(0, f"{self.length} {what}s" if self.length else what if self.number is bool else f"a {what}")
+            several = f"a {what} or {self.length} {what}s" if self.or_one else f"{self.length} {what}s"
+            texts.insert(0, several if self.length else what if self.number is bool else f"a {what}")
         return " or ".join(texts)
 
 
@@ -67,7 +70,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _kind(annotation: Any) -> _Kind:
-    optional, parts_optional, length, many = False, False, 0, False
+    optional, parts_optional, or_one, length, many = False, False, False, 0, False
     words: tuple[str, ...] = ()
     number: type | None = None
     classes: list[type] = []
@@ -85,10 +88,10 @@ def _kind(annotation: Any) -> _Kind:
             parts_optional = type(None) in of_part
             number = next(part for part in of_part if part is not type(None))
         elif one in (float, int, bool):
-            number = one
+            number, or_one = one, True
         else:
             classes.append(one)
-    return _Kind(optional, words, number, length, parts_optional, tuple(classes), many)
+    return _Kind(optional, words, number, length, parts_optional, or_one and length > 0, tuple(classes), many)
 
 
 def carries_derivative(value: Any) -> bool:
@@ -138,7 +141,8 @@ def _plain(name: str, kind: _Kind, value: Any, array: ArrayOf | None) -> Any:
         return value
     if isinstance(value, str) and value in kind.words:
         return str(value)
-    made = _vector(kind, value) if kind.length else _number(kind.number, value)
+    one = not kind.length or (kind.or_one and np.ndim(value) == 0)
+    made = _number(kind.number, value) if one else _vector(kind, value)
     if made is None:
         shape_told = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) and value.ndim else reprlib.repr(value)
         raise InputError(f"{name} must be {kind}, not {shape_told}")

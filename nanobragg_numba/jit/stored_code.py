@@ -112,9 +112,10 @@ def _sources(rooms: tuple[str, ...]) -> str:
     """A hash of the sources of compiled modules."""
     digest = hashlib.sha256()
     for room in ("jit", "maths", *rooms):
-        for name in sorted(os.listdir(_PACKAGE / room)):
-            if name.endswith(".py"):
-                digest.update((_PACKAGE / room / name).read_bytes())
+        for folder, _, files in sorted(os.walk(_PACKAGE / room)):
+            for name in sorted(files):
+                if name.endswith(".py"):
+                    digest.update((Path(folder) / name).read_bytes())
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ metres, scattering vectors in 1/m, Miller indices h, k, l fractional.
 import math
 
 from nanobragg_numba.jit.decorators import inlined
-from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
+from nanobragg_numba.maths.constants import GAUSSIAN_END, GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 from nanobragg_numba.maths.vectors3 import cross, dot, magnitude, rotate_about_axis, scale, unit
 
 from .arguments import CrystalTable
@@ -86,7 +86,7 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):
     """Amplitude of the crystal's lattice sum for each shape; ``star`` holds a*, b*, c* (1/A) row by row.
 
     Whole h, which changes no more than the sign of the grating of whole N, is taken off first in "spec": sin(N x) / sin(x) of
-    other N has poles elsewhere.
+    other N has poles elsewhere. Gaussian spots end in "spec" (GAUSSIAN_END); in "c" they have no end.
     """
     dh, dk, dl = h - h0, k - k0, l - l0
     if shape == SQUARE:
@@ -104,7 +104,10 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):
         return na * nb * nc * SPHERE_HEIGHT * sphere_transform(sphere_argument(dh, dk, dl, na, nb, nc, fudge))
     radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
     if shape == GAUSS:
-        return na * nb * nc * math.exp(-gaussian_exponent(radius_squared, fudge))
+        exponent = gaussian_exponent(radius_squared, fudge)
+        if spec and exponent > GAUSSIAN_END:
+            return 0.0
+        return na * nb * nc * math.exp(-exponent)
     return na * nb * nc * tophat(radius_squared, fudge)
 
 

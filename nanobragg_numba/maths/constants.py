@@ -16,5 +16,7 @@ SPHERE_HEIGHT = 0.723601254558268
 """sqrt(pi / 6), the square root of the volume ratio of the ellipsoid to the parallelepiped around it."""
 GAUSSIAN_WIDTH = 0.63
 """A Gaussian spot is L = N exp(-R^2 / 0.63), R^2 = sum (N dh)^2: about as wide as a parallelepiped's, with 0.98 of its photons."""
+GAUSSIAN_END = 30.0
+"""In "spec" a Gaussian spot ends where R^2 / 0.63 exceeds this: at R = 4.35, where L^2 has fallen to e^-60 = 9e-27 of its peak."""
 TOPHAT_EDGE = 0.3969
 """A flat spot is where R^2 < 0.63^2: a ball with 4/3 pi 0.63^3 = 1.05 of a parallelepiped's photons."""

@@ -31,7 +31,7 @@ def clipped(x: Any, low: float, high: float) -> Any:
     """``x`` moved to the nearer bound if it lies outside, with its derivative kept: rounding alone brings it there."""
     if isinstance(x, (float, int)):
         return max(low, min(high, x))
-    return x + (max(low, min(high, x.value)) - x.value)
+    return x.clipped(low, high)
 
 
 def value_of(x: Any) -> Any:

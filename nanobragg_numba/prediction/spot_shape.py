@@ -10,7 +10,7 @@ import numpy as np
 
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import Experiment
-from nanobragg_numba.maths.constants import GAUSSIAN_WIDTH, TOPHAT_EDGE
+from nanobragg_numba.maths.constants import GAUSSIAN_END, GAUSSIAN_WIDTH, TOPHAT_EDGE
 
 BOX_RADIUS = {"square": 2.0, "round": 2.0, "gauss": math.sqrt(GAUSSIAN_WIDTH / 2.0 * math.log(1000.0)), "tophat": math.sqrt(TOPHAT_EDGE)}
 """Half a box, in widths of a spot. Gauss: the ellipse of that radius holds 0.999 of the plane Gaussian exp(-2 R^2 / 0.63). Tophat: all.
@@ -34,10 +34,15 @@ def spot_metric(x: Experiment) -> np.ndarray:
     return np.diag(cells**2) * (1.0 if crystal.shape == "square" else crystal.fudge)
 
 
-def reach(shape: str, least: float) -> float:
+def end_of(x: Experiment) -> float:
+    """Where a Gaussian spot ends, as R^2 / 0.63: in "c" nowhere."""
+    return GAUSSIAN_END if x.tables.rules.spec else math.inf
+
+
+def reach(shape: str, least: float, end: float) -> float:
     """The radius beyond which no point has ``least`` of the peak: the envelope of the side lobes, or the exact radius."""
     if shape == "gauss":
-        return math.sqrt(-GAUSSIAN_WIDTH / 2.0 * math.log(least))
+        return math.sqrt(GAUSSIAN_WIDTH * min(-0.5 * math.log(least), end))
     if shape == "tophat":
         return math.sqrt(TOPHAT_EDGE)
     if shape == "round":
@@ -48,13 +53,13 @@ def reach(shape: str, least: float) -> float:
     return math.sqrt(0.25 / least + 0.5)
 
 
-def share_of_peak(shape: str, offsets: np.ndarray, metric: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """(n,): the squared shape transform over its peak at ``offsets`` (n, 3)."""
+def share_of_peak(shape: str, offsets: np.ndarray, metric: np.ndarray, cells: np.ndarray, end: float = math.inf) -> np.ndarray:
+    """(n,): the squared shape transform over its peak at ``offsets`` (n, 3); ``end``: see ``end_of``."""
     if shape == "square":
         return np.asarray(np.prod(_grating_share(offsets, cells), axis=1))
     squared = np.einsum("ni,ij,nj->n", offsets, metric, offsets)
     if shape == "gauss":
-        return np.exp(-2.0 / GAUSSIAN_WIDTH * squared)
+        return np.where(squared / GAUSSIAN_WIDTH > end, 0.0, np.exp(-2.0 / GAUSSIAN_WIDTH * squared))
     if shape == "tophat":
         return (squared < TOPHAT_EDGE).astype(np.float64)
     x = np.maximum(math.pi * np.sqrt(squared), 1e-3)

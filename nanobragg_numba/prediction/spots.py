@@ -13,7 +13,7 @@ from nanobragg_numba.maths.constants import RTD
 
 from .detector_plane import corner_resolution, hits, require_flat, slopes
 from .rays import Rays, met_at_step, rays_of, squared_lengths
-from .spot_shape import BOX_RADIUS, nearest_offsets, reach, share_of_peak, spot_metric
+from .spot_shape import BOX_RADIUS, end_of, nearest_offsets, reach, share_of_peak, spot_metric
 
 LEAST_PARTIALITY = 0.05
 MOST_REFLECTIONS = 10**9
@@ -182,7 +182,8 @@ class _Run:
         self.least = 0.01 * least if self.shape in ("gauss", "tophat") else 0.5 * least
         first = self.rays.reciprocal[0, 0]
         widest = float(np.linalg.eigvalsh(first @ self.inverse @ first.T).max())
-        self.farthest = reach(self.shape, self.least) * math.sqrt(widest)
+        self.end = end_of(x)
+        self.farthest = reach(self.shape, self.least, self.end) * math.sqrt(widest)
         """The largest distance (1/m) of a spot's points from the reflection."""
         still = len(self.rays.reciprocal) == 1
         self.spindle = None if still else np.array(x.geometry.spindle_axis)
@@ -202,7 +203,7 @@ class _Run:
         normal = outwards / length[:, None]
         in_hkl = np.einsum("nij,ni->nj", lattices, normal)
         offsets = nearest_offsets(self.shape, in_hkl, wave - length, self.metric, self.cells)
-        share = share_of_peak(self.shape, offsets, self.metric, self.cells)
+        share = share_of_peak(self.shape, offsets, self.metric, self.cells, self.end)
         scattered = outwards + np.einsum("nij,nj->ni", lattices, offsets)
         kept = (share >= self.least) & (scattered @ np.array(geometry.normal) * np.dot(geometry.pix0, geometry.normal) > 0.0)
         rows, share, scattered, lattices, in_hkl = rows[kept], share[kept], scattered[kept], lattices[kept], in_hkl[kept]

@@ -28,25 +28,26 @@ class Estimates:
 
 
 def estimates(matrix: np.ndarray, slopes: np.ndarray | None = None) -> Estimates:
-    """From J^T W J (n, n), W the inverse variances. ``slopes`` (n,): of the reported values by the parameters of the matrix."""
+    """From J^T W J (n, n), W the inverse variances. ``slopes`` (n, n): of the reported values by the parameters of the matrix."""
     n = len(matrix)
+    slopes = np.eye(n) if slopes is None else slopes
     scale = sensitivities(matrix)
     dead = np.diag(matrix) <= 0.0
     scaled = scale[:, None] * matrix * scale
     values, vectors = np.linalg.eigh(scaled)
     lost = values < UNDETERMINED * max(values.max(initial=0.0), 1e-300)
     inverse = (vectors[:, ~lost] / values[~lost]) @ vectors[:, ~lost].T
-    covariance = scale[:, None] * inverse * scale
-    free = (np.abs(vectors[:, lost]) > 1e-3).any(axis=1) | dead
+    by_scaled = slopes * scale
+    covariance = by_scaled @ inverse @ by_scaled.T
+    reach = np.linalg.norm(by_scaled, axis=1)[:, None]
+    free = (np.abs(by_scaled @ vectors[:, lost]) > 1e-3 * reach).any(axis=1) | dead
     sigmas = np.where(free, np.inf, np.sqrt(np.maximum(np.diag(covariance), 0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
     correlations[free, :] = correlations[:, free] = np.nan
     correlations[np.arange(n), np.arange(n)] = 1.0
     groups = [tuple(np.flatnonzero(np.abs(vector) > SHARE * np.abs(vector).max()).tolist()) for vector in vectors[:, lost].T]
-    slopes = np.ones(n) if slopes is None else slopes
-    signs = np.sign(slopes)
-    return Estimates(sigmas * np.abs(slopes), correlations * np.outer(signs, signs), tuple(groups))
+    return Estimates(sigmas, correlations, tuple(groups))
 
 
 def strong_pairs(found: Estimates, least: float = STRONG) -> list[tuple[int, int, float]]:
@@ -60,6 +61,7 @@ def describe(found: Estimates, names: Sequence[str], most: int = 20) -> list[str
     """A sentence for each group that is not determined and each strongly correlated pair."""
     said = [f"not determined: {' and '.join(names[n] for n in group)}: they can move together without a change" if len(group) > 1
             else f"not determined: {names[group[0]]}: the image does not depend on it" for group in found.undetermined]  # fmt: skip
+    said = said[:most] + ([f"and {len(said) - most} more that are not determined"] if len(said) > most else [])
     pairs = strong_pairs(found)
     said += [f"hard to tell apart: {names[i]} and {names[j]}: correlation {value:+.3f}" for i, j, value in pairs[:most]]
     return said + ([f"and {len(pairs) - most} pairs more"] if len(pairs) > most else [])

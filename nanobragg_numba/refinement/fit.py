@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,20 @@ import numpy as np
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.panels.detector import PanelDetector
 from nanobragg_numba.prediction.detector_plane import resolution_at
 from nanobragg_numba.prediction.spots import Spots, spots
 
 from .estimates import Estimates, estimates
-from .free_parameters import DEFAULT, FreeParameters, free_parameters
-from .joint_target import BACKGROUNDS, JointTarget, without_unsolvable
-from .measured import Measured, Pixels, pixels_of, strong_pixels
+from .free_parameters import FreeParameters, free_parameters
+from .joint_target import JointTarget, without_unsolvable
+from .kinds import DEFAULT
+from .measured import Measured, Pixels, panel_of, pixels_of, strong_pixels
+from .models.amplitudes import Amplitudes, amplitudes, with_tables
 from .optimisers import METHODS
+from .piece_target import BACKGROUNDS
 from .restraints import Restraint
-from .starting_model import starting_model
+from .starting_model import StartingModel, starting_model
 from .symmetry import cell_constraint
 
 LEAST_EXPLAINED = 0.3
@@ -29,6 +34,12 @@ START_ERROR = 0.003
 """Relative error of a start that the first stage is made for: 0.17 degrees, 0.3 %."""
 LEAST_FITTED = 0.5
 """Of the signal; see ``_require_fitted``."""
+LEAST_PARTIALITY = 0.02
+"""Of spots that are looked at."""
+LEAST_TAKEN = 10.0
+"""Off the sum of squares, for each parameter, by a model of what is there."""
+FAINT = 0.002
+"""Partiality of spots whose structure factors are refined."""
 BORDER = (4, 3, 2)
 """Pixels about a predicted spot: in the first stage, in those between, in the last."""
 
@@ -39,8 +50,10 @@ class Settings:
 
     refine: tuple[str, ...] = DEFAULT
     per_shot: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Names of the detector's groups that ``group_shifts_mm`` and ``group_tilts_deg`` move; none: the outermost that are side by side."""
     space_group: Any = "P 1"
-    """Constrains the cell."""
+    """Constrains the cell, and makes structure factors equal."""
     resolution: float | None = None
     """Finest spacing (A); None: the detector's corner."""
     background: str = "plane"
@@ -102,6 +115,11 @@ class Fit:
         """Of each shot."""
         return [self.free.parameters(shot, self.vector) for shot in range(len(self.free.models))]
 
+    @property
+    def detectors(self) -> list[PanelDetector | None]:
+        """The panels of each shot; None where the parameters have the detector."""
+        return [self.free.detector(shot, self.vector) for shot in range(len(self.free.models))]
+
 
 State = Callable[[int, np.ndarray], None]
 """Told the number of finished stages and the vector: what a resumed fit starts from."""
@@ -112,19 +130,27 @@ def fit(
     starts: Sequence[Parameters],
     settings: Settings = Settings(),
     *,
+    detectors: Sequence[PanelDetector | None] | None = None,
     progress: Callable[[Step], None] | None = None,
     resumed: tuple[int, np.ndarray] | None = None,
     state: State | None = None,
 ) -> Fit:
     """Refine the parameters of all shots together.
 
-    ``shots``, ``starts``: as many of each. ``progress`` is told each step; ``state`` at each step, and at the end of each stage, what is
+    ``shots``, ``starts``: as many of each. ``detectors``: of each shot the panels, whose stacked image the shot is (``stacked``); None:
+    the detector is that of the parameters. ``progress`` is told each step; ``state`` at each step, and at the end of each stage, what is
     to be kept; ``resumed``: what ``state`` was told last, of the same images and starts. Raises InputError for settings that make no sense,
     for images of another size than their model's, and for starts that explain too few of the strong pixels.
     """
     _check(shots, starts, settings)
-    models = [starting_model(start) for start in starts]
-    free = free_parameters(models, settings.refine, cell_constraint(settings.space_group), settings.per_shot)
+    detectors = [None] * len(shots) if detectors is None else detectors
+    if len(detectors) != len(shots):
+        raise InputError(f"{len(shots)} images and {len(detectors)} detectors: there must be as many of each")
+    models = [starting_model(start, detector) for start, detector in zip(starts, detectors, strict=True)]
+    views = _views(shots, models)
+    models, found = _with_amplitudes(models, settings)
+    constraint = cell_constraint(settings.space_group)
+    free = free_parameters(models, settings.refine, constraint, settings.per_shot, settings.groups, found)
     for name in settings.restraints:
         if name not in free.names:
             raise InputError(f"restraint on {name}: it is not refined; these are: {', '.join(free.names)}")
@@ -133,7 +159,7 @@ def fit(
         raise InputError(f"what is resumed has {len(vector)} parameters, and this fit {len(free.start)}")
     explained = float("nan")
     if not done:
-        explained = explained_share(shots, [free.parameters(n, vector) for n in range(len(shots))], settings)
+        explained = explained_share(views, [free.of_piece(n, vector) for n in range(len(views))], settings)
     resolutions = stages(models, settings)
     target = None
     for number, resolution in enumerate(resolutions):
@@ -143,16 +169,17 @@ def fit(
         border = BORDER[2 if last else min(number, 1)]
         prior = None if last else free.priors()
         tell = _teller(progress, state, number, resolutions, explained)
-        vector, target = _stage(shots, free, vector, settings, resolution, border, prior, tell)
+        vector, target = _stage(views, free, vector, settings, resolution, border, prior, tell)
         _require_fitted(target, vector, settings, resolution)
         if state is not None:
             state(number + 1, vector)
     if target is None:
-        target = _target(shots, free, vector, settings, resolutions[-1], BORDER[2], None)
+        target = _target(views, free, vector, settings, resolutions[-1], BORDER[2], None)
         target.take_weights(vector)
+    _require_signal(target, vector, settings)
     squares, freedom = target.figures(vector)
-    found = estimates(target.normal_equations(vector)[1], free.slopes(vector))
-    return Fit(free, vector, found, target, squares, freedom, explained)
+    precision = estimates(target.normal_equations(vector)[1], free.slopes(vector))
+    return Fit(free, vector, precision, target, squares, freedom, explained)
 
 
 def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> None:
@@ -161,7 +188,7 @@ def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Se
     for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-    if settings.steps < 1 or settings.most_spots < 1 or settings.start_error < 0.0:
+    if settings.steps < 1 or settings.most_spots < 1 or not 0.0 <= settings.start_error < np.inf:
         raise InputError("steps and spots must be 1 or more, and the error of the start 0 or more")
 
 
@@ -181,16 +208,51 @@ def _teller(
     return tell
 
 
-def predicted(parameters: Parameters, settings: Settings, resolution: float, border: int) -> Spots:
-    """The strongest spots of a shot, to a resolution (A)."""
-    found = spots(parameters, resolution, border=border, least_partiality=0.02)
-    if len(found) > settings.most_spots:
-        strength = found.partiality * np.nan_to_num(found.structure_factor, nan=1.0) ** 2
-        # Rounded, so that of equal ones the same are taken however the start is written.
-        strength = np.round(strength / strength.max(), 9)
-        chosen = np.sort(np.argsort(-strength, kind="stable")[: settings.most_spots])
-        found = found[chosen]
+def _views(shots: Sequence[Measured], models: Sequence[StartingModel]) -> list[Measured]:
+    """The images of all pieces, panel by panel, shot by shot. Raises InputError for an image of another size than its model's."""
+    found = []
+    for shot, model in zip(shots, models, strict=True):
+        whole = model.panels[0].parameters.detector.pixels[::-1] if model.detector is None else model.detector.shape
+        if shot.photons.shape != whole:
+            wanted, there = ("x".join(map(str, shape[::-1])) for shape in (whole, shot.photons.shape))
+            raise InputError(f"{shot.name or 'an image'} has {there} pixels, and its model {wanted}")
+        found += [panel_of(shot, panel.box, panel.mask) for panel in model.panels]
     return found
+
+
+def _with_amplitudes(models: Sequence[StartingModel], settings: Settings) -> tuple[list[StartingModel], Amplitudes | None]:
+    """The models with a table each, and the structure factors that are refined: those with spots at the start."""
+    if "structure_factors" not in settings.refine:
+        return list(models), None
+    hkl = []
+    for model in models:
+        # Weak ones, too: they lie beneath the boxes of others.
+        found = [spots(panel.parameters, settings.resolution, least_partiality=FAINT) for panel in model.panels]
+        hkl.append(np.concatenate([own.hkl for own in found]))
+    models = with_tables(models, hkl)
+    return models, amplitudes([model.parameters.crystal.structure_factors for model in models], hkl, settings.space_group)
+
+
+def predicted(panels: Sequence[Parameters], settings: Settings, resolution: float | None, border: int) -> list[Spots]:
+    """The strongest spots of a shot's panels, to a resolution (A)."""
+    found = [spots(panel, resolution, border=border, least_partiality=LEAST_PARTIALITY) for panel in panels]
+    if sum(map(len, found)) <= settings.most_spots:
+        return found
+    strength = np.concatenate([own.partiality for own in found])
+    if "structure_factors" not in settings.refine:
+        # Those that are refined may have begun anywhere.
+        strength = strength * np.concatenate([np.nan_to_num(own.structure_factor, nan=1.0) ** 2 for own in found])
+    return _strongest(found, strength, settings.most_spots)
+
+
+def _strongest(panels: Sequence[Spots], strength: np.ndarray, most: int) -> list[Spots]:
+    """The ``most`` strongest of all panels."""
+    # Rounded, so that of equal ones the same are taken however the start is written.
+    strength = np.round(strength / strength.max(), 9)
+    chosen = np.zeros(len(strength), np.bool_)
+    chosen[np.argsort(-strength, kind="stable")[:most]] = True
+    ends = np.cumsum([len(found) for found in panels])
+    return [found[np.flatnonzero(own)] for found, own in zip(panels, np.split(chosen, ends[:-1]), strict=True)]
 
 
 def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> float:
@@ -202,11 +264,8 @@ def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], set
     """
     strong = inside = covered = total = 0
     for shot, start in zip(shots, starts, strict=True):
-        if shot.photons.shape != start.detector.pixels[::-1]:
-            wanted, there = ("x".join(map(str, shape)) for shape in (start.detector.pixels, shot.photons.shape[::-1]))
-            raise InputError(f"{shot.name or 'an image'} has {there} pixels, and its model {wanted}")
         boxes = np.zeros(shot.photons.shape, np.bool_)
-        for fast, fast_end, slow, slow_end in spots(start, settings.resolution, border=BORDER[0], least_partiality=0.02).box:
+        for fast, fast_end, slow, slow_end in spots(start, settings.resolution, border=BORDER[0], least_partiality=LEAST_PARTIALITY).box:
             boxes[slow:slow_end, fast:fast_end] = True
         looked_at = shot.good & _within(start, settings.resolution)
         bright = strong_pixels(shot) & looked_at
@@ -241,6 +300,16 @@ def _require_fitted(target: JointTarget, vector: np.ndarray, settings: Settings,
         )
 
 
+def _require_signal(target: JointTarget, vector: np.ndarray, settings: Settings) -> None:
+    """Raise InputError where the images have none of the model's spots: of noise alone each number takes 1 off the sum of squares."""
+    taken = target.squares_without_spots() - target.figures(vector)[0]
+    if settings.least_explained > 0.0 and taken < LEAST_TAKEN * len(vector):
+        raise InputError(
+            f"the images show none of the model's spots: beside background alone they lower chi^2 by {max(taken, 0.0):.3g}, and noise "
+            f"would let {len(vector)} parameters do so by {len(vector)}"
+        )
+
+
 def _within(start: Parameters, resolution: float | None) -> np.ndarray:
     """(slow, fast) bool: pixels whose spacing is ``resolution`` (A) or more."""
     x = derive_experiment(start, "spec")
@@ -251,19 +320,19 @@ def _within(start: Parameters, resolution: float | None) -> np.ndarray:
     return np.asarray(resolution_at(x.geometry, x.wavelength, slow, fast) >= resolution * 1e-10)
 
 
-def stages(models: Sequence[Any], settings: Settings) -> list[float]:
+def stages(models: Sequence[StartingModel], settings: Settings) -> list[float]:
     """Spacings (A), coarse to fine: in the first stage spots are off by half a width 1/N at most if starts are by ``start_error``."""
     finest, coarsest = np.inf, 0.0
     for model in models:
-        found = spots(model.parameters, settings.resolution)
-        if len(found) == 0:
+        resolution = np.concatenate([spots(panel.parameters, settings.resolution).resolution for panel in model.panels])
+        if len(resolution) == 0:
             continue
         # A little finer, so that rounding leaves none out.
-        finest = min(finest, float(found.resolution.min()) * (1.0 - 1e-9))
+        finest = min(finest, float(resolution.min()) * (1.0 - 1e-9))
         cells, edges = np.array(model.experiment.size.cells), model.cell[:3]
         wanted = 2.0 * settings.start_error * float((cells * edges).max())
         # Eight spots a shot at least.
-        enough = float(np.sort(found.resolution)[::-1][:8].min())
+        enough = float(np.sort(resolution)[::-1][:8].min())
         coarsest = max(coarsest, min(wanted, enough))
     if not np.isfinite(finest):
         raise InputError("the starting models predict no spot on the images")
@@ -276,30 +345,32 @@ def stages(models: Sequence[Any], settings: Settings) -> list[float]:
 
 
 def _target(
-    shots: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
+    views: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
     prior: np.ndarray | None,
 ) -> JointTarget:  # fmt: skip
     pixels: list[Pixels] = []
     least = 2 * BACKGROUNDS[settings.background] + 1
-    for number, shot in enumerate(shots):
-        found = predicted(free.parameters(number, vector), settings, resolution, border)
-        own = pixels_of(shot, found, number, least)
-        solved = without_unsolvable(own, settings.background)
-        pixels.append(own if solved.all() else pixels_of(shot, own.spots[solved], number, least))
+    for shot, pieces in groupby(range(len(views)), key=lambda n: free.pieces[n].shot):
+        numbers = list(pieces)
+        found = predicted([free.of_piece(n, vector) for n in numbers], settings, resolution, border)
+        for number, own_spots in zip(numbers, found, strict=True):
+            own = pixels_of(views[number], own_spots, shot, least)
+            solved = without_unsolvable(own, settings.background)
+            pixels.append(own if solved.all() else pixels_of(views[number], own.spots[solved], shot, least))
     if not any(map(len, pixels)):
         raise InputError(f"no spot to {resolution:.3g} A is on the good pixels of the images")
     return JointTarget(free, pixels, settings.background, settings.restraints, prior)
 
 
 def _stage(
-    shots: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
+    views: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
     prior: np.ndarray | None, tell: Callable[[float, np.ndarray], None],
 ) -> tuple[np.ndarray, JointTarget]:  # fmt: skip
     """Boxes where the model has them, the target made small, boxes and weights anew, until neither moves."""
     minimise = METHODS[settings.method]
     rounds = 2 if prior is not None else 4
     for count in range(rounds):
-        target = _target(shots, free, vector, settings, resolution, border, prior)
+        target = _target(views, free, vector, settings, resolution, border, prior)
         target.take_weights(vector, from_data=settings.start_error > 0.0 and count == 0)
         before = vector
         vector = minimise(target, vector, settings.steps, tell)

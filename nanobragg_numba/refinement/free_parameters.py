@@ -1,155 +1,133 @@
 """The numbers that are refined, and what they make of a shot: one vector, with rows for what shots share and for what each has alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from nanobragg_numba.autograd.overrides import plain_values, replaced
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Parameters
+from nanobragg_numba.panels.detector import PanelDetector
 
-from .starting_model import Plane, StartingModel
+from .kinds import ALIASES, BODIES, DETECTOR, KINDS
+from .models.amplitudes import Amplitudes
+from .models.bodies import Body, Motion, group_bodies, panel_bodies
+from .models.layout import Row, check_starts, fixed_combinations
+from .models.piece import Piece, motions_of
+from .starting_model import StartingModel
 from .symmetry import CellConstraint
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A parameter that can be refined."""
-
-    parts: tuple[str, ...]
-    unit: str
-    shared: bool
-    """Whether all shots have it together, unless asked otherwise."""
-    prior: Callable[[np.ndarray], np.ndarray]
-    """How far a start may be off, from the value itself; holds what early stages cannot tell."""
-    logarithmic: bool = False
-    """Refined as the logarithm: positive at every step."""
-
-
-def _of(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda value: np.full(len(value), sigma)
-
-
-def _cell_prior(value: np.ndarray) -> np.ndarray:
-    return 0.005 * value
-
-
-KINDS: dict[str, Kind] = {
-    "orientation": Kind(("x", "y", "z"), "degrees; a rotation of the start about laboratory x, y, z", False, _of(0.3)),
-    "scale": Kind(("",), "relative to the fluence given", False, _of(1.0), logarithmic=True),
-    "cell": Kind((), "A, degrees; the free ones of the crystal system", True, _cell_prior),
-    "n_cells": Kind(("a", "b", "c"), "cells", True, _of(0.3), logarithmic=True),
-    "mosaic_spread_deg": Kind(("",), "degrees", True, _of(0.5), logarithmic=True),
-    "distance_mm": Kind(("",), "mm; along the beam", True, lambda value: 0.003 * value),
-    "beam_mm": Kind(("fast", "slow"), "mm; where the beam meets the detector, from the first pixel's corner", True, _of(0.2)),
-    "tilts_deg": Kind(("fast", "slow", "normal"), "degrees; turns of the detector about its own axes at the beam", True, _of(0.3)),
-}
-"""In the order of the table that is printed."""
-DETECTOR = ("distance_mm", "beam_mm", "tilts_deg")
-DEFAULT = ("orientation", "scale", "cell", "n_cells")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of the vector."""
-
-    name: str
-    part: str
-    shot: int | None
-    """None: shared."""
-
-    def __str__(self) -> str:
-        part = f" {self.part}" if self.part else ""
-        return f"{self.name}{part}" + ("" if self.shot is None else f" (shot {self.shot + 1})")
-
-
-def rotation(vector: Tensor) -> Tensor:
-    """(3, 3): the rotation about ``vector`` (3,) by its length in degrees."""
-    x, y, z = torch.deg2rad(vector)
-    zero = torch.zeros_like(x)
-    return torch.linalg.matrix_exp(torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3))
-
-
-@dataclass(frozen=True)
 class FreeParameters:
-    """Which numbers are refined. ``columns[shot]`` picks a shot's own and the shared ones out of the vector, kind by kind."""
+    """Which numbers are refined. ``columns[piece]`` picks those that concern a piece out of the vector, kind by kind."""
 
     models: tuple[StartingModel, ...]
     names: tuple[str, ...]
-    constraint: CellConstraint
     rows: tuple[Row, ...]
     start: np.ndarray
     """(n,): logarithms where the kind is logarithmic."""
+    pieces: tuple[Piece, ...]
+    """The panels of all shots, shot by shot."""
     columns: tuple[np.ndarray, ...]
-    slices: Mapping[str, slice]
-    """Where each name is in a shot's part."""
+    bodies: tuple[Mapping[str, Sequence[Body]], ...]
+    """Of each shot those that are moved, by the keys of ``BODIES``."""
+    amplitudes: Amplitudes | None
+    fixed: np.ndarray
+    """(k, n): combinations of the vector that no image depends on, and which stay what they are at the start."""
 
-    @property
-    def logarithmic(self) -> np.ndarray:
-        """(n,) bool."""
-        return np.array([KINDS[row.name].logarithmic for row in self.rows])
+    @cached_property
+    def _logarithms(self) -> np.ndarray:
+        """(n,) bool: numbers that are logarithms."""
+        return np.array([KINDS[row.name].form != "itself" for row in self.rows])
+
+    @cached_property
+    def _shares(self) -> list[np.ndarray]:
+        """The rows of numbers that make shares together."""
+        found: dict[tuple[str, int | None], list[int]] = {}
+        for number, row in enumerate(self.rows):
+            if KINDS[row.name].form == "share":
+                found.setdefault((row.name, row.shot), []).append(number)
+        return [np.array(rows) for rows in found.values()]
 
     def values(self, vector: np.ndarray) -> np.ndarray:
         """(n,): in the units of ``KINDS``."""
-        return np.where(self.logarithmic, np.exp(np.where(self.logarithmic, vector, 0.0)), vector)
+        values = np.where(self._logarithms, np.exp(np.where(self._logarithms, vector, 0.0)), vector)
+        for rows in self._shares:
+            values[rows] /= values[rows].sum()
+        return values
 
     def slopes(self, vector: np.ndarray) -> np.ndarray:
-        """(n,): of ``values`` by the vector."""
-        return np.where(self.logarithmic, self.values(vector), 1.0)
+        """(n, n): of ``values`` (rows) by the vector (columns)."""
+        values = self.values(vector)
+        slopes = np.diag(np.where(self._logarithms, values, 1.0))
+        for rows in self._shares:
+            slopes[np.ix_(rows, rows)] -= np.outer(values[rows], values[rows])
+        return slopes
 
     def priors(self) -> np.ndarray:
         """(n,): how far each number of the start may be off; in logarithms where refined so."""
         values = self.values(self.start)
         return np.array([KINDS[row.name].prior(values[[n]])[0] for n, row in enumerate(self.rows)])
 
-    def overrides(self, shot: int, part: Tensor) -> dict[str, Tensor]:
-        """The overrides of ``autograd.simulate`` from a shot's ``part`` of the vector; differentiable."""
-        model = self.models[shot]
-        own = {name: part[where] for name, where in self.slices.items()}
-        found: dict[str, Tensor] = {}
-        if "orientation" in own:
-            found["orientation"] = rotation(own["orientation"]) @ torch.from_numpy(model.orientation)
-        if "cell" in own:
-            found["cell"] = self.constraint.cell(own["cell"])
-        if "n_cells" in own:
-            found["n_cells"] = own["n_cells"].exp()
-        if "mosaic_spread_deg" in own:
-            found["mosaic_spread_deg"] = own["mosaic_spread_deg"][0].exp()
-        if "scale" in own:
-            found["fluence"] = own["scale"][0].exp() * model.parameters.beam.fluence
-        if set(DETECTOR) & set(own):
-            found |= _placed(model.plane, own)
-        return found
+    def overrides(self, piece: int, part: Tensor) -> dict[str, Tensor]:
+        """The overrides of ``autograd.simulate`` from a piece's ``part`` of the vector; differentiable."""
+        return self.pieces[piece].overrides(part)
+
+    def of_piece(self, piece: int, vector: np.ndarray) -> Parameters:
+        """The parameters of a piece at ``vector``."""
+        part = torch.from_numpy(vector[self.columns[piece]])
+        return replaced(self.pieces[piece].parameters, plain_values(self.overrides(piece, part)), "spec")
 
     def parameters(self, shot: int, vector: np.ndarray) -> Parameters:
-        """The parameters of a shot at ``vector``."""
-        part = torch.from_numpy(vector[self.columns[shot]])
-        values = {name: value.numpy() for name, value in self.overrides(shot, part).items()}
-        p = self.models[shot].parameters
-        crystal: dict[str, Any] = {name: values[name] for name in ("orientation", "cell", "n_cells", "mosaic_spread_deg") if name in values}
-        crystal = {name: float(value) if value.ndim == 0 else value for name, value in crystal.items()}
-        p = replace(p, crystal=replace(p.crystal, **crystal))
-        if "fluence" in values:
-            p = replace(p, beam=replace(p.beam, fluence=float(values["fluence"])))
-        if "pix0_mm" in values:
-            fast, slow, normal = (tuple(axis) for axis in values["detector_vectors"].tolist())
-            p = replace(p, detector=replace(p.detector, pix0_mm=tuple(values["pix0_mm"].tolist())))
-            p = replace(p, axes=replace(p.axes, fast=fast, slow=slow, normal=normal))
-        return p
+        """The parameters of a shot at ``vector``; of a detector of several panels without these."""
+        model = self.models[shot]
+        found = self.of_piece(self._first(shot), vector)
+        return found if model.detector is None else replace(found, detector=model.parameters.detector)
+
+    def detector(self, shot: int, vector: np.ndarray) -> PanelDetector | None:
+        """The panels of a shot at ``vector``; None where the parameters have the detector."""
+        detector, first = self.models[shot].detector, self._first(shot)
+        if detector is None:
+            return None
+        for key in BODIES:
+            for number, body in enumerate(self.bodies[shot].get(key, ())):
+                own = self._of_body(shot, key, number, vector)
+                for motion in motions_of(self.pieces[first].plane, {key: body}, own):
+                    group, panel = (body.name, None) if key == "group" else (None, body.name)
+                    detector = detector.moved(group, panel, **_as_moved(motion))
+        part, slices = torch.from_numpy(vector[self.columns[first]]), self.pieces[first].slices
+        whole = {name: part[slices[name]] for name in DETECTOR if name in slices}
+        for motion in motions_of(self.pieces[first].plane, {}, whole):
+            detector = detector.moved(**_as_moved(motion))
+        return detector
+
+    def _first(self, shot: int) -> int:
+        return next(number for number, piece in enumerate(self.pieces) if piece.shot == shot)
+
+    def _of_body(self, shot: int, key: str, body: int, vector: np.ndarray) -> dict[str, Tensor]:
+        """Shifts and tilts of a body, those that are refined."""
+        found = {}
+        for name in BODIES[key]:
+            rows = [n for n, row in enumerate(self.rows) if row.name == name and row.shot in (None, shot)]
+            if rows:
+                found[name] = torch.from_numpy(vector[rows[3 * body : 3 * body + 3]])
+        return found
 
 
-def _placed(plane: Plane, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """First pixel and axes of a detector turned about the point where the beam meets it."""
-    axes, beam = torch.from_numpy(plane.axes), torch.from_numpy(plane.beam)
-    distance = own["distance_mm"][0] if "distance_mm" in own else torch.tensor(plane.distance_mm, dtype=torch.float64)
-    point = own["beam_mm"] if "beam_mm" in own else torch.tensor(plane.beam_mm, dtype=torch.float64)
-    if "tilts_deg" in own:
-        axes = axes @ rotation(own["tilts_deg"] @ axes).T
-    return {"pix0_mm": distance * beam - point[0] * axes[0] - point[1] * axes[1], "detector_vectors": axes}
+def _as_moved(motion: Motion) -> dict[str, Any]:
+    """The arguments of ``PanelDetector.moved``."""
+    turn = motion.turn.numpy()
+    across = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+    angle = np.degrees(np.arctan2(np.linalg.norm(across), np.trace(turn) - 1.0))
+    axis = across if angle else np.array([0.0, 0.0, 1.0])
+    return {"translation_mm": motion.shift.tolist(), "axis": axis.tolist(), "angle_deg": float(angle), "pivot_mm": motion.pivot.tolist()}
 
 
 def _start(model: StartingModel, name: str, constraint: CellConstraint) -> np.ndarray:
@@ -158,61 +136,156 @@ def _start(model: StartingModel, name: str, constraint: CellConstraint) -> np.nd
     found: dict[str, Any] = {
         "orientation": (0.0, 0.0, 0.0), "scale": (1.0,), "n_cells": crystal.n_cells, "distance_mm": (plane.distance_mm,),
         "beam_mm": plane.beam_mm, "tilts_deg": (0.0, 0.0, 0.0), "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0,),
+        "spectrum": model.experiment.sources.intensities,
     }  # fmt: skip
     return constraint.free(model.cell) if name == "cell" else np.array(found[name], np.float64)
 
 
+def source_names(model: StartingModel) -> tuple[str, ...]:
+    """Wavelengths in A, or numbers where sources have the same."""
+    wavelengths = tuple(f"{1e10 * one:.7g} A" for one in model.experiment.sources.wavelengths)
+    return wavelengths if len(set(wavelengths)) == len(wavelengths) else tuple(f"source {n + 1}" for n in range(len(wavelengths)))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Numbers of a kind that go together, of one shot or of all."""
+
+    parts: tuple[str, ...]
+    start: np.ndarray
+    body: int | None = None
+    """The body that they move; None: they concern every panel."""
+
+
+class _Layout:
+    """The vector in the making."""
+
+    def __init__(self, pieces: Sequence[Piece], bodies: Sequence[Mapping[str, Sequence[Body]]]):
+        self.pieces, self.bodies = pieces, bodies
+        self.rows: list[Row] = []
+        self.start: list[float] = []
+        self.columns: list[list[int]] = [[] for _ in pieces]
+        self.slices: list[dict[str, slice]] = [{} for _ in pieces]
+
+    def add(self, name: str, shot: int | None, numbers: _Numbers, chosen: Sequence[np.ndarray] | None = None) -> None:
+        """``chosen``: of each shot, which of the numbers concern it; None: all."""
+        first = len(self.rows)
+        self.rows += [Row(name, part, shot) for part in numbers.parts]
+        self.start += numbers.start.tolist()
+        for piece, columns, slices in zip(self.pieces, self.columns, self.slices, strict=True):
+            if shot not in (None, piece.shot) or (numbers.body is not None and not self._moves(name, numbers.body, piece)):
+                continue
+            own = np.arange(len(numbers.parts)) if chosen is None else chosen[piece.shot]
+            slices[name] = slice(len(columns), len(columns) + len(own))
+            columns += (first + own).tolist()
+
+    def _moves(self, name: str, body: int, piece: Piece) -> bool:
+        key = next(key for key, kinds in BODIES.items() if name in kinds)
+        return piece.panel in self.bodies[piece.shot][key][body].panels
+
+
 def free_parameters(
-    models: Sequence[StartingModel], names: Sequence[str], constraint: CellConstraint, per_shot: Sequence[str] = ()
+    models: Sequence[StartingModel],
+    names: Sequence[str],
+    constraint: CellConstraint,
+    per_shot: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    found: Amplitudes | None = None,
 ) -> FreeParameters:
-    """The vector of what is refined. ``names``: of ``KINDS``. ``per_shot``: shared kinds that each shot is to have alone.
+    """The vector of what is refined. ``names``: of ``KINDS``, or ``ALIASES``. ``per_shot``: shared kinds that each shot is to have alone.
+    ``groups``: of the detector, those that are moved; see ``group_bodies``. ``found``: the structure factors that are refined.
 
     What is shared starts from the mean of the shots. Raises InputError for other names, for a mosaicity that is to be refined from 0 or
     with one domain, and for shots whose detectors differ though a parameter of theirs is shared.
     """
-    for name in (*names, *per_shot):
-        if name not in KINDS:
-            raise InputError(f"{name!r} cannot be refined; these can: {', '.join(KINDS)}")
+    names, per_shot = expanded(names), expanded(per_shot)
     for name in per_shot:
         if name not in names:
             raise InputError(f"{name} cannot be each shot's own: it is not refined")
+    if groups and not set(BODIES["group"]) & set(names):
+        raise InputError(
+            f"the groups {', '.join(groups)} are named, and none is refined: refine groups, group_shifts_mm or group_tilts_deg"
+        )
+    if "structure_factors" in per_shot:
+        raise InputError("structure_factors are those of all shots together")
     ordered = tuple(name for name in KINDS if name in names)
     if not ordered:
-        raise InputError(f"nothing is to be refined; these can be: {', '.join(KINDS)}")
+        raise InputError(f"nothing is to be refined; these can be: {', '.join((*KINDS, *ALIASES))}")
     own = {name for name in ordered if not KINDS[name].shared or name in per_shot}
-    _check(models, ordered, own)
-    rows: list[Row] = []
-    start: list[float] = []
-    columns: list[list[int]] = [[] for _ in models]
-    slices: dict[str, slice] = {}
+    check_starts(models, ordered, own)
+    bodies = _bodies(models, ordered, own, groups)
+    pieces = [
+        Piece(
+            shot, number, panel.parameters, model.orientation, model.plane, constraint,
+            {key: body for key, every in bodies[shot].items() for body in every if number in body.panels},
+            None if found is None else found.of_shot(shot),
+        )
+        for shot, model in enumerate(models) for number, panel in enumerate(model.panels)
+    ]  # fmt: skip
+    layout = _Layout(pieces, bodies)
     for name in ordered:
-        kind = KINDS[name]
-        starts = np.array([_start(model, name, constraint) for model in models])
-        starts = np.log(starts) if kind.logarithmic else starts
-        parts = constraint.names if name == "cell" else kind.parts
-        slices[name] = slice(len(columns[0]), len(columns[0]) + len(parts))
         for shot in range(len(models)) if name in own else (None,):
-            values = starts[shot] if shot is not None else starts.mean(axis=0)
-            numbers = range(len(rows), len(rows) + len(parts))
-            for each in range(len(models)) if shot is None else (shot,):
-                columns[each] += numbers
-            rows += [Row(name, part, shot) for part in parts]
-            start += values.tolist()
-    picked = tuple(np.array(column) for column in columns)
-    return FreeParameters(tuple(models), ordered, constraint, tuple(rows), np.array(start), picked, slices)
+            if name == "structure_factors" and found is not None:
+                layout.add(name, shot, _Numbers(found.names, found.start[found.refined]), found.of_shots)
+                continue
+            for numbers in _numbers_of(name, models if shot is None else [models[shot]], constraint, bodies[shot or 0]):
+                layout.add(name, shot, numbers)
+    placed = tuple(replace(piece, slices=slices) for piece, slices in zip(pieces, layout.slices, strict=True))
+    columns, rows, start = tuple(np.array(column, np.int64) for column in layout.columns), tuple(layout.rows), np.array(layout.start)
+    fixed = fixed_combinations(rows, start, models, bodies)
+    return FreeParameters(tuple(models), ordered, rows, start, placed, columns, tuple(bodies), found, fixed)
 
 
-def _check(models: Sequence[StartingModel], names: Sequence[str], own: set[str]) -> None:
+def expanded(names: Sequence[str]) -> tuple[str, ...]:
+    """Aliases replaced by what they stand for. Raises InputError for names of nothing."""
+    found: list[str] = []
+    for name in names:
+        if name not in KINDS and name not in ALIASES:
+            raise InputError(f"{name!r} cannot be refined; these can: {', '.join((*KINDS, *ALIASES))}")
+        found += ALIASES.get(name, (name,))
+    return tuple(dict.fromkeys(found))
+
+
+def _numbers_of(
+    name: str, models: Sequence[StartingModel], constraint: CellConstraint, bodies: Mapping[str, Sequence[Body]]
+) -> list[_Numbers]:
+    for key, kinds in BODIES.items():
+        if name in kinds:
+            return [
+                _Numbers(tuple(f"{body.name} {axis}" for axis in ("fast", "slow", "normal")), np.zeros(3), number)
+                for number, body in enumerate(bodies[key])
+            ]
+    starts = np.array([_start(model, name, constraint) for model in models])
+    starts = starts if KINDS[name].form == "itself" else np.log(starts)
+    parts = {"cell": constraint.names, "spectrum": source_names(models[0])}.get(name, KINDS[name].parts)
+    return [_Numbers(parts, starts.mean(axis=0))]
+
+
+def _bodies(
+    models: Sequence[StartingModel], names: Sequence[str], own: set[str], groups: Sequence[str]
+) -> list[Mapping[str, Sequence[Body]]]:
+    """The bodies of each shot that are moved. Raises InputError where there are none, or shots do not have those which they share."""
+    made: list[Mapping[str, Sequence[Body]]] = []
     for number, model in enumerate(models, 1):
-        crystal, where = model.parameters.crystal, f"shot {number}: "
-        if "mosaic_spread_deg" in names and not ((crystal.mosaic_spread_deg or 0.0) > 0.0 and model.experiment.mosaic_domains > 1):
-            raise InputError(f"{where}mosaic_spread_deg is refined from a spread above 0 with more than one domain: give -mosaic_spread")
-        if "n_cells" in names and min(crystal.n_cells) <= 1.0:
-            raise InputError(f"{where}n_cells is refined from more than one cell along each axis, not {crystal.n_cells}")
-        if "scale" in names and not model.parameters.beam.fluence > 0.0:
-            raise InputError(f"{where}scale is refined from a fluence above 0")
-    first = models[0].plane
-    for name in set(DETECTOR) & set(names) - own:
-        for number, model in enumerate(models, 1):
-            if not np.allclose(model.plane.axes, first.axes, atol=1e-9) or not np.allclose(model.plane.beam, first.beam, atol=1e-9):
-                raise InputError(f"shot {number} has another detector than shot 1: {name} cannot be shared")
+        found: dict[str, Sequence[Body]] = {}
+        for key, kinds in BODIES.items():
+            if not set(kinds) & set(names):
+                continue
+            if model.detector is None:
+                raise InputError(f"shot {number} has a detector of one plane, and no {key}s: refine distance_mm, beam_mm, tilts_deg")
+            found[key] = group_bodies(model.detector, groups) if key == "group" else panel_bodies(model.detector)
+            shared = bool(set(kinds) & set(names) - own)
+            if made and not _same_bodies(made[0][key], found[key], shared):
+                raise InputError(f"shot {number} has another detector than shot 1: its {key}s cannot be refined together")
+        made.append(found)
+    return made
+
+
+def _same_bodies(first: Sequence[Body], other: Sequence[Body], shared: bool) -> bool:
+    """Whether they have the same names, and, where they are ``shared``, the same places."""
+    if [body.name for body in first] != [body.name for body in other]:
+        return False
+    return not shared or all(
+        np.allclose(one.pivot, two.pivot, atol=1e-6) and np.allclose(one.axes, two.axes, atol=1e-9)
+        for one, two in zip(first, other, strict=True)
+    )

@@ -1,12 +1,14 @@
 """Measured images in photons, and which of their pixels are looked at: shoeboxes about predicted spots."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.panels.detector import Box, PanelDetector
 from nanobragg_numba.prediction.spots import Spots
 
 STRONG = 5.0
@@ -50,6 +52,28 @@ def measured(
     return Measured(np.where(use, photons, 0.0), use, readout / gain, name)
 
 
+def panel_of(shot: Measured, box: Box, mask: np.ndarray | None) -> Measured:
+    """The part of a stacked image that a panel has: slow start, slow end, fast start, fast end; ``mask`` is 0 at its bad pixels."""
+    slow, slow_end, fast, fast_end = box
+    photons, good = (array[slow:slow_end, fast:fast_end] for array in (shot.photons, shot.good))
+    return replace(shot, photons=photons, good=good if mask is None else good & (mask != 0))
+
+
+def stacked(images: Sequence[np.ndarray], detector: PanelDetector) -> np.ndarray:
+    """(slow, fast): the images of all panels in one, as ``simulate_panels`` stacks them; what is between them is nan.
+
+    Raises InputError for another number of images than of panels, and for images of another size.
+    """
+    if len(images) != len(detector):
+        raise InputError(f"{len(images)} images for a detector of {len(detector)} panels")
+    whole = np.full(detector.shape, np.nan)
+    for image, panel, (slow, slow_end, fast, fast_end) in zip(images, detector.panels, detector.boxes, strict=True):
+        if np.shape(image) != panel.shape:
+            raise InputError(f"the image of panel {panel.name!r} has shape {np.shape(image)}, and the panel {panel.shape}")
+        whole[slow:slow_end, fast:fast_end] = image
+    return whole
+
+
 def strong_pixels(shot: Measured) -> np.ndarray:
     """(slow, fast) bool: good pixels that stand ``STRONG`` standard deviations above the median of their square of ``TILE`` pixels."""
     slow, fast = shot.photons.shape
@@ -68,7 +92,7 @@ def strong_pixels(shot: Measured) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of one shot that are fitted, in order of slow, fast."""
+    """The pixels of one image, or of a panel of it, that are fitted, in order of slow, fast."""
 
     mask: np.ndarray
     """(slow, fast) bool."""

@@ -73,8 +73,8 @@ def trust_region(target: JointTarget, start: np.ndarray, steps: int, progress: P
         nonlocal before
         value = float(intermediate_result.fun)
         scaled.told(intermediate_result.x, value)
-        # What is left to gain is far below what noise makes of the target.
-        if 0.0 < before - value < 1e-4:
+        # What is left to gain is far below what noise makes of the target, half of 1 for each number.
+        if 0.0 < before - value < max(1e-4, 1e-5 * n):
             raise StopIteration
         before = value
 

@@ -15,6 +15,11 @@ from nanobragg_numba.experiment.derive import Experiment, derive_experiment
 from nanobragg_numba.experiment.parameters import Axes, Crystal, Parameters
 from nanobragg_numba.kernels.random_state import new_state
 from nanobragg_numba.maths.constants import RTD
+from nanobragg_numba.panels.detector import Box, PanelDetector
+from nanobragg_numba.panels.placing import as_single
+from nanobragg_numba.panels.simulate import derive_panels
+
+NO_DISTANCE = "the beam does not meet the detector's plane, whose distance cannot be refined then"
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,28 @@ class Plane:
 
 
 @dataclass(frozen=True)
+class StartingPanel:
+    """A panel of a shot's detector."""
+
+    parameters: Parameters
+    """With that panel for the detector."""
+    box: Box
+    """Its place in the shot's image: slow start, slow end, fast start, fast end."""
+    mask: np.ndarray | None
+    """(slow, fast): 0 where its pixels do not count."""
+
+
+@dataclass(frozen=True)
 class StartingModel:
     """Parameters that make the image of the given ones, with every refined quantity a field of its own."""
 
     parameters: Parameters
     experiment: Experiment
     plane: Plane
+    """Of several panels that of the one which the beam meets, or comes nearest to."""
+    panels: tuple[StartingPanel, ...]
+    detector: PanelDetector | None = None
+    """None: the detector is that of ``parameters``."""
 
     @property
     def cell(self) -> np.ndarray:
@@ -51,12 +72,47 @@ class StartingModel:
         return self.parameters.crystal.orientation
 
 
-def starting_model(parameters: Parameters) -> StartingModel:
-    """See ``StartingModel``; as "spec" means the parameters.
+def starting_model(parameters: Parameters, detector: PanelDetector | None = None) -> StartingModel:
+    """See ``StartingModel``; as "spec" means the parameters. ``detector``: in place of that of the parameters.
 
     Steps that follow from sizes (sub-pixels, mosaic domains, interpolation) are kept as they are now, or the image would jump. Raises
     InputError for random orientations without a seed, curved detectors, and beams that do not meet the detector's plane.
     """
+    return _of_plane(parameters) if detector is None else _of_panels(parameters, detector)
+
+
+def _of_panels(parameters: Parameters, detector: PanelDetector) -> StartingModel:
+    if parameters.detector.curved:
+        raise InputError("-curved_det: a curved detector is not refined")
+    taken = derive_panels(parameters, detector, "spec").oversample[1]
+    given = replace(parameters, sampling=replace(parameters.sampling, oversample=taken))
+    models, panels = [], []
+    for panel, box in zip(detector.panels, detector.boxes, strict=True):
+        corner = panel.position_mm(0, 0).tolist()
+        alone = replace(panel, origin_mm=tuple(corner), first_pixel=(0, 0), place=None, mask=None, cut_from=None, group=None)
+        single = as_single(given, PanelDetector((alone,), axes=detector.axes))
+        if single is None:
+            raise InputError(f"panel {panel.name!r}: pixels that are not square are not refined")
+        models.append(_of_plane(single, whole=False))
+        panels.append(StartingPanel(models[-1].parameters, box, panel.mask))
+    # Where the beam comes nearest to a panel its distance and tilts are most independent.
+    first = models[int(np.argmin([_from_beam(model) for model in models]))]
+    if not first.plane.distance_mm > 0.0:
+        raise InputError(NO_DISTANCE)
+    shared = replace(first.parameters, detector=parameters.detector)
+    return StartingModel(shared, first.experiment, first.plane, tuple(panels), detector)
+
+
+def _from_beam(model: StartingModel) -> float:
+    """How far (mm) a panel is from where the beam meets its plane; inf where it does not."""
+    pixels, pixel = np.array(model.parameters.detector.pixels), model.parameters.detector.pixel_size_mm
+    point = np.array(model.plane.beam_mm)
+    away = float(np.linalg.norm(point - np.clip(point, 0.0, pixels * pixel)))
+    return away if model.plane.distance_mm > 0.0 else np.inf
+
+
+def _of_plane(parameters: Parameters, whole: bool = True) -> StartingModel:
+    """``whole``: whether the beam must meet the plane."""
     crystal, detector = parameters.crystal, parameters.detector
     if crystal.misset_deg == "random" and crystal.misset_seed is None:
         raise InputError("a random orientation without a seed is no starting model: give -misset_seed, or the angles")
@@ -80,8 +136,8 @@ def starting_model(parameters: Parameters) -> StartingModel:
     pix0, beam = 1000.0 * np.array(g.pix0), np.array(g.beam)
     along = float(beam @ axes[2])
     distance = float(pix0 @ axes[2]) / along if abs(along) > 1e-3 else -1.0
-    if not distance > 0.0:
-        raise InputError("the beam does not meet the detector's plane, whose distance cannot be refined then")
+    if whole and not distance > 0.0:
+        raise InputError(NO_DISTANCE)
     point = distance * beam - pix0
     plane = Plane(axes, beam, distance, (float(point @ axes[0]), float(point @ axes[1])))
     new = replace(
@@ -101,4 +157,5 @@ def starting_model(parameters: Parameters) -> StartingModel:
             twotheta_axis=parameters.axes.twotheta_axis,
         ),
     )  # fmt: skip
-    return StartingModel(new, derive_experiment(new, "spec"), plane)
+    panel = StartingPanel(new, (0, g.slow_pixels, 0, g.fast_pixels), None)
+    return StartingModel(new, derive_experiment(new, "spec"), plane, (panel,))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,24 @@ def write(factors: StructureFactors, path: str) -> None:
         _write_mtz(factors, path)
     else:
         raise InputError(f"{CALLER} {path}: the name must end in .hkl or .mtz")
+
+
+def write_merged(
+    path: str, hkl: np.ndarray, amplitudes: np.ndarray, sigmas: np.ndarray, cell: tuple[float, ...], space_group: object
+) -> None:
+    """Write an MTZ file of F and SIGF on the asymmetric unit of ``space_group``, a symbol or gemmi's SpaceGroup: ``hkl`` (n, 3),
+    ``amplitudes`` and ``sigmas`` (n,); a sigma that is not finite is missing. Raises InputError where the file cannot be written."""
+    library = gemmi(f"{CALLER} {path}")
+    require_writable(path, CALLER)
+    mtz = library.Mtz(with_base=True)
+    mtz.title = "refined structure factors"
+    mtz.spacegroup = library.SpaceGroup(space_group) if isinstance(space_group, str) else space_group
+    mtz.set_cell_for_all(library.UnitCell(*cell))
+    mtz.add_dataset("refined")
+    for label, kind in (("F", "F"), ("SIGF", "Q")):
+        mtz.add_column(label, kind)
+    mtz.set_data(np.column_stack([hkl, amplitudes, np.where(np.isfinite(sigmas), sigmas, np.nan)]).astype(np.float32))
+    _put(mtz, path)
 
 
 def known(factors: StructureFactors) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +86,10 @@ def _write_mtz(factors: StructureFactors, path: str) -> None:
     for label, kind in (("F", "F"),) if same else (("F(+)", "G"), ("F(-)", "G")):
         mtz.add_column(label, kind)
     mtz.set_data(np.column_stack([unique, plus] if same else [unique, plus, minus]).astype(np.float32))
+    _put(mtz, path)
+
+
+def _put(mtz: Any, path: str) -> None:
     with TemporaryDirectory() as folder:
         beside = Path(folder) / "table.mtz"
         mtz.write_to_file(str(beside))

@@ -9,8 +9,11 @@ from .work_rows import rows_of
 
 
 @compiled
-def values_and_margins(n, work, rules, bound):
-    """Turn the sums of n pixels into their values, in place, and bound these values' errors in ``margin``."""
+def values_and_margins(n, work, rules, bound, left_out):
+    """Turn the sums of n pixels into their values, in place, and bound these values' errors in ``margin``.
+
+    ``left_out``: bound on what the steps left out of a pixel add up to, before the closing factors.
+    """
     w = rows_of(work)
     factor = rules.scale / rules.steps
     for i in range(n):
@@ -19,6 +22,7 @@ def values_and_margins(n, work, rules, bound):
         value = total * factor
         error = (w.error[i] if rules.spec else w.part_error[i]) * factor
         # Not a number fails every comparison here, and is not known.
+        left = left_out
         known = abs(total) <= LARGEST_SUM and abs(value) <= LARGEST_SUM
         if not rules.spec:
             capture = 1.0 if rules.each_thick else w.capture[i]
@@ -26,12 +30,13 @@ def values_and_margins(n, work, rules, bound):
             omega = 1.0 if rules.each_omega else w.omega[i]
             value *= capture * polar * omega
             error *= abs(capture * polar * omega)
+            left *= abs(capture * polar * omega)
             error += abs(value) * (0.0 if rules.each_polar else POLAR_ERROR / polar)
             # A factor of zero makes the reference compute it again at the next sub-pixel or source.
             known = known and w.capture[i] != 0.0 and w.polar[i] >= SMALLEST_POLAR and 0.0 < abs(w.omega[i]) <= LARGEST_SUM
         size = abs(value)
         w.total[i] = value
-        w.margin[i] = size * bound + error if known and error <= SURE_ENOUGH * size else np.inf
+        w.margin[i] = size * bound + error + left if known and error <= SURE_ENOUGH * size else np.inf
 
 
 @compiled

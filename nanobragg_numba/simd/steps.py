@@ -26,7 +26,7 @@ from nanobragg_numba.kernels.formulas import (
     spot_radius_squared,
     tophat,
 )
-from nanobragg_numba.maths.constants import SPHERE_HEIGHT
+from nanobragg_numba.maths.constants import GAUSSIAN_END, SPHERE_HEIGHT
 
 from .error_bound import POLAR_ERROR, SMALLEST_POLAR
 from .structure_factors import nearest_factors, tricubic_factors
@@ -185,9 +185,10 @@ def other_factors(n, work, axes, crystal, spec, zeros_matter):
             square[i] = value
             slack[i] = np.inf if zeros_matter and difference <= TRANSFORM_ERROR else error
     elif crystal.shape == GAUSS:
+        end = GAUSSIAN_END if spec else np.inf
         for i in range(n):
             exponent = gaussian_exponent(square[i], fudge)
-            amplitude = na * nb * nc * decay(exponent)
+            amplitude = 0.0 if exponent > end else na * nb * nc * decay(exponent)
             square[i] = amplitude * amplitude
             if zeros_matter:
                 present[i] = 0.0 if exponent >= FIRST_ZERO else 1.0
@@ -198,6 +199,12 @@ def other_factors(n, work, axes, crystal, spec, zeros_matter):
             square[i] = amplitude * amplitude
             if zeros_matter:
                 present[i] = 0.0 if amplitude == 0.0 else 1.0
+
+
+@inlined
+def is_switched(rules):
+    """Whether factors multiply every step, or the running sum."""
+    return rules.each_thick or rules.each_polar or rules.each_omega
 
 
 @inlined
@@ -226,8 +233,8 @@ def accumulate(n, work, rules, with_slack):
     """Add one step's intensities to the running sums, and multiply these, or the step's, where a switch asks for it (Q3)."""
     w = rows_of(work)
     polar_error = POLAR_ERROR if rules.each_polar else 0.0
-    is_switched = rules.each_thick or rules.each_polar or rules.each_omega
-    if is_switched and not rules.running_products:
+    switched = is_switched(rules)
+    if switched and not rules.running_products:
         for i in range(n):
             thick, polar, omega = switched_factors(w, i, rules)
             intensity = w.cell[i] * w.cell[i] * (thick * omega)
@@ -235,7 +242,7 @@ def accumulate(n, work, rules, with_slack):
             kept = w.keep[i] != 0.0
             w.part[i] += new * polar if kept else 0.0
             w.part_error[i] += w.slack[i] * intensity * polar + new * polar_error if kept else 0.0
-    elif is_switched:
+    elif switched:
         for i in range(n):
             if w.keep[i] != 0.0 and w.present[i] != 0.0:
                 thick, polar, omega = switched_factors(w, i, rules)
@@ -251,30 +258,36 @@ def accumulate(n, work, rules, with_slack):
                 w.part_error[i] += w.slack[i] * (w.cell[i] * w.cell[i]) if w.keep[i] != 0.0 else 0.0
 
 
+@inlined
+def add_step(n, work, step, crystal, rules, single):
+    """Add one orientation's intensities to ``part``; see ``add_steps``."""
+    listed = crystal.factors.size > 1
+    axes = lattice_axes(crystal.orientations, step)
+    if crystal.shape == SQUARE:
+        square_factors(n, work, axes, crystal.na, crystal.nb, crystal.nc, rules.spec, listed, single)
+    else:
+        # Adding a zero is the same as leaving it out, but for products of the running sum, and for Q2.
+        zeros_matter = rules.skip_zeros and ((is_switched(rules) and rules.running_products) or rules.interpolate)
+        other_factors(n, work, axes, crystal, rules.spec, zeros_matter)
+    if rules.interpolate:
+        if tricubic_factors(n, work, crystal, rules.spec):
+            return True
+    elif listed:
+        nearest_factors(n, work, crystal)
+    accumulate(n, work, rules, crystal.shape == ROUND)
+    return False
+
+
 @compiled
 def add_steps(n, work, crystal, rules, single):
     """Add the intensities of all orientations to ``part``, and to ``part_error`` what their relative bound does not cover.
 
     Returns whether a step left the table of structure factors in "c" (Q2); then the sums are of no use.
     """
-    listed = crystal.factors.size > 1
-    with_slack = crystal.shape == ROUND
-    switched = rules.each_thick or rules.each_polar or rules.each_omega
-    # Adding a zero is the same as leaving it out, but for products of the running sum, and for Q2.
-    zeros_matter = rules.skip_zeros and ((switched and rules.running_products) or rules.interpolate)
-    if switched:
+    if is_switched(rules):
         # What a Gaussian spot leaves out below the range of doubles must not grow.
         give_up_wild_factors(n, work, rules, 1.0 if crystal.shape == GAUSS else np.inf)
-    for step in range(crystal.orientations.shape[0]):
-        axes = lattice_axes(crystal.orientations, step)
-        if crystal.shape == SQUARE:
-            square_factors(n, work, axes, crystal.na, crystal.nb, crystal.nc, rules.spec, listed, single)
-        else:
-            other_factors(n, work, axes, crystal, rules.spec, zeros_matter)
-        if rules.interpolate:
-            if tricubic_factors(n, work, crystal, rules.spec):
-                return True
-        elif listed:
-            nearest_factors(n, work, crystal)
-        accumulate(n, work, rules, with_slack)
+    for step in range(crystal.orientations.shape[0]):  # noqa: SIM110 - numba compiles no ``any`` of these
+        if add_step(n, work, step, crystal, rules, single):
+            return True
     return False

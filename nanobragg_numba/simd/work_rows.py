@@ -62,6 +62,8 @@ class Rows(NamedTuple):
     """1 where the exact engine must decide, else 0."""
     row_omega: Any
     """The sum of ``omega_sum`` over the chunks of a row of the image."""
+    search: Any
+    """For the search of kernels/reach."""
 
 
 @intrinsic
@@ -100,5 +102,5 @@ def rows_of(work):
     w = of_work_shape(work)
     return Rows(
         w[0:3], w[3], w[4:7], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14], w[15], w[16], w[17:20], w[20], w[21], w[22], w[23],
-        w[24], w[25], in_one_row(w[26:30]), w[30:34], w[34:38], w[38], w[39], w[40],
+        w[24], w[25], in_one_row(w[26:30]), w[30:34], w[34:38], w[38], w[39], w[40], w[41:44],
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from nanobragg_numba.jit.decorators import entry
 from nanobragg_numba.jit.entry_types import Doubles2, Flags2, Whole1
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.reach.spots import Reach
 from nanobragg_numba.simd.error_bound import CHUNK
 from nanobragg_numba.simd.loop import chunk_values, live_pixels
 from nanobragg_numba.simd.work_rows import rows_of
@@ -10,8 +11,8 @@ from nanobragg_numba.simd.work_rows import rows_of
 
 @entry
 def margin_rows(
-    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, bound: float, values: Doubles2,
-    margins: Doubles2, left: Whole1,
+    rows: tuple[int, int], work: Doubles2, columns: tuple[int, int], mask: Flags2, tables: Tables, reach: Reach, bound: float,
+    values: Doubles2, margins: Doubles2, left: Whole1,
 ) -> None:  # fmt: skip
     """Fill ``values`` and ``margins`` (slow, fast); ``left`` (slow,) is 1 where a step left the table."""
     w = rows_of(work)
@@ -20,7 +21,7 @@ def margin_rows(
             n = min(CHUNK, columns[1] - start)
             if live_pixels(n, work, mask[slow, start : start + n]) == 0:
                 continue
-            if chunk_values(start, n, slow, tables, bound, False, work):
+            if chunk_values(start, n, slow, tables, reach, bound, False, work):
                 left[slow] = 1
                 break
             for i in range(n):

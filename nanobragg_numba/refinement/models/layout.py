@@ -1,0 +1,126 @@
+"""The rows of the vector that is refined: from which starts they can be, and which combinations of them no image depends on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanobragg_numba.errors import InputError
+
+from ..kinds import BODIES, DETECTOR, KINDS
+from ..starting_model import Plane, StartingModel
+from .bodies import Body, shift_mode, tilt_mode
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of the vector."""
+
+    name: str
+    part: str
+    shot: int | None
+    """None: shared."""
+
+    def __str__(self) -> str:
+        part = f" {self.part}" if self.part else ""
+        return f"{self.name}{part}" + ("" if self.shot is None else f" (shot {self.shot + 1})")
+
+
+def check_starts(models: Sequence[StartingModel], names: Sequence[str], own: set[str]) -> None:
+    """Raise InputError where what is refined cannot be, or cannot be shared."""
+    for number, model in enumerate(models, 1):
+        crystal, where = model.parameters.crystal, f"shot {number}: "
+        if "mosaic_spread_deg" in names and not ((crystal.mosaic_spread_deg or 0.0) > 0.0 and model.experiment.mosaic_domains > 1):
+            raise InputError(f"{where}mosaic_spread_deg is refined from a spread above 0 with more than one domain: give -mosaic_spread")
+        if "n_cells" in names and min(crystal.n_cells) <= 1.0:
+            raise InputError(f"{where}n_cells is refined from more than one cell along each axis, not {crystal.n_cells}")
+        if "scale" in names and not model.parameters.beam.fluence > 0.0:
+            raise InputError(f"{where}scale is refined from a fluence above 0")
+        if "spectrum" in names:
+            _check_sources(where, model, models[0] if "spectrum" not in own else model)
+    first = models[0].plane
+    for name in set(DETECTOR) & set(names) - own:
+        for number, model in enumerate(models, 1):
+            if not np.allclose(model.plane.axes, first.axes, atol=1e-9) or not np.allclose(model.plane.beam, first.beam, atol=1e-9):
+                raise InputError(f"shot {number} has another detector than shot 1: {name} cannot be shared")
+
+
+def _check_sources(where: str, model: StartingModel, first: StartingModel) -> None:
+    sources, others = model.experiment.sources, first.experiment.sources
+    if len(sources.intensities) < 2:
+        raise InputError(f"{where}spectrum is refined of a beam of several sources: give -spectrum, -sourcefile or -dispersion")
+    if not (sources.intensities > 0.0).all():
+        raise InputError(f"{where}spectrum is refined from weights above 0, and that of source {np.argmin(sources.intensities) + 1} is not")
+    same = len(sources.wavelengths) == len(others.wavelengths) and np.allclose(sources.wavelengths, others.wavelengths, rtol=1e-9, atol=0.0)
+    if not same or not np.allclose(sources.directions, others.directions, atol=1e-9):
+        raise InputError(f"{where}has other sources than shot 1: spectrum cannot be shared")
+
+
+def fixed_combinations(
+    rows: Sequence[Row], start: np.ndarray, models: Sequence[StartingModel], bodies: Sequence[Mapping[str, Sequence[Body]]]
+) -> np.ndarray:
+    """(k, n): see ``FreeParameters.fixed``."""
+    found = [*_shares(rows), *_common_factor(rows, start)]
+    for shot in dict.fromkeys(row.shot for row in rows):
+        model = models[shot or 0]
+        found += _common_motions(rows, shot, model.plane, bodies[shot or 0], len(model.panels))
+    return np.array(found).reshape(-1, len(rows))
+
+
+def _shares(rows: Sequence[Row]) -> list[np.ndarray]:
+    """The mean of the numbers that make shares."""
+    found: dict[tuple[str, int | None], np.ndarray] = {}
+    for number, row in enumerate(rows):
+        if KINDS[row.name].form == "share":
+            found.setdefault((row.name, row.shot), np.zeros(len(rows)))[number] = 1.0
+    return [one / one.sum() for one in found.values()]
+
+
+def _common_factor(rows: Sequence[Row], start: np.ndarray) -> list[np.ndarray]:
+    """That of structure factors, which scales undo: the projection on the start."""
+    own = np.array([start[n] if row.name == "structure_factors" else 0.0 for n, row in enumerate(rows)])
+    scaled = any(row.name == "scale" for row in rows)
+    return [own / (own @ own)] if scaled and own.any() else []
+
+
+def _common_motions(
+    rows: Sequence[Row], shot: int | None, plane: Plane, bodies: Mapping[str, Sequence[Body]], panels: int
+) -> list[np.ndarray]:
+    """Motions of all bodies together that the body which they are in makes, too, where both are refined."""
+    found = []
+    outer = {row.name for row in rows if row.shot in (None, shot)}
+    inner_first = [key for key in BODIES if key in bodies and set(BODIES[key]) & {row.name for row in rows if row.shot == shot}]
+    for key in inner_first:
+        covered = sum(len(body.panels) for body in bodies[key]) == panels
+        if key == "panel" and "group" in bodies:
+            shifts, tilts = BODIES["group"]
+            for group in bodies["group"]:
+                inside = [n for n, body in enumerate(bodies[key]) if set(body.panels) <= set(group.panels)]
+                modes = [shift_mode(axis, bodies[key]) for axis in group.axes] if shifts in outer else []
+                turned = [tilt_mode(axis, group.pivot, bodies[key]) for axis in group.axes] if tilts in outer else []
+                found += [_condition(rows, shot, key, mode, inside, needs_tilts=n >= len(modes)) for n, mode in enumerate(modes + turned)]
+        elif covered:
+            every = list(range(len(bodies[key])))
+            modes = [shift_mode(plane.beam, bodies[key])] if "distance_mm" in outer else []
+            modes += [shift_mode(axis, bodies[key]) for axis in plane.axes[:2]] if "beam_mm" in outer else []
+            turned = []
+            if "tilts_deg" in outer:
+                turned = [tilt_mode(axis, plane.distance_mm * plane.beam, bodies[key]) for axis in plane.axes]
+            found += [_condition(rows, shot, key, mode, every, needs_tilts=n >= len(modes)) for n, mode in enumerate(modes + turned)]
+    return [one for one in found if one is not None]
+
+
+def _condition(
+    rows: Sequence[Row], shot: int | None, key: str, mode: np.ndarray, inside: Sequence[int], needs_tilts: bool
+) -> np.ndarray | None:
+    """The projection of the bodies' numbers on a motion of all of them; None where their kinds that are refined cannot make it."""
+    found = np.zeros(len(rows))
+    names = BODIES[key]
+    kinds = {row.name for row in rows if row.shot == shot} & set(names)
+    if names[0] not in kinds or (needs_tilts and len(kinds) < 2):
+        return None
+    for half, name in enumerate(names):
+        at = [n for n, row in enumerate(rows) if (row.name, row.shot) == (name, shot)]
+        for body in inside if at else ():
+            found[at[3 * body : 3 * body + 3]] = mode[body, 3 * half : 3 * half + 3]
+    return found / (found @ found) if found.any() else None

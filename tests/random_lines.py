@@ -129,6 +129,6 @@ def random_line(seed: int) -> list[str]:
     if r.random() < 0.12 and not incomplete:
         words += [["-printout"], *([["-printout_pixel", str(r.randrange(0, 40)), str(r.randrange(0, 40))]] if r.random() < 0.8 else [])]
     maybe(0.05, "-coherent")
-    maybe(0.05, "-gain", "7")
+    maybe(0.05, "-unheard_of", "7")
     r.shuffle(words)
     return [word for option in words for word in option] + ["-seed", str(r.randrange(1, 10**6))]

@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 import math
+import sys
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -17,6 +18,24 @@ WHOLE_DOUBLES, WHOLE_SINGLES = 1.5 * 2.0**52, np.float32(1.5 * 2.0**23)
 """Numbers this large are whole, with room for others to be added."""
 
 if SIMULATED:
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    _allocating = Lock()
+
+    def shared_array(self: Any, shape: Any, dtype: Any) -> np.ndarray:
+        """What ``cuda.shared.array`` of that line is for this block: one array, whichever thread is the first to ask.
+
+        numba's own does not lock: now and then two threads of a block get an array each (findings/numba-simulator-shared-arrays.sh).
+        """
+        line = sys._getframe(1)
+        place = line.f_code.co_filename, line.f_lineno
+        with _allocating:
+            if place not in self._allocations:
+                self._allocations[place] = np.empty(shape, dtype)
+            return self._allocations[place]  # type: ignore[no-any-return]
+
+    FakeCUDAShared.array = shared_array
+
     _libm = ctypes.CDLL(ctypes.util.find_library("m"))
     _libm.fma.restype, _libm.fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
     _libm.fmaf.restype, _libm.fmaf.argtypes = ctypes.c_float, [ctypes.c_float] * 3

@@ -8,12 +8,15 @@ import json
 import math
 import shutil
 import sys
+import threading
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from numba import cuda
 from running import GOLDEN
 
 from nanobragg_numba import InputError, simulate
@@ -166,6 +169,30 @@ def refusals() -> dict[str, str]:
     return said
 
 
+def shared_by_both_threads() -> list[int]:
+    """Blocks of two threads that each write one of two shared numbers, in a simulator that is slow to allocate them."""
+
+    def slow(frame, event, argument):
+        if frame.f_code.co_name not in ("array", "shared_array"):
+            return None
+        time.sleep(0.005)
+        return slow
+
+    @cuda.jit
+    def sums(out):  # type: ignore[no-untyped-def]
+        both = cuda.shared.array(2, np.int64)
+        both[cuda.threadIdx.x] = 1000 * cuda.blockIdx.x + 1
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 0:
+            out[cuda.blockIdx.x] = both[0] + both[1]
+
+    out = np.zeros(5, np.int64)
+    threading.settrace(slow)
+    sums[5, 2](out)
+    threading.settrace(None)
+    return [int(value) for value in out]
+
+
 def main() -> None:
     # The simulator's threads wait for each other in a loop that keeps the interpreter to itself.
     sys.setswitchinterval(1e-5)
@@ -183,6 +210,7 @@ def main() -> None:
         "boundary": boundary(),
         "python": python_interface(),
         "refusals": refusals(),
+        "shared": shared_by_both_threads(),
         "fma": float(intrinsics.fma(x, y, -(x * y))),
     }
     json.dump(results, sys.stdout)

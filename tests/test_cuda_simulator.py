@@ -90,6 +90,10 @@ def test_python_interface(simulated):
     assert "computing on the CPU: the error of round crystals" in warning
 
 
+def test_threads_of_a_block_share_their_arrays(simulated):
+    assert simulated["shared"] == [2 * (1000 * block + 1) for block in range(5)]
+
+
 def test_fused_multiply_add_rounds_once(simulated):
     assert simulated["fma"] == -(2.0**-61)
 

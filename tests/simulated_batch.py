@@ -364,7 +364,7 @@ def refusals() -> dict[str, str]:
 
 def main() -> None:
     # The simulator's threads wait for each other in a loop that keeps the interpreter to itself.
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(1e-4)
     for path in (GOLDEN / "inputs").iterdir():
         shutil.copy(path, ".")
     groups = (

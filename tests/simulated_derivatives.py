@@ -196,6 +196,8 @@ def bridge_structure_factors() -> dict:
 
 
 def main() -> None:
+    # The simulator's threads wait for each other in a loop that keeps the interpreter to itself.
+    sys.setswitchinterval(1e-4)
     for path in (GOLDEN / "inputs").iterdir():
         shutil.copy(path, ".")
     results = {

@@ -195,7 +195,7 @@ def shared_by_both_threads() -> list[int]:
 
 def main() -> None:
     # The simulator's threads wait for each other in a loop that keeps the interpreter to itself.
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(1e-4)
     for path in (GOLDEN / "inputs").iterdir():
         shutil.copy(path, ".")
     x, y = 1.0 + 2.0**-30, 1.0 - 2.0**-31

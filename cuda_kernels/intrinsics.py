@@ -34,7 +34,7 @@ if SIMULATED:
                 self._allocations[place] = np.empty(shape, dtype)
             return self._allocations[place]  # type: ignore[no-any-return]
 
-    FakeCUDAShared.array = shared_array
+    FakeCUDAShared.array = shared_array  # type: ignore[method-assign]
 
     _libm = ctypes.CDLL(ctypes.util.find_library("m"))
     _libm.fma.restype, _libm.fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3

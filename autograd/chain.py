@@ -77,7 +77,7 @@ def number_sections(parameters: Parameters, experiment: Experiment, values: Mapp
     found = variables_of(experiment)._asdict() | {
         "axes": [component for axis in (lattice.a, lattice.b, lattice.c) for component in scale(axis, 1e-10)],
         "spindle": geometry.spindle_axis, "angles": angles, "first_angles": first_angles,
-        "star": [*lattice.a_star, *lattice.b_star, *lattice.c_star], "cells": size.cells, "fudge": [p.crystal.fudge],
+        "star": [*lattice.a_star, *lattice.b_star, *lattice.c_star], "cells": [*size.cells, *size.off_diagonal], "fudge": [p.crystal.fudge],
         "default_F": [p.crystal.default_F], "kahn": [p.beam.polarization], "polarization_axis": unit(geometry.polarization_axis),
         "fast": geometry.fast, "slow": geometry.slow, "normal": geometry.normal, "beam": geometry.beam, "pix0": geometry.pix0,
         "pixel_size": [geometry.pixel_size], "distance": [geometry.distance], "close_distance": [geometry.obliquity_distance],

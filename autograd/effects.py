@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.crystal import OF_TENSORS
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat, Parameters
 from nanobragg_numba.experiment.steps import phi_steps
@@ -136,6 +137,21 @@ RULES = (
         "n_cells",
         lambda g: any(width > 0.0 for width in g.parameters.crystal.size_mm),
         "n_cells has no effect where size_mm (-xtalsize) gives the crystal's size",
+    ),
+    _Rule(
+        "n_cells_off_diagonal",
+        lambda g: not g.spec,
+        "n_cells_off_diagonal has no meaning in compat={compat!r}; use compat='spec'",
+    ),
+    _Rule(
+        "n_cells_off_diagonal",
+        lambda g: g.parameters.crystal.shape not in OF_TENSORS,
+        "n_cells_off_diagonal is for gauss and tophat spots, and this crystal has another shape",
+    ),
+    _Rule(
+        "n_cells_off_diagonal",
+        lambda g: any(width > 0.0 for width in g.parameters.crystal.size_mm),
+        "n_cells_off_diagonal needs numbers of cells beside it, n_cells, and size_mm (-xtalsize) gives the crystal's size",
     ),
     _Rule(
         "fudge",

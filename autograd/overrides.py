@@ -38,6 +38,7 @@ OVERRIDES: dict[str, Override] = {
     "cell": Override("crystal", "cell", ((6,),), "A, degrees"),
     "real_space_matrix": Override("crystal", "real_space_matrix", MATRIX, "A; rows a, b, c"),
     "n_cells": Override("crystal", "n_cells", THREE, "cells"),
+    "n_cells_off_diagonal": Override("crystal", "n_cells_off_diagonal", THREE, "cells; Nab, Nac, Nbc"),
     "mosaic_spread_deg": Override("crystal", "mosaic_spread_deg", SCALAR, "degrees"),
     "mosaic_width_deg": Override("crystal", "mosaic_width_deg", ((1,), (3,)), "degrees"),
     "mosaic_rotations": Override("crystal", "mosaic_rotations", ((None, 3, 3),), "rotation matrices"),

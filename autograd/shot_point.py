@@ -12,6 +12,7 @@ import torch
 
 from nanobragg_numba.derivatives.flat_variables import Variables, variables_of
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.crystal import CrystalSize, is_positive_definite
 from nanobragg_numba.experiment.derive import Experiment, derive_experiment, oversampling
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.fields.meaning import RULES
@@ -72,7 +73,18 @@ class Given:
 
     def meaningful(self) -> bool:
         """Whether each shot's own values are such that ``validate`` and ``plain_values`` have nothing to say of any."""
-        return all(_meaningful(name, self.arrays[name]) for name in self.each)
+        return all(_meaningful(name, self.arrays[name]) for name in self.each) and self._positive_definite
+
+    @property
+    def _positive_definite(self) -> bool:
+        """Of the tensors of numbers of cells of shots that share parameters; what parameters alone say is seen when they are derived."""
+        if not self.each & {"n_cells", "n_cells_off_diagonal"}:
+            return True
+        crystal = self.parameters[0].crystal
+        cells = np.maximum(self.arrays.get("n_cells", crystal.n_cells), 1.0)
+        cells, across = np.broadcast_arrays(cells, self.arrays.get("n_cells_off_diagonal", crystal.n_cells_off_diagonal))
+        tensors = [CrystalSize(tuple(n), (0.0, 0.0, 0.0), tuple(off)).tensor for n, off in zip(cells, across, strict=True)]
+        return bool(is_positive_definite(np.array(tensors)).all())
 
 
 def _meaningful(name: str, array: np.ndarray) -> bool:

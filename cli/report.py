@@ -99,7 +99,8 @@ def _lattice_lines(line: CommandLine, x: Experiment) -> str:
         text += "         intensity may vary significantly across a pixel!\n"
         text += f"         recommend -oversample {x.recommended_oversample} to work around this\n"
     molecules = x.size.cells[0] * x.size.cells[1] * x.size.cells[2]
-    weight = widths[0] * widths[1] * widths[2] * 1.2e6 * AVOGADRO / molecules
+    box = widths if not any(x.size.off_diagonal) else [n * edge * 1e-10 for n, edge in zip(x.size.cells, lattice.cell, strict=False)]
+    weight = box[0] * box[1] * box[2] * 1.2e6 * AVOGADRO / molecules
     return text + c_format("approximate MW = %g\n", weight)
 
 
@@ -142,6 +143,7 @@ def _summary(line: CommandLine, x: Experiment) -> str:
     rows = [
         c_format(f"  {factors.count if factors is not None else 0} initialized hkls (all others =%g)", crystal.default_F),
         c_format(f"  {SHAPE_NAMES[crystal.shape]} xtal: %.0fx%.0fx%.0f cells", *x.size.cells),
+        *([f"  {plain_text(x.size.off_diagonal)} cells off the diagonal: Nab Nac Nbc"] if any(x.size.off_diagonal) else []),
         c_format(f"  wave=%g meters +/- %g%% in {s.dispersion.count} steps", x.wavelength, s.dispersion.range * 100),
         polarization,
     ]

@@ -169,12 +169,12 @@ def _lattice_factor(square_factor: Any, reduced: Any, others: Any) -> Callable[.
     it is squared."""
     square = formulas.SQUARE
 
-    def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):  # type: ignore[no-untyped-def]
+    def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, cross, star, fudge, spec):  # type: ignore[no-untyped-def]
         if shape == square:
             if spec:
                 return square_factor(reduced(h), reduced(k), reduced(l), na, nb, nc)
             return square_factor(h, k, l, na, nb, nc)
-        return others(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec)
+        return others(shape, h, k, l, h0, k0, l0, na, nb, nc, cross, star, fudge, spec)
 
     return lattice_factor
 

@@ -14,8 +14,8 @@ LENGTHS = ("pixel_size", "subpixel_size", "distance", "close_distance", "thickne
 # ... the polarization factor, the resolution limit and the polarization axis, nine numbers of the reciprocal lattice, ...
 CRYSTAL = ("na", "nb", "nc", "fudge", "default_F")
 RULES = ("background", "scale", "steps")
-# ... these, and the bound on the relative error.
-AXIS, BOUND, COUNT = 24, 44, 45
+# ... these, the tensor of numbers of cells off its diagonal, and the bound on the relative error.
+AXIS, BOUND, COUNT = 24, 47, 48
 
 
 class Traits(NamedTuple):
@@ -107,7 +107,8 @@ def numbers_of(tables: Tables, bound: float, into: np.ndarray) -> None:
     at = 0
     for values in (
         *(getattr(detector, name) for name in VECTORS), [getattr(detector, name) for name in LENGTHS], (beam.kahn, beam.dmin), beam.axes[0],
-        crystal.star, [getattr(crystal, name) for name in CRYSTAL], [getattr(rules, name) for name in RULES], (bound,),
+        crystal.star, [getattr(crystal, name) for name in CRYSTAL], [getattr(rules, name) for name in RULES],
+        crystal.cross, (bound,),
     ):  # fmt: skip
         into[at : at + len(values)] = values
         at += len(values)
@@ -130,7 +131,8 @@ def tables_for(traits: Traits) -> Callable[..., Tables]:
         )
         crystal = CrystalTable(
             orientations, orientations, (n[27], n[28], n[29], n[30], n[31], n[32], n[33], n[34], n[35]), n[36], n[37], n[38],
-            SQUARE if square else common.shape, n[39], common.factors, 1, common.h_min, common.k_min, common.l_min, n[40],
+            (0.0, 0.0, 0.0) if square else (n[44], n[45], n[46]), SQUARE if square else common.shape, n[39], common.factors, 1,
+            common.h_min, common.k_min, common.l_min, n[40],
         )  # fmt: skip
         rules = Rules(
             spec, False, switches and common.each_thick, switches and common.each_polar, switches and common.each_omega,

@@ -234,7 +234,9 @@ def overflow() -> dict:
 def layout() -> dict:
     """What goes into the numbers comes out of them, in the kernel's function; tiles; blocks of several threads."""
     x = derive_experiment(
-        parameters_from_command_line(f"{BASE} -gauss_xtal -fudge 1.5 -polar 0.3 -dmin 1 -water 5 -detector_thick 9 -detector_abs 7")
+        parameters_from_command_line(
+            f"{BASE} -gauss_xtal -N_cross 1,-2,3 -fudge 1.5 -polar 0.3 -dmin 1 -water 5 -detector_thick 9 -detector_abs 7"
+        )
     )
     tables = x.tables
     numbers = np.full(COUNT, np.nan)

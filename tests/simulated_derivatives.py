@@ -201,7 +201,10 @@ def main() -> None:
     for path in (GOLDEN / "inputs").iterdir():
         shutil.copy(path, ".")
     results = {
-        "kernels": [compared(name, line, compat) for name, line in LINES.items() for compat in ("c", "spec")],
+        "kernels": [
+            *(compared(name, line, compat) for name, line in LINES.items() for compat in ("c", "spec")),
+            compared("tensor", f"{LINES['gauss']} -N_cross 0.7,-0.5,0.4", "spec"),
+        ],
         "sums": exact_sums(),
         "bridge": bridge(),
         "structure factors": bridge_structure_factors(),

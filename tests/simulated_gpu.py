@@ -204,7 +204,15 @@ def main() -> None:
         "fixed": recorded_cases(GOLDEN / "fixed", "c-fixed", math.inf),
         "switched spots": [compared(shape, experiment_of(f"{SWITCHED} -{shape}_xtal".split(), "c-fixed")) for shape in ("square", "gauss")],
         "lines": [
-            compared(f"{name}, {compat}", experiment_of(line.split(), compat)) for name, line in LINES.items() for compat in ("c", "spec")
+            *(
+                compared(f"{name}, {compat}", experiment_of(line.split(), compat))
+                for name, line in LINES.items()
+                for compat in ("c", "spec")
+            ),
+            *(
+                compared(f"tensor, {shape}", experiment_of(f"{LINES[shape]} -N_cross 2,-1.5,3".split(), "spec"))
+                for shape in ("gauss", "tophat")
+            ),
         ],
         "cpu": [compared(name, experiment_of(line.split(), "spec")) for name, line in CPU_LINES.items()],
         "boundary": boundary(),

@@ -51,7 +51,7 @@ TOGETHER = {
         "source_wavelengths_A", "source_directions", "source_weights", "distance_mm", "beam_center_mm", "detector_rotations_deg",
         "twotheta_deg", "detector_vectors", "pixel_size_mm", "fluence", "polarization", "polarization_axis", "default_F", "water_um",
     ),
-    "gauss": ("cell", "n_cells", "fudge", "mosaic_rotations", "pix0_mm"),
+    "gauss": ("cell", "n_cells", "n_cells_off_diagonal", "fudge", "mosaic_rotations", "pix0_mm"),
     "round": ("real_space_matrix", "n_cells", "fudge", "phi_deg", "close_distance_mm"),
     "listed": ("cell", "structure_factors"),
     "tricubic": ("cell", "structure_factors", "misset_deg"),
@@ -65,7 +65,7 @@ TOGETHER = {
 def test_adjoint_against_tangent(setting, compat):
     """<J v, w> = <v, J^T w> for all parameters at once."""
     parameters = SETTINGS[setting]
-    names = [name for name in TOGETHER[setting] if compat == "spec" or name not in ("pix0_mm", "source_weights")]
+    names = [name for name in TOGETHER[setting] if compat == "spec" or name not in ("pix0_mm", "source_weights", "n_cells_off_diagonal")]
     start = [tensor_for(name, parameters).detach() for name in names]
     generator = torch.Generator().manual_seed(1)
     changes = [1e-3 * x.abs().max() * torch.randn(x.shape, dtype=torch.float64, generator=generator) for x in start]
@@ -90,7 +90,13 @@ def test_together_every_parameter_is_covered():
 @pytest.mark.parametrize("name", OVERRIDES)
 def test_finite_differences_fall_with_the_step(name):
     """In the manner of diffBragg: six steps, one-sided; the error falls in proportion to the step, and the images correlate."""
-    others = {"fudge": "round", "wavelength_A": "divergent", "structure_factors": "listed", "mosaic_width_deg": "wide"}
+    others = {
+        "fudge": "round",
+        "wavelength_A": "divergent",
+        "structure_factors": "listed",
+        "mosaic_width_deg": "wide",
+        "n_cells_off_diagonal": "gauss",
+    }
     parameters = SETTINGS[others.get(name, "everything")]
     if name != "water_um":
         # Without its constant background the image's change is seen against the Bragg scattering alone.
@@ -329,7 +335,7 @@ def parameter_table() -> str:
     rows = []
     for name, override in OVERRIDES.items():
         shape = " or ".join(str(s).replace("None", "n") for s in override.shapes)
-        modes = "spec" if name in ("pix0_mm", "source_weights", "mosaic_width_deg") else "c, spec"
+        modes = "spec" if name in ("pix0_mm", "source_weights", "mosaic_width_deg", "n_cells_off_diagonal") else "c, spec"
         settings = "; ".join(setting for case, setting in GRADCHECKS if case == name)
         rows.append(f"| {name} | {shape} | {override.unit} | {modes} | {settings} |")
     return "\n".join(rows)

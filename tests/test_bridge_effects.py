@@ -60,7 +60,16 @@ LINES = {
     "mask": f"{HEADER} -mask mask.img -roi 30 37 28 33",
     "image header": f"{HEADER} -img header.img -roi 30 37 28 33",
 }
-IN_EACH = ("cell", "misset_deg", "n_cells", "beam_center_mm", "detector_rotations_deg", "pix0_mm", "mosaic_width_deg")
+IN_EACH = (
+    "cell",
+    "misset_deg",
+    "n_cells",
+    "beam_center_mm",
+    "detector_rotations_deg",
+    "pix0_mm",
+    "mosaic_width_deg",
+    "n_cells_off_diagonal",
+)
 """Whose every component must matter; of a direction, one is its length."""
 
 
@@ -163,6 +172,7 @@ def test_what_is_refused_on_each_line(line, request):
     name = request.node.callspec.params["line"]
     lacking = {"structure_factors"} if line.crystal.structure_factors is None else set()
     lacking |= {"fudge"} if line.crystal.shape == "square" else set()
+    lacking |= {"n_cells_off_diagonal"} if line.crystal.shape != "gauss" else set()
     lacking |= {"source_weights"} if len(derive_experiment(line).sources.wavelengths) == 1 else set()
     found = set()
     for override in OVERRIDES:

@@ -19,7 +19,7 @@ LINE = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 5 -lambda 1 -
 
 
 def test_adjoint_and_tangent_are_the_cpus(simulated):
-    assert len(simulated["kernels"]) == 18
+    assert len(simulated["kernels"]) == 19
     for case in simulated["kernels"]:
         assert case["zeros"] and case["repeats"], case
         assert max(case["adjoint"], case["exact"], case["tangent"]) < TOLERANCE, case

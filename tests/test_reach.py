@@ -132,7 +132,9 @@ def exact_widths_squared(tables, axes, ray, incident, wavelength):
     away = [value - math.ceil(value - Fraction(1, 2)) for value in h]
     cells = [Fraction(tables.crystal.na), Fraction(tables.crystal.nb), Fraction(tables.crystal.nc)]
     if tables.rules.spec:
-        return sum((n * d) ** 2 for n, d in zip(cells, away, strict=True))
+        ab, ac, bc = map(Fraction, tables.crystal.cross)
+        rows = (cells[0], ab, ac), (ab, cells[1], bc), (ac, bc, cells[2])
+        return sum(sum(n * d for n, d in zip(row, away, strict=True)) ** 2 for row in rows)
     star = [Fraction(value) for value in tables.crystal.star]
     vector = [sum(away[row] * star[3 * row + n] for row in range(3)) for n in range(3)]
     return sum(value * value for value in vector) * (cells[0] * cells[1] * cells[2]) ** 2
@@ -170,8 +172,14 @@ def random_rays(random, pixels):
     return np.ascontiguousarray(path / np.linalg.norm(path, axis=0))
 
 
-@pytest.mark.parametrize("compat", ["c", "spec"])
-def test_no_step_within_reach_is_left_out(compat):
+def random_tensor(random, least, largest):
+    """(3, 3): a symmetric tensor of numbers of cells, turned at random from its eigenvalues."""
+    turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
+    return turn @ np.diag(np.exp(random.uniform(math.log(least), math.log(largest), 3))) @ turn.T
+
+
+@pytest.mark.parametrize(("compat", "sheared"), [("c", False), ("spec", False), ("spec", True)])
+def test_no_step_within_reach_is_left_out(compat, sheared):
     random = np.random.default_rng(3)
     within = left = missed_by_less = 0
     for _ in range(150):
@@ -183,7 +191,10 @@ def test_no_step_within_reach_is_left_out(compat):
             f"-dispersion {10 ** random.uniform(-2, 1):.3g} -dispsteps 12 "
         )
         x = derive_experiment(parameters_from_command_line(line + random.choice(["", "-hdivrange 3 -hdivsteps 2"]), compat), compat)
-        tables = x.tables._replace(crystal=x.tables.crystal._replace(na=cells[0], nb=cells[1], nc=cells[2]))
+        tensor = random_tensor(random, 2.5, 300) if sheared else np.diag(cells)
+        across = tensor[0, 1], tensor[0, 2], tensor[1, 2]
+        crystal = x.tables.crystal._replace(na=tensor[0, 0], nb=tensor[1, 1], nc=tensor[2, 2], cross=across)
+        tables = x.tables._replace(crystal=crystal)
         reach = reach_of(tables)
         if not reach.used:
             continue
@@ -238,7 +249,7 @@ def test_a_spot_ends_in_spec_and_not_in_c(spec):
     star = tuple(np.eye(3).ravel() / 400.0)
     end = math.sqrt(30.0 * 0.63) / 20.0
     inside, beyond = (
-        formulas.lattice_factor.py_func(formulas.GAUSS, end * f, 0.0, 0.0, 0, 0, 0, 20, 20, 20, star, 1.0, spec)
+        formulas.lattice_factor.py_func(formulas.GAUSS, end * f, 0.0, 0.0, 0, 0, 0, 20, 20, 20, (0.0, 0.0, 0.0), star, 1.0, spec)
         for f in (1 - 1e-6, 1 + 1e-6)
     )
     assert inside == pytest.approx(8000.0 * math.exp(-30.0), rel=1e-4)

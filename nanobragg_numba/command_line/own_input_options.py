@@ -13,7 +13,7 @@ from .word_values import read_number
 
 GROUP = "structure factors"
 COLUMNS, RESOLUTION, SOLVENT, SPECTRUM, CHANNELS = "-columns", "-resolution", "-solvent", "-spectrum", "-channels"
-MOSAIC_WIDTH = "-mosaic_width"
+MOSAIC_WIDTH, N_CROSS = "-mosaic_width", "-N_cross"
 OF_FACTORS = (COLUMNS, RESOLUTION, SOLVENT, CHANNELS)
 ROWS = (
     Option((COLUMNS,), GROUP, "LABEL[,LABEL...]", "found by type", "columns of an -hkl file in MTZ or CIF format: F or I, with its sigma or without, or a Friedel pair, F(+),F(-)", exact=True),
@@ -22,6 +22,7 @@ ROWS = (
     Option((SPECTRUM,), "beam", "FILE", "none", "energy (eV, keV) or wavelength (A, nm) and weight in two columns, or HDF5 (NXbeam): one source a line, in place of divergence and dispersion", exact=True),
     Option((CHANNELS,), GROUP, "N", "1", "structure factors from coordinates at N wavelengths across the -spectrum or -sourcefile, each source with f' and f'' of its channel; by default all have those of -lambda", exact=True),
     Option((MOSAIC_WIDTH,), "crystal", "width[,width,width] (degrees)", "none", "standard deviation of Gaussian mosaicity, in place of -mosaic: one, or three about a, c* x a and c* of a still; -compat spec alone", exact=True),
+    Option((N_CROSS,), "crystal", "Nab,Nac,Nbc", "0,0,0", "unit cells off the diagonal of the symmetric tensor of numbers of cells, for -gauss_xtal and -tophat_spots; -compat spec alone", exact=True),
 )  # fmt: skip
 _ROW_OF = {word: row for row in ROWS for word in row.words}
 
@@ -36,6 +37,7 @@ class OwnInputOptions:
     spectrum: str | None = None
     channels: int | None = None
     mosaic_width_deg: float | tuple[float, float, float] | None = None
+    n_cells_off_diagonal: tuple[float, float, float] | None = None
     of_factors: tuple[str, ...] = ()
     """Those about -hkl on the line."""
 
@@ -59,12 +61,28 @@ def take_own_input_options(words: Sequence[str], compat: Compat) -> tuple[OwnInp
     channels = _channels(values[CHANNELS]) if CHANNELS in values else None
     solvent = _solvent(values.get(SOLVENT))
     width = _mosaic_width(values[MOSAIC_WIDTH], compat) if MOSAIC_WIDTH in values else None
-    return OwnInputOptions(values.get(COLUMNS), resolution, solvent, values.get(SPECTRUM), channels, width, of_factors), rest
+    across = _cross(values[N_CROSS], compat) if N_CROSS in values else None
+    return OwnInputOptions(values.get(COLUMNS), resolution, solvent, values.get(SPECTRUM), channels, width, across, of_factors), rest
+
+
+def _require_spec(option: str, compat: Compat) -> None:
+    if not mode_of(compat).spec:
+        raise InputError(f"{option} has no meaning in -compat {compat}; use -compat spec")
+
+
+def _cross(text: str, compat: Compat) -> tuple[float, float, float]:
+    _require_spec(N_CROSS, compat)
+    try:
+        ab, ac, bc = map(float, text.split(","))
+    except ValueError:
+        ab = ac = bc = math.nan
+    if not (math.isfinite(ab) and math.isfinite(ac) and math.isfinite(bc)):
+        raise InputError(f"{N_CROSS} must be three numbers with commas, Nab,Nac,Nbc, not {text!r}")
+    return ab, ac, bc
 
 
 def _mosaic_width(text: str, compat: Compat) -> float | tuple[float, float, float]:
-    if not mode_of(compat).spec:
-        raise InputError(f"{MOSAIC_WIDTH} has no meaning in -compat {compat}; use -compat spec")
+    _require_spec(MOSAIC_WIDTH, compat)
     try:
         widths = tuple(map(float, text.split(",")))
     except ValueError:

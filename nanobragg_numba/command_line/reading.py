@@ -211,6 +211,8 @@ def read_command_line(words: Sequence[str], compat: Compat = "spec", only_named:
         remarks += of_sources
         beam = replace(beam, sources=sources)
     of_crystal = {**settings, "crystal.mosflm_matrix": matrix, "crystal.mosaic_width_deg": options.mosaic_width_deg}
+    if options.n_cells_off_diagonal is not None:
+        of_crystal["crystal.n_cells_off_diagonal"] = options.n_cells_off_diagonal
     hkl = files.hkl
     if hkl is not None and kept.get("the kind of -hkl", hkl, lambda: is_of_the_formats(hkl)):
         beam, channels = in_channels(beam, options.channels)

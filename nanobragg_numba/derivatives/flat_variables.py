@@ -29,7 +29,7 @@ class Variables(NamedTuple):
     """(9 domains,) or (0,): rotation of each domain, row by row."""
     star: Numbers2
     cells: Numbers2
-    """(3,): Na, Nb, Nc."""
+    """(6,): Na, Nb, Nc, Nab, Nac, Nbc."""
     fudge: Numbers2
     default_F: Numbers2
     incident: Numbers2
@@ -71,7 +71,7 @@ def variables_of(experiment: Experiment) -> Variables:
     return Variables(  # type: ignore[call-arg]
         np.array([*lattice.a, *lattice.b, *lattice.c]) * 1e-10, np.array(experiment.geometry.spindle_axis),
         np.array(experiment.angles), np.array(experiment.first_angles if experiment.first_angles != experiment.angles else []),
-        experiment.mosaic.ravel(), np.array(crystal.star), np.array([crystal.na, crystal.nb, crystal.nc]), one[0], one[1],
+        experiment.mosaic.ravel(), np.array(crystal.star), np.array([crystal.na, crystal.nb, crystal.nc, *crystal.cross]), one[0], one[1],
         beam.incident.ravel(), beam.wavelengths, beam.weights, one[2], beam.axes[0],
         *(np.array(vector) for vector in (detector.fast, detector.slow, detector.normal, detector.beam, detector.pix0)),
         *(np.array([value]) for value in (detector.pixel_size, detector.distance, detector.close_distance)),
@@ -109,7 +109,7 @@ def tables_at(v: Variables, factors: np.ndarray, tables: Tables) -> Tables:
         ),
         crystal._replace(
             orientations=orientations, first_orientations=first, star=tuple(v.star), na=v.cells[0], nb=v.cells[1], nc=v.cells[2],
-            fudge=v.fudge[0], default_F=v.default_F[0], factors=factors,
+            cross=_three(v.cells[3:]), fudge=v.fudge[0], default_F=v.default_F[0], factors=factors,
         ),
         rules._replace(background=v.background[0], scale=v.scale[0]),
     )  # fmt: skip

@@ -44,7 +44,7 @@ from nanobragg_numba.kernels.accurate_maths import (  # fmt: skip
     nearest_whole,
     power_of_two,
 )
-from nanobragg_numba.kernels.formulas import cubic_terms
+from nanobragg_numba.kernels.formulas import cubic_terms, number_of_cells
 from nanobragg_numba.maths.vectors3 import cross, dot, magnitude, scale
 
 # j1(z) / z and j2(z) / z^2 as series in z^2: term n has the factor (-1/2)^n / (n! (2n + 3)!!) and the like.
@@ -140,6 +140,18 @@ def squared_sphere(radius_squared):
     second = polynomial(BESSEL2, small) if near else ((3.0 / square - 1.0) * sine / z - 3.0 * cosine / square) / square
     transform = 3.0 * first
     return transform * transform, -3.0 * transform * second
+
+
+@derivative
+def peak_slopes(na, nb, nc, cross):
+    """Derivatives of log V^2, V = ``number_of_cells``, with respect to Na, Nb, Nc, Nab, Nac, Nbc: cofactors over V, twice; those off the
+    diagonal stand in V in two places."""
+    ab, ac, bc = cross
+    twice = 2.0 / number_of_cells(na, nb, nc, cross)
+    return (
+        twice * (nb * nc - bc * bc), twice * (na * nc - ac * ac), twice * (na * nb - ab * ab),
+        2.0 * twice * (ac * bc - ab * nc), 2.0 * twice * (ab * bc - ac * nb), 2.0 * twice * (ab * ac - bc * na),
+    )  # fmt: skip
 
 
 @derivative

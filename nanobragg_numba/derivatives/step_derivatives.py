@@ -9,17 +9,20 @@ from nanobragg_numba.kernels.formulas import (
     ROUND,
     SQUARE,
     can_interpolate,
+    number_of_cells,
     scaled_radius_squared,
-    spot_radius_squared,
+    tensor_radius_squared,
+    tensor_times,
 )
 from nanobragg_numba.maths.constants import GAUSSIAN_END, GAUSSIAN_WIDTH, SPHERE_HEIGHT, TOPHAT_EDGE
 
-from .formula_derivatives import cubic_slopes, cubic_weights, decay, reduced_index, squared_grating, squared_sphere
+from .formula_derivatives import cubic_slopes, cubic_weights, decay, peak_slopes, reduced_index, squared_grating, squared_sphere
 
 # Rows of the array of partials (bundles.ROWS of them): F^2 L^2 and its derivatives with respect to h, k, l, Na, Nb, Nc, fudge, the
-# structure factor, and the nine components of a*, b*, c*; then h, k, l themselves, the structure factor and its derivatives with respect
-# to h, k, l.
+# structure factor, and of Gaussian and flat spots Nab, Nac, Nbc in "spec", of Gaussian ones the nine components of a*, b*, c* in "c"; then
+# h, k, l themselves, the structure factor and its derivatives with respect to h, k, l.
 VALUE, BY_H, BY_K, BY_L, BY_NA, BY_NB, BY_NC, BY_FUDGE, BY_F, BY_STAR, INDICES, FACTOR, FACTOR_BY = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 21, 22
+BY_CROSS = BY_STAR
 # Where a step's structure factor comes from, beside the places in the table, which are 0 and more.
 DEFAULT, INTERPOLATED = -1, -2
 
@@ -53,45 +56,58 @@ def away(h):
 
 
 @derivative
-def put_radial(i, p, value, slope, away_by, cells, fudge, radius_squared):
-    """The partials of an L^2 that is (Na Nb Nc)^2 times a function of fudge R^2, R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2; ``slope``:
-    its derivative with respect to fudge R^2."""
-    (dh, dk, dl), (na, nb, nc) = away_by, cells
+def has_tensor(shape, spec):
+    """Whether spots of this shape are of a tensor of numbers of cells."""
+    return spec and shape != SQUARE and shape != ROUND
+
+
+@derivative
+def put_radial(i, p, value, slope, away_by, cells, peak, fudge, radius_squared):
+    """The partials of an L^2 that is (det N)^2 times a function of fudge R^2, R = |N (dh, dk, dl)|; ``slope``: its derivative with respect
+    to fudge R^2; ``peak``: ``peak_slopes``."""
+    (dh, dk, dl), (na, nb, nc, cross) = away_by, cells
     by_radius = 2.0 * slope * fudge
+    x, y, z = tensor_times(dh, dk, dl, na, nb, nc, cross)
+    h, k, l = tensor_times(x, y, z, na, nb, nc, cross)
     p[VALUE, i] = value
-    p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * dh * na * na, by_radius * dk * nb * nb, by_radius * dl * nc * nc
-    p[BY_NA, i] = 2.0 * value / na + by_radius * dh * dh * na
-    p[BY_NB, i] = 2.0 * value / nb + by_radius * dk * dk * nb
-    p[BY_NC, i] = 2.0 * value / nc + by_radius * dl * dl * nc
+    p[BY_H, i], p[BY_K, i], p[BY_L, i] = by_radius * h, by_radius * k, by_radius * l
+    p[BY_NA, i] = value * peak[0] + by_radius * x * dh
+    p[BY_NB, i] = value * peak[1] + by_radius * y * dk
+    p[BY_NC, i] = value * peak[2] + by_radius * z * dl
+    p[BY_CROSS, i] = value * peak[3] + by_radius * (x * dk + y * dh)
+    p[BY_CROSS + 1, i] = value * peak[4] + by_radius * (x * dl + z * dh)
+    p[BY_CROSS + 2, i] = value * peak[5] + by_radius * (y * dl + z * dk)
     p[BY_FUDGE, i] = slope * radius_squared
 
 
 @derivative
-def fill_round(n, p, na, nb, nc, fudge):
-    """Round crystals: L = c Na Nb Nc T(z), z^2 = pi^2 fudge (dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2)."""
+def fill_round(n, p, na, nb, nc, cross, fudge):
+    """Round crystals: L = c Na Nb Nc T(z), z^2 = pi^2 fudge (dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2); theirs has nothing off the diagonal."""
     size = SPHERE_HEIGHT * na * nb * nc
+    peak = peak_slopes(na, nb, nc, cross)
     factor = math.pi * math.pi
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
-        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
+        radius_squared = tensor_radius_squared(dh, dk, dl, na, nb, nc, cross)
         square, slope = squared_sphere(factor * radius_squared * fudge)
         value = size * size * square
         slope *= size * size * factor
-        put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
+        put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc, cross), peak, fudge, radius_squared)
 
 
 @derivative
-def fill_gauss(n, p, na, nb, nc, fudge):
-    """Gaussian crystals: L = Na Nb Nc exp(-fudge R^2 / 0.63) up to the spot's end, R^2 = dh^2 Na^2 + dk^2 Nb^2 + dl^2 Nc^2."""
-    volume = na * nb * nc
+def fill_gauss(n, p, na, nb, nc, cross, fudge):
+    """Gaussian crystals: L = det N exp(-fudge R^2 / 0.63) up to the spot's end, R = |N (dh, dk, dl)|."""
+    volume = number_of_cells(na, nb, nc, cross)
+    peak = peak_slopes(na, nb, nc, cross)
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
-        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
+        radius_squared = tensor_radius_squared(dh, dk, dl, na, nb, nc, cross)
         exponent = fudge / GAUSSIAN_WIDTH * radius_squared
         value = volume * volume * decay(2.0 * exponent)
         value = value - value if exponent.real > GAUSSIAN_END else value
         slope = -2.0 / GAUSSIAN_WIDTH * value
-        put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc), fudge, radius_squared)
+        put_radial(i, p, value, slope, (dh, dk, dl), (na, nb, nc, cross), peak, fudge, radius_squared)
 
 
 @derivative
@@ -121,16 +137,21 @@ def fill_scaled_gauss(n, p, na, nb, nc, star, fudge):
 
 
 @derivative
-def fill_tophat(n, p, na, nb, nc, star, fudge, spec):
-    """Flat spots: V^2 inside a radius and 0 outside; the edge moves nothing by itself, so only V has a derivative."""
-    volume = na * nb * nc
+def fill_tophat(n, p, na, nb, nc, cross, star, fudge, spec):
+    """Flat spots: V^2 inside a radius and 0 outside; the edge moves nothing by itself, so only V = det N has a derivative."""
+    volume = number_of_cells(na, nb, nc, cross)
+    peak = peak_slopes(na, nb, nc, cross)
     for i in range(n):
         dh, dk, dl = away(p[INDICES, i]), away(p[INDICES + 1, i]), away(p[INDICES + 2, i])
-        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+        if spec:
+            radius_squared = tensor_radius_squared(dh, dk, dl, na, nb, nc, cross)
+        else:
+            radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
         inside = (radius_squared * fudge).real < TOPHAT_EDGE
         value = volume * volume if inside else 0.0 * volume
         p[VALUE, i] = value
-        p[BY_NA, i], p[BY_NB, i], p[BY_NC, i] = 2.0 * value / na, 2.0 * value / nb, 2.0 * value / nc
+        p[BY_NA, i], p[BY_NB, i], p[BY_NC, i] = value * peak[0], value * peak[1], value * peak[2]
+        p[BY_CROSS, i], p[BY_CROSS + 1, i], p[BY_CROSS + 2, i] = value * peak[3], value * peak[4], value * peak[5]
         p[BY_H, i] = p[BY_K, i] = p[BY_L, i] = p[BY_FUDGE, i] = 0.0
 
 
@@ -233,6 +254,10 @@ def multiply_structure_factors(n, p, places, crystal, interpolate, spec):
         for row in range(BY_STAR, BY_STAR + 9):
             for i in range(n):
                 p[row, i] *= p[FACTOR, i] * p[FACTOR, i]
+    elif has_tensor(crystal.shape, spec):
+        for row in range(BY_CROSS, BY_CROSS + 3):
+            for i in range(n):
+                p[row, i] *= p[FACTOR, i] * p[FACTOR, i]
     if interpolated_here:
         for axis in range(3):
             for i in range(n):
@@ -252,10 +277,10 @@ def fill_partials(n, s, v, crystal, spec, p):
     if crystal.shape == SQUARE:
         fill_square(n, p, crystal.na, crystal.nb, crystal.nc, spec)
     elif crystal.shape == ROUND:
-        fill_round(n, p, crystal.na, crystal.nb, crystal.nc, crystal.fudge)
+        fill_round(n, p, crystal.na, crystal.nb, crystal.nc, crystal.cross, crystal.fudge)
     elif crystal.shape == GAUSS and spec:
-        fill_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.fudge)
+        fill_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.cross, crystal.fudge)
     elif crystal.shape == GAUSS:
         fill_scaled_gauss(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge)
     else:
-        fill_tophat(n, p, crystal.na, crystal.nb, crystal.nc, crystal.star, crystal.fudge, spec)
+        fill_tophat(n, p, crystal.na, crystal.nb, crystal.nc, crystal.cross, crystal.star, crystal.fudge, spec)

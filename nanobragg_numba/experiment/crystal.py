@@ -18,6 +18,10 @@ from .mosaic import random_missetting
 from .parameters import Compat, Crystal
 
 SLACK = 1.0000001
+OF_TENSORS = ("gauss", "tophat")
+"""Shapes whose spots a tensor of numbers of cells can describe."""
+LEAST_EIGENVALUE = 1e-9
+"""Of such a tensor, relative to its largest: with less, rounding decides how far spots reach."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,15 @@ class CrystalSize:
     cells: tuple[float, float, float]
     """Unit cells along a, b, c."""
     widths: tuple[float, float, float]
-    """Full width along a, b, c (metres)."""
+    """Full width along a, b, c (metres); of a tensor N of numbers of cells the lengths of Na a + Nab b + Nac c, ..."""
+    off_diagonal: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Nab, Nac, Nbc."""
+
+    @property
+    def tensor(self) -> np.ndarray:
+        """(3, 3): the symmetric tensor of numbers of cells."""
+        (na, nb, nc), (ab, ac, bc) = self.cells, self.off_diagonal
+        return np.array([[na, ab, ac], [ab, nb, bc], [ac, bc, nc]])
 
 
 class _Angles:
@@ -233,7 +245,7 @@ def derive_lattice(crystal: Crystal, wavelength: float, state: RandomState, comp
 
 
 def crystal_size(crystal: Crystal, lattice: Lattice, size: tuple[float, float, float]) -> CrystalSize:
-    """Cells along each axis from ``size`` (metres; where positive) or ``crystal.n_cells``; at least one."""
+    """Cells along each axis from ``size`` (metres; where positive) or ``crystal.n_cells``; at least one. And what is off the diagonal."""
     cells, widths = [], []
     for axis, given, full in zip((lattice.a, lattice.b, lattice.c), crystal.n_cells, size, strict=True):
         length = magnitude(scale(axis, 1e-10))
@@ -241,4 +253,35 @@ def crystal_size(crystal: Crystal, lattice: Lattice, size: tuple[float, float, f
         n = max(n, 1.0)
         cells.append(n)
         widths.append(length * n)
-    return CrystalSize((cells[0], cells[1], cells[2]), (widths[0], widths[1], widths[2]))
+    ab, ac, bc = (n * 1.0 for n in crystal.n_cells_off_diagonal)
+    if any(value_of(n) != 0.0 for n in (ab, ac, bc)):
+        a, b, c = (scale(axis, 1e-10) for axis in (lattice.a, lattice.b, lattice.c))
+        rows = (cells[0], ab, ac), (ab, cells[1], bc), (ac, bc, cells[2])
+        widths = [magnitude(_sum(scale(a, row[0]), scale(b, row[1]), scale(c, row[2]))) for row in rows]
+    return CrystalSize((cells[0], cells[1], cells[2]), (widths[0], widths[1], widths[2]), (ab, ac, bc))
+
+
+def _sum(a: Vector, b: Vector, c: Vector) -> Vector:
+    return a[0] + b[0] + c[0], a[1] + b[1] + c[1], a[2] + b[2] + c[2]
+
+
+def require_tensor(crystal: Crystal, size: CrystalSize, compat: Compat) -> None:
+    """Raise InputError where numbers of cells off the diagonal (``crystal.n_cells_off_diagonal``) have no place or meaning."""
+    if not any(crystal.n_cells_off_diagonal):
+        return
+    name = "Crystal.n_cells_off_diagonal (-N_cross)"
+    if not mode_of(compat).spec:
+        raise InputError(f"{name} has no meaning in compat={compat!r}; use compat='spec' (-compat spec)")
+    if crystal.shape not in OF_TENSORS:
+        raise InputError(f"{name} is for gauss and tophat spots (-gauss_xtal, -tophat_spots), not for a {crystal.shape} crystal")
+    if any(width > 0.0 for width in crystal.size_mm):
+        raise InputError(f"{name} needs numbers of cells beside it, n_cells (-N), and not Crystal.size_mm (-xtal_size, -samplesize)")
+    if not is_positive_definite(size.tensor):
+        rows = "; ".join(" ".join(f"{n:g}" for n in row) for row in size.tensor)
+        raise InputError(f"{name} and n_cells (-N) must make a positive definite tensor of numbers of cells, not {rows}")
+
+
+def is_positive_definite(tensors: np.ndarray) -> np.ndarray:
+    """Of symmetric tensors (..., 3, 3): whether all eigenvalues are positive, the least not below LEAST_EIGENVALUE of the largest."""
+    found = np.linalg.eigvalsh(tensors)
+    return np.asarray(found[..., 0] > LEAST_EIGENVALUE * found[..., -1])

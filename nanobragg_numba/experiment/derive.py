@@ -16,7 +16,7 @@ from nanobragg_numba.maths.constants import AVOGADRO, RTD, THOMSON_CROSS_SECTION
 from nanobragg_numba.maths.vectors3 import Vector, scale, unit
 
 from .beam import Sources, clip_to_beam, derive_sources, fluence
-from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice
+from .crystal import CrystalSize, Lattice, crystal_size, derive_lattice, require_tensor
 from .detector import Geometry, derive_geometry, mask_of
 from .memory import require_memory
 from .modes import mode_of
@@ -88,11 +88,11 @@ class Experiment:
 
     def __repr__(self) -> str:
         crystal = self.parameters.crystal
-        cells = " x ".join(f"{n:g}" for n in self.size.cells)
+        cells = summaries.cells(self.size.cells, self.size.off_diagonal)
         sources = len(self.sources.wavelengths)
         spectrum = f"{1e10 * self.wavelength:g} A, {sources} source{'s' * (sources > 1)}"
         return (
-            f"<Experiment ({self.compat}): {summaries.lattice(self.lattice)}, {cells} cells {crystal.shape}, {spectrum},\n "
+            f"<Experiment ({self.compat}): {summaries.lattice(self.lattice)}, {cells} {crystal.shape}, {spectrum},\n "
             f"{summaries.geometry(self.geometry)}; {self.steps} step{'s' * (self.steps > 1)} a pixel>"
         )
 
@@ -212,6 +212,7 @@ def _derive(parameters: Parameters, compat: Compat, seeds: Seeds, given: SetUp) 
     reseed(state, generator_seed(seeds.misset))
     lattice = derive_lattice(crystal, wavelength, state, compat)
     cells = crystal_size(crystal, lattice, size)
+    require_tensor(crystal, cells, compat)
     interpolate = crystal.interpolate if crystal.interpolate is not None else min(crystal.n_cells) <= 2
     factors = crystal.structure_factors
     if factors is None or factors.count == 0:
@@ -320,8 +321,8 @@ def _tables(
     table, tables = (factors.stacked, factors.tables) if factors is not None else (np.zeros((1, 1, 1)), 1)
     h_min, k_min, l_min = (factors.h_min, factors.k_min, factors.l_min) if factors is not None else (0, 0, 0)
     crystal_table = CrystalTable(
-        orientations, first, (*lattice.a_star, *lattice.b_star, *lattice.c_star), *cells.cells, SHAPES.index(crystal.shape),
-        float(crystal.fudge), table, tables, h_min, k_min, l_min, float(crystal.default_F),
+        orientations, first, (*lattice.a_star, *lattice.b_star, *lattice.c_star), *cells.cells, cells.off_diagonal,
+        SHAPES.index(crystal.shape), float(crystal.fudge), table, tables, h_min, k_min, l_min, float(crystal.default_F),
     )  # fmt: skip
     photon_scale, background = photon_factors(photons, crystal.water_um, orientations.shape[0], spec)
     divisor = float(orientations.shape[0] * oversample * oversample if spec else steps)

@@ -65,6 +65,9 @@ class Crystal:
     """Seed of the random orientation; None: a fresh one for each image (``Simulation.seeds``)."""
     n_cells: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Unit cells along a, b, c; less than 1 counts as 1."""
+    n_cells_off_diagonal: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Nab, Nac, Nbc: what the symmetric tensor of numbers of cells has off its diagonal, ``n_cells``; it must be positive definite. Only
+    gauss and tophat spots in "spec" have it."""
     size_mm: Vector = (0.0, 0.0, 0.0)
     """Full width of the crystal along a, b, c (mm); where positive it replaces ``n_cells``."""
     shape: Literal["square", "round", "gauss", "tophat"] = "square"

@@ -41,6 +41,16 @@ def changed_fields(parameters: Any) -> str:
     return f"{type(parameters).__name__}({', '.join(texts)})"
 
 
+def _by(sizes: Any) -> str:
+    return "tensor" if is_tensor(sizes) else " x ".join(map(plain_text, sizes))
+
+
+def cells(n_cells: Any, off_diagonal: Any) -> str:
+    """Numbers of cells along the axes, and what their tensor has off its diagonal."""
+    beside = f" ({plain_text(off_diagonal)} off the diagonal)" if is_tensor(off_diagonal) or any(off_diagonal) else ""
+    return f"{_by(n_cells)} cells{beside}"
+
+
 def crystal(c: "Crystal") -> str:
     """Lattice, size, shape, structure factors."""
     if c.real_space_matrix is not None or c.mosflm_matrix is not None:
@@ -48,9 +58,8 @@ def crystal(c: "Crystal") -> str:
     else:
         lattice = "no cell" if c.cell is None else f"cell {plain_text(c.cell)}"
     by_width = not is_tensor(c.size_mm) and any(c.size_mm)
-    size = c.size_mm if by_width else c.n_cells
-    size_text = "tensor" if is_tensor(size) else " x ".join(map(plain_text, size))
-    texts = [lattice, f"{size_text} {'mm' if by_width else 'cells'} {c.shape}"]
+    size = f"{_by(c.size_mm)} mm" if by_width else cells(c.n_cells, c.n_cells_off_diagonal)
+    texts = [lattice, f"{size} {c.shape}"]
     if c.misset_deg is not None:
         texts.append(f"misset {plain_text(c.misset_deg)}")
     if c.mosaic_rotations is not None:

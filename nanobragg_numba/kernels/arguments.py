@@ -63,6 +63,8 @@ class CrystalTable(NamedTuple):
     na: Number
     nb: Number
     nc: Number
+    cross: Vector
+    """Nab, Nac, Nbc: the tensor of numbers of cells off its diagonal; zero but for Gaussian and flat spots in "spec"."""
     shape: int
     fudge: Number
     factors: Numbers3

@@ -42,13 +42,13 @@ def sweep(total, scattering, orientations, crystal, rules, capture, polar, omega
     Returns the new total and whether interpolation is still on: in "c" the first step outside the table turns it
     off for good (Q2), in "spec" such a step takes the nearest reflection. ``record`` is None or an array.
     """
-    na, nb, nc, star = crystal.na, crystal.nb, crystal.nc, crystal.star
+    na, nb, nc, cross, star = crystal.na, crystal.nb, crystal.nc, crystal.cross, crystal.star
     table, h_min, k_min, l_min = crystal.factors, crystal.h_min, crystal.k_min, crystal.l_min
     for step in range(orientations.shape[0]):
         v = orientations[step]
         h, k, l = miller_indices(v, scattering)
         h0, k0, l0 = nearest_index(h), nearest_index(k), nearest_index(l)
-        f_latt = lattice_factor(crystal.shape, h, k, l, h0, k0, l0, na, nb, nc, star, crystal.fudge, rules.spec)
+        f_latt = lattice_factor(crystal.shape, h, k, l, h0, k0, l0, na, nb, nc, cross, star, crystal.fudge, rules.spec)
         if record is not None:
             record[0], record[1], record[2] = h, k, l
             record[3], record[4], record[5] = h0, k0, l0

@@ -55,6 +55,33 @@ def spot_radius_squared(dh, dk, dl, na, nb, nc):
 
 
 @inlined
+def is_diagonal(cross):
+    """Whether the tensor of numbers of cells has nothing off its diagonal; ``cross``: Nab, Nac, Nbc."""
+    return cross[0] == 0.0 and cross[1] == 0.0 and cross[2] == 0.0
+
+
+@inlined
+def tensor_times(dh, dk, dl, na, nb, nc, cross):
+    """The product of the symmetric tensor N of numbers of cells with a vector."""
+    ab, ac, bc = cross
+    return na * dh + ab * dk + ac * dl, ab * dh + nb * dk + bc * dl, ac * dh + bc * dk + nc * dl
+
+
+@inlined
+def tensor_radius_squared(dh, dk, dl, na, nb, nc, cross):
+    """``spot_radius_squared`` for a tensor: |N (dh, dk, dl)|^2."""
+    x, y, z = tensor_times(dh, dk, dl, na, nb, nc, cross)
+    return x * x + y * y + z * z
+
+
+@inlined
+def number_of_cells(na, nb, nc, cross):
+    """The height of a spot: det N, which is Na Nb Nc to the last bit where nothing is off the diagonal."""
+    ab, ac, bc = cross
+    return na * nb * nc + (2.0 * ab * ac * bc - na * bc * bc - nb * ac * ac - nc * ab * ab)
+
+
+@inlined
 def sphere_argument(dh, dk, dl, na, nb, nc, fudge):
     """Argument of the sphere's transform at a distance (dh, dk, dl) from the reflection."""
     return math.pi * math.sqrt(spot_radius_squared(dh, dk, dl, na, nb, nc) * fudge)
@@ -82,7 +109,7 @@ def tophat(radius_squared, fudge):
 
 
 @inlined
-def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):
+def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, cross, star, fudge, spec):
     """Amplitude of the crystal's lattice sum for each shape; ``star`` holds a*, b*, c* (1/A) row by row.
 
     Whole h, which changes no more than the sign of the grating of whole N, is taken off first in "spec": sin(N x) / sin(x) of
@@ -102,13 +129,19 @@ def lattice_factor(shape, h, k, l, h0, k0, l0, na, nb, nc, star, fudge, spec):
         return amplitude
     if shape == ROUND:
         return na * nb * nc * SPHERE_HEIGHT * sphere_transform(sphere_argument(dh, dk, dl, na, nb, nc, fudge))
-    radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc) if spec else scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+    if not spec:
+        radius_squared = scaled_radius_squared(dh, dk, dl, star, na, nb, nc)
+    elif is_diagonal(cross):
+        radius_squared = spot_radius_squared(dh, dk, dl, na, nb, nc)
+    else:
+        radius_squared = tensor_radius_squared(dh, dk, dl, na, nb, nc, cross)
+    peak = number_of_cells(na, nb, nc, cross)
     if shape == GAUSS:
         exponent = gaussian_exponent(radius_squared, fudge)
         if spec and exponent > GAUSSIAN_END:
             return 0.0
-        return na * nb * nc * math.exp(-exponent)
-    return na * nb * nc * tophat(radius_squared, fudge)
+        return peak * math.exp(-exponent)
+    return peak * tophat(radius_squared, fudge)
 
 
 @inlined
@@ -187,8 +220,8 @@ def with_table(crystal, table):
     """The crystal with one of its tables of structure factors alone."""
     c, rows = crystal, crystal.factors.shape[0] // crystal.tables
     return CrystalTable(
-        c.orientations, c.first_orientations, c.star, c.na, c.nb, c.nc, c.shape, c.fudge, c.factors[table * rows : (table + 1) * rows], 1,
-        c.h_min, c.k_min, c.l_min, c.default_F,
+        c.orientations, c.first_orientations, c.star, c.na, c.nb, c.nc, c.cross, c.shape, c.fudge,
+        c.factors[table * rows : (table + 1) * rows], 1, c.h_min, c.k_min, c.l_min, c.default_F,
     )  # fmt: skip
 
 

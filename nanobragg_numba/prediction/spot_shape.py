@@ -21,7 +21,8 @@ SMALL = 1e-9
 def spot_metric(x: Experiment) -> np.ndarray:
     """(3, 3): the matrix D, ``Crystal.fudge`` included. Raises InputError where spots have no width.
 
-    D = diag(N^2); of Gaussian and flat spots in the C program's form (Q9) it is (Na Nb Nc)^2 times the metric of a*, b*, c* in 1/A.
+    D = N^2 of the tensor of numbers of cells, which is diag(Na, Nb, Nc) where nothing else is given; of Gaussian and flat spots in the C
+    program's form (Q9) it is (Na Nb Nc)^2 times the metric of a*, b*, c* in 1/A.
     """
     crystal, cells = x.parameters.crystal, np.array(x.size.cells)
     if crystal.shape == "square" and cells.min() < 2.0:
@@ -31,7 +32,8 @@ def spot_metric(x: Experiment) -> np.ndarray:
     if crystal.shape in ("gauss", "tophat") and not x.tables.rules.spec:
         star = np.array(x.tables.crystal.star).reshape(3, 3)
         return np.asarray(star @ star.T * cells.prod() ** 2 * crystal.fudge)
-    return np.diag(cells**2) * (1.0 if crystal.shape == "square" else crystal.fudge)
+    tensor = x.size.tensor
+    return np.asarray(tensor @ tensor * (1.0 if crystal.shape == "square" else crystal.fudge))
 
 
 def end_of(x: Experiment) -> float:

@@ -75,12 +75,12 @@ class ManyShots:
     def is_covered(self, largest_factor: float) -> bool:
         """Whether the guarded engine covers all shots; ``largest_factor``: the largest magnitude in ``factors``."""
         v, crystal = self.own.variables, self.tables.crystal
-        na, nb, nc = v.cells.max(axis=0)
+        na, nb, nc = v.cells[:, :3].max(axis=0)
         # Of the longest axes, and as many times as long as mosaic rotations that are none might make them.
         lengths = np.linalg.norm(self.own.axes, axis=2).max(axis=0)
         stretch = max(1.0, float(np.linalg.norm(self.own.mosaic, axis=2).max(initial=0.0)))
         worst = crystal._replace(
-            na=na, nb=nb, nc=nc, fudge=float(v.fudge.max()), orientations=np.diag(lengths * stretch).reshape(1, 9),
+            na=na, nb=nb, nc=nc, cross=(0.0, 0.0, 0.0), fudge=float(v.fudge.max()), orientations=np.diag(lengths * stretch).reshape(1, 9),
             factors=_small(crystal.factors.shape, crystal.tables, largest_factor),
             default_F=float(np.abs(v.default_F).max()),
         )  # fmt: skip
@@ -102,8 +102,10 @@ class ManyShots:
         stretch = max(1.0, float(np.linalg.norm(self.own.mosaic, axis=2).max(initial=0.0)))
         rows = []
         for shot, axes in enumerate(self.own.axes):
-            na, nb, nc = v.cells[shot].tolist()
-            own = crystal._replace(na=na, nb=nb, nc=nc, fudge=float(v.fudge[shot, 0]), orientations=axes.reshape(1, 9) * stretch)
+            na, nb, nc, *cross = v.cells[shot].tolist()
+            own = crystal._replace(
+                na=na, nb=nb, nc=nc, cross=tuple(cross), fudge=float(v.fudge[shot, 0]), orientations=axes.reshape(1, 9) * stretch
+            )
             rows.append(_numbers(reach_of(self.tables._replace(crystal=own))))
         return np.array(rows)
 

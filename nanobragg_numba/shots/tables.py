@@ -26,8 +26,8 @@ def tables_of_shot(shot, own, tables, orientations):
     )  # fmt: skip
     crystal = CrystalTable(
         orientations, orientations, (star[0], star[1], star[2], star[3], star[4], star[5], star[6], star[7], star[8]),
-        cells[0], cells[1], cells[2], c.shape, v.fudge[shot, 0], own.factors[shot if own.factors.shape[0] > 1 else 0], c.tables,
-        c.h_min, c.k_min, c.l_min, v.default_F[shot, 0],
+        cells[0], cells[1], cells[2], vector_of(cells, 3), c.shape, v.fudge[shot, 0],
+        own.factors[shot if own.factors.shape[0] > 1 else 0], c.tables, c.h_min, c.k_min, c.l_min, v.default_F[shot, 0],
     )  # fmt: skip
     rules = Rules(
         r.spec, r.interpolate, r.each_thick, r.each_polar, r.each_omega, r.running_products, v.background[shot, 0], r.skip_zeros,

@@ -34,6 +34,7 @@ SURE_ENOUGH = 1e-8
 def is_supported(tables: Tables) -> bool:
     """Whether the vector loop covers all that ``tables`` ask for; what it does not, the exact engine computes."""
     rules, beam, crystal = tables.rules, tables.beam, tables.crystal
+    # Of a positive definite tensor the determinant is no more than the product of its diagonal.
     cells = crystal.na * crystal.nb * crystal.nc
     peak = (cells * max(float(np.abs(crystal.factors).max()), abs(crystal.default_F))) ** 2
     return (

@@ -20,10 +20,13 @@ from nanobragg_numba.kernels.formulas import (
     ROUND,
     SQUARE,
     gaussian_exponent,
+    is_diagonal,
     miller_indices,
+    number_of_cells,
     scaled_radius_squared,
     sphere_argument,
     spot_radius_squared,
+    tensor_radius_squared,
     tophat,
 )
 from nanobragg_numba.maths.constants import GAUSSIAN_END, SPHERE_HEIGHT
@@ -154,9 +157,14 @@ def spot_radii(n, work, crystal, spec):
     w = rows_of(work)
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     na, nb, nc, star = crystal.na, crystal.nb, crystal.nc, crystal.star
-    if spec:
+    # With the branch in the loop, spots without a tensor would pay for its products.
+    if spec and is_diagonal(crystal.cross):
         for i in range(n):
             w.square[i] = spot_radius_squared(from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i]), na, nb, nc)
+    elif spec:
+        for i in range(n):
+            dh, dk, dl = from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i])
+            w.square[i] = tensor_radius_squared(dh, dk, dl, na, nb, nc, crystal.cross)
     else:
         for i in range(n):
             w.square[i] = scaled_radius_squared(from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i]), star, na, nb, nc)
@@ -186,16 +194,18 @@ def other_factors(n, work, axes, crystal, spec, zeros_matter):
             slack[i] = np.inf if zeros_matter and difference <= TRANSFORM_ERROR else error
     elif crystal.shape == GAUSS:
         end = GAUSSIAN_END if spec else np.inf
+        peak = number_of_cells(na, nb, nc, crystal.cross)
         for i in range(n):
             exponent = gaussian_exponent(square[i], fudge)
-            amplitude = 0.0 if exponent > end else na * nb * nc * decay(exponent)
+            amplitude = 0.0 if exponent > end else peak * decay(exponent)
             square[i] = amplitude * amplitude
             if zeros_matter:
                 present[i] = 0.0 if exponent >= FIRST_ZERO else 1.0
                 slack[i] = np.inf if LAST_NONZERO < exponent < FIRST_ZERO else 0.0
     else:
+        peak = number_of_cells(na, nb, nc, crystal.cross)
         for i in range(n):
-            amplitude = na * nb * nc * tophat(square[i], fudge)
+            amplitude = peak * tophat(square[i], fudge)
             square[i] = amplitude * amplitude
             if zeros_matter:
                 present[i] = 0.0 if amplitude == 0.0 else 1.0

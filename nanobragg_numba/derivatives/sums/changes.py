@@ -3,6 +3,7 @@
 from nanobragg_numba.derivatives.bundles import ALL_STEPS
 from nanobragg_numba.derivatives.chunk_geometry import WEIGHT, S
 from nanobragg_numba.derivatives.step_derivatives import (
+    BY_CROSS,
     BY_F,
     BY_FUDGE,
     BY_H,
@@ -18,6 +19,7 @@ from nanobragg_numba.derivatives.step_derivatives import (
     VALUE,
     fill_partials,
     gather_from_table,
+    has_tensor,
     multiply_structure_factors,
     table_at,
 )
@@ -46,14 +48,18 @@ def step_tangent(n, p, w, c, v, v_dot, cells_dot):
 
 
 @derivative
-def shape_tangent(n, p, c, shape, spec, fudge_dot, star_dot):
-    """The part of fudge and, for Gaussian crystals in "c", of the reciprocal axes."""
+def shape_tangent(n, p, c, shape, spec, fudge_dot, star_dot, cells_dot):
+    """The part of fudge, of the tensor off its diagonal, and for Gaussian crystals in "c" of the reciprocal axes."""
     for i in range(n):
         c[SUM_DOT, i] += p[BY_FUDGE, i] * fudge_dot
     if shape == GAUSS and not spec:
         for row in range(9):
             for i in range(n):
                 c[SUM_DOT, i] += p[BY_STAR + row, i] * star_dot[row]
+    elif has_tensor(shape, spec):
+        for row in range(3):
+            for i in range(n):
+                c[SUM_DOT, i] += p[BY_CROSS + row, i] * cells_dot[3 + row]
 
 
 @derivative
@@ -99,7 +105,7 @@ def tangent_steps(n, count, orientations, lattice_dot, all_tables, channel, spec
         for k in range(c.shape[0]):
             step_tangent(n, p, w, c[k], v, lattice_dot[k, step], dots.cells[k])
             if crystal.shape != SQUARE:
-                shape_tangent(n, p, c[k], crystal.shape, spec, dots.fudge[k, 0], dots.star[k])
+                shape_tangent(n, p, c[k], crystal.shape, spec, dots.fudge[k, 0], dots.star[k], dots.cells[k])
             if listed:
                 structure_factor_tangent(
                     n, p, c[k], places, crystal, dots.default_F[k, 0], factors_dot[k, channel * rows : (channel + 1) * rows]

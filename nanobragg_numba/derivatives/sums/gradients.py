@@ -7,6 +7,7 @@ from nanobragg_numba.derivatives.chunk_geometry import S_BAR, STEP_WEIGHT, SUM, 
 from nanobragg_numba.derivatives.formula_derivatives import cubic_weights
 from nanobragg_numba.derivatives.gradient_sums import add_at, add_to
 from nanobragg_numba.derivatives.step_derivatives import (
+    BY_CROSS,
     BY_F,
     BY_FUDGE,
     BY_H,
@@ -21,6 +22,7 @@ from nanobragg_numba.derivatives.step_derivatives import (
     INTERPOLATED,
     VALUE,
     fill_partials,
+    has_tensor,
     multiply_structure_factors,
 )
 from nanobragg_numba.jit.decorators import derivative
@@ -69,7 +71,7 @@ def add_step(n, p, w, v, lattice_bar, bars):
 
 @derivative
 def add_shape(n, p, w, shape, spec, bars):
-    """Gradients that only round and Gaussian crystals have: fudge, and in "c" the reciprocal axes."""
+    """Gradients that parallelepipeds do not have: fudge, the tensor off its diagonal, of Gaussian crystals in "c" the reciprocal axes."""
     total = zero_of(w)
     for i in range(n):
         total += w[STEP_WEIGHT, i] * p[BY_FUDGE, i]
@@ -80,6 +82,12 @@ def add_shape(n, p, w, shape, spec, bars):
             for i in range(n):
                 total += w[STEP_WEIGHT, i] * p[BY_STAR + row, i]
             add_at(bars.star, row, total)
+    elif has_tensor(shape, spec):
+        for row in range(3):
+            total = zero_of(w)
+            for i in range(n):
+                total += w[STEP_WEIGHT, i] * p[BY_CROSS + row, i]
+            add_at(bars.cells, 3 + row, total)
 
 
 @derivative

@@ -19,6 +19,8 @@ ROUNDING = 1e-9
 """Relative: far more than all roundings of a radius."""
 ROUNDED_STEP = 1e-12
 """Far more than all roundings of M dh, relative to M."""
+ROUNDED_INVERSE = 1e-14
+"""More than all roundings of M^-1, relative to |M| |M^-1|^2."""
 ROW = 64
 """Most tiles of a chunk; orientations searched at once; bits of a set."""
 SEARCH_SHAPE = (11, ROW)
@@ -48,9 +50,13 @@ NO_REACH = Reach((0.0,) * 9, math.inf, (math.inf,) * 3, math.inf, 0.0, False)
 
 
 def metric_root(crystal: CrystalTable, spec: bool) -> np.ndarray:
-    """(3, 3): the M of ``Reach``, without fudge: of ``spot_radius_squared`` in "spec" and ``scaled_radius_squared`` in "c"."""
+    """(3, 3): the M of ``Reach``, without fudge: of ``tensor_radius_squared`` in "spec", with or without anything off the diagonal, and of
+    ``scaled_radius_squared`` in "c"."""
     cells = np.array([crystal.na, crystal.nb, crystal.nc])
-    return np.diag(cells) if spec else np.reshape(crystal.star, (3, 3)).T * cells.prod()
+    if not spec:
+        return np.reshape(crystal.star, (3, 3)).T * cells.prod()
+    ab, ac, bc = crystal.cross
+    return np.diag(cells) + np.array([[0.0, ab, ac], [ab, 0.0, bc], [ac, bc, 0.0]])
 
 
 def reach_of(tables: Tables) -> Reach:
@@ -73,7 +79,8 @@ def reach_of(tables: Tables) -> Reach:
             inverse = np.linalg.inv(root)
         except np.linalg.LinAlgError:
             return NO_REACH
-        along = radius * np.linalg.norm(inverse, axis=1) * (1.0 + ROUNDING)
+        rounded = ROUNDED_INVERSE * np.linalg.norm(root) * np.linalg.norm(inverse) ** 2
+        along = radius * (np.linalg.norm(inverse, axis=1) * (1.0 + ROUNDING) + rounded)
         longest = float(np.linalg.norm(crystal.orientations.reshape(-1, 3), axis=1).max(initial=0.0))
     used = bool(np.prod(np.minimum(2.0 * along, 1.0)) < WORTH_WHILE) and math.isfinite(longest)
     numbers = [float(value) for value in root.ravel()]

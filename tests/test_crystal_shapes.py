@@ -43,8 +43,10 @@ def integral(shape: str, cells: tuple[int, int, int]) -> float:
     return float(8.0 * np.sum(transform**2) / 8.0**3)
 
 
-@pytest.mark.parametrize("cell", [ORTHOGONAL, TRICLINIC])
-@pytest.mark.parametrize("cells", [(5, 5, 5), (20, 20, 20), (30, 30, 30), (8, 20, 35)])
+@pytest.mark.parametrize(
+    ("cell", "cells"),
+    [(ORTHOGONAL, (5, 5, 5)), (TRICLINIC, (20, 20, 20)), (ORTHOGONAL, (30, 30, 30)), (TRICLINIC, (8, 20, 35))],
+)
 def test_photons_of_each_shape_against_the_parallelepiped(cell, cells):
     """A rotation through some thirty reflections at steps finer than their spots, beside the beam."""
     turn, pixel = 24.0, 0.12 if max(cells) < 10 else 0.025

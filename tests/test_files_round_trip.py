@@ -93,7 +93,7 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("round_trip") / "image.img"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(parameters=geometries())
 def test_the_geometry_comes_back(path, parameters):
     x = experiment(parameters)
@@ -110,7 +110,7 @@ def test_the_geometry_comes_back(path, parameters):
     assert back.parameters.detector.curved == parameters.detector.curved
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(parameters=geometries())
 def test_fabio_finds_the_pixels_in_place(path, parameters):
     x = experiment(parameters)

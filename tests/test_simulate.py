@@ -110,14 +110,15 @@ def test_the_polarization_axis_settles_or_cycles():
 def test_an_axis_that_never_settles_matches_serial_counting():
     """Pixels must see the axis that belongs to their place in the serial order, whatever the blocks."""
     generator = np.random.default_rng(2)
-    axis = next(v for v in generator.normal(size=(20000, 3)) if len(axis_orbit(unit(unit(tuple(v))))[0]) > 4)
+    axis = next(v for v in generator.normal(size=(20000, 3)) if len(axis_orbit(unit(unit(tuple(v))))[0]) > 2)
     beam = replace(TILTED.beam, polarization=0.9, polarization_axis=tuple(axis))
     detector = replace(TILTED.detector, convention="custom", pivot="beam", beam_center_mm=(4.0, 4.0))
     parameters = replace(TILTED, beam=beam, detector=detector, sampling=replace(TILTED.sampling, oversample=2, oversample_polar=True))
     run = simulate(parameters, compat="c", dtype=np.float64)
+    from nanobragg_numba.engine.plain_kernel import plain_pixel_value
     from nanobragg_numba.kernels.arguments import PixelRecord
-    from nanobragg_numba.kernels.exact import pixel_value
 
+    pixel_value = plain_pixel_value(np.float64, lambda *heard: None)
     evaluations = 0
     for slow in range(9):
         for fast in range(12):

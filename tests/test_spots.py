@@ -86,7 +86,7 @@ def test_boxes_hold_the_photons_of_gaussian_spots(spread):
     parameters = parameters_from_command_line(LINE + "-gauss_xtal " + SPREADS[spread])
     found = spots(parameters)
     whole = found[((found.box[:, ::2] > 5) & (found.box[:, 1::2] < 235)).all(axis=1) & (found.partiality > 0.1)]
-    chosen = whole[:: max(len(whole) // 5, 1)]
+    chosen = whole[:: max(len(whole) // 3, 1)]
     lines = [single(parameters, hkl.tolist()) for hkl in chosen.hkl]
     for spot, image in enumerate(simulate_batch(lines)):
         box, total = chosen.box[spot], image.sum(dtype=np.float64)

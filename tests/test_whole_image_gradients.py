@@ -45,7 +45,7 @@ def test_point_spread_is_that_of_numpy_with_its_gradients(kind):
     expected = numpy_spread(IMAGE, kind, 1.7, 6, exact=False)
     assert point_spread(torch.tensor(IMAGE), kind, 1.7, 6).numpy() == pytest.approx(expected, abs=1e-12 * expected.max())
     beta = number(2.5) if kind == "moffat" else 2.5
-    assert torch.autograd.gradcheck(lambda i, w, b: point_spread(i, kind, w, 3, b), (number(IMAGE[:3, :4]), number(1.3), beta))
+    assert torch.autograd.gradcheck(lambda i, w, b: point_spread(i, kind, w, 3, b), (number(IMAGE[:2, :3]), number(1.3), beta))
 
 
 def test_gradients_of_gain_offset_and_calibration():

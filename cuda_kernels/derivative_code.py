@@ -95,7 +95,6 @@ def derivative_names(add_at: Callable[..., None]) -> dict[str, Any]:
     # The names that they use are those of the kernels, too.
     names.update({name: FunctionType(function.__code__, names, name) for name, function in FROM_LIBRARY.items()})
     every_step = {"add_reached": _nothing, "add_reached_changes": _nothing_changes, "leaves_out": _leaves_out}
-    every_step["leaves_out_of_tangent"] = _leaves_out
     replaced = {**every_step, "add_at": add_at, "gradient_at": _gradient_at, "nearest_whole": nearest_whole, "ceiling": ceiling}
     for name, value in {**names, **replaced}.items():
         if isinstance(value, FunctionType):

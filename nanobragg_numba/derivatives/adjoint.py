@@ -8,19 +8,10 @@ axes of each step are handed on to angles, spindle, mosaic rotations and cell ax
 from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles2, Numbers2, Numbers3, Singles2
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.array_views import from_column
 from nanobragg_numba.kernels.formulas import with_table
 from nanobragg_numba.kernels.live_pixels import GAP
-from nanobragg_numba.kernels.reach.tiles import (
-    ROW,
-    TILE,
-    choose_steps,
-    from_column,
-    gather_sources,
-    measure_tiles,
-    search_orientations,
-    search_tile,
-    three_of,
-)
+from nanobragg_numba.kernels.reach.loop import choose_steps, end_of_direction, for_each_tile, lowest_member
 
 from . import complex_step  # noqa: F401 - the formulas must know complex numbers before they are compiled
 from .bundles import ALL_STEPS, AdjointWork, Chunk, Gradients, Pixels
@@ -40,6 +31,7 @@ from .chunk_geometry import (  # fmt: skip
     WEIGHT,
     S,
     chunk_end,
+    leaves_out,
     own_factors,
     polarize,
     ray_at,
@@ -193,70 +185,53 @@ def c_source(n, source, count, tables, first, interpolate, gradients, work):
     return False, interpolate
 
 
-@derivative
-def leaves_out(reach, interpolate):
-    """Whether steps beyond the spots' reach are left out; a GPU computes them all."""
-    return reach.used and not interpolate
-
-
 @derivative(inline=False)
-def add_background(n, first, last, tables, gradients, work):
-    """The gradient with respect to the background, which is zero, of the sources of one direction from ``first`` to ``last`` ("spec")."""
+def add_background(n, tables, gradients, work):
+    """The gradient with respect to the background, which is zero ("spec")."""
     _, beam, _, rules = tables
-    w, g = work.rays, work.totals[1]
-    if beam.polarized:
-        polarize(n, form_of(first, beam), w)
-    total = weight = zero_of(w)
-    for source in range(first, last):
-        weight += beam.weights[source]
-    for i in range(n):
-        total += g[i] * (w[POLAR, i] * w[OWN, i])
-    add_at(gradients.variables.background, 0, total * weight * (rules.scale / rules.steps))
+    w, g, sources = work.rays, work.totals[1], beam.wavelengths.shape[0]
+    first = 0
+    while first < sources:
+        end = end_of_direction(first, beam.incident)
+        if beam.polarized:
+            polarize(n, form_of(first, beam), w)
+        total = weight = zero_of(w)
+        for source in range(first, end):
+            weight += beam.weights[source]
+        for i in range(n):
+            total += g[i] * (w[POLAR, i] * w[OWN, i])
+        add_at(gradients.variables.background, 0, total * weight * (rules.scale / rules.steps))
+        first = end
 
 
 @derivative(inline=False)
-def add_tile(n, first, entries, together, tables, gradients, work):
-    """The steps that may matter of the group of sources from ``first`` on, of one tile's n pixels."""
-    source = 0
+def add_tile(tile, given):
+    """The gradients of the steps that may matter to one tile."""
+    tables, gradients, work = given
+    n, at, together = tile.pixels, tile.start, tile.sources
+    here = AdjointWork(
+        from_column(work.partials, at), from_column(work.rays, at), from_column(work.keep, at), from_column(work.places, at),
+        from_column(work.totals, at), work.search, work.chosen,
+    )  # fmt: skip
     while together != 0:
-        if together & 1:
-            count = choose_steps(entries, source, work.search, work.chosen)
-            if tables.rules.spec:
-                spec_source(n, first + source, count, tables, False, gradients, work)
-            else:
-                c_source(n, first + source, count, tables, False, False, gradients, work)
-        together >>= 1
-        source += 1
+        source = lowest_member(together)
+        together &= together - 1
+        count = choose_steps(tile.entries, source, work.search, work.chosen)
+        if tables.rules.spec:
+            spec_source(n, tile.first_source + source, count, tables, False, gradients, here)
+        else:
+            c_source(n, tile.first_source + source, count, tables, False, False, gradients, here)
 
 
 @derivative(inline=False)
 def add_reached(n, tables, reach, gradients, work):
     """The steps of all sources that may matter, at one sub-pixel and layer; those left out are zero in "spec", and tiny in "c"."""
     _, beam, crystal, rules = tables
-    sources, steps, search = beam.wavelengths.shape[0], crystal.orientations.shape[0], work.search
-    tiles = measure_tiles(n, work.rays[RAY : RAY + 3], search)
-    first = 0
-    while first < sources:
-        group = gather_sources(first, sources, tiles, beam.incident, beam.wavelengths, reach, search)
-        incident = three_of(beam.incident, first)
-        if rules.spec:
-            add_background(n, first, first + group[0], tables, gradients, work)
-        for start in range(0, steps, ROW):
-            end = min(start + ROW, steps)
-            found = search_orientations(start, end, tiles, group, incident, crystal.orientations, reach, search)
-            tile = 0
-            while found != 0:
-                if found & 1:
-                    at = tile * TILE
-                    entries, together = search_tile(tile, start, end, group, incident, crystal.orientations, reach, search)
-                    here = AdjointWork(
-                        from_column(work.partials, at), from_column(work.rays, at), from_column(work.keep, at),
-                        from_column(work.places, at), from_column(work.totals, at), search, work.chosen,
-                    )  # fmt: skip
-                    add_tile(min(TILE, n - at), first, entries, together, tables, gradients, here)
-                found >>= 1
-                tile += 1
-        first += group[0]
+    if rules.spec:
+        add_background(n, tables, gradients, work)
+    given = (tables, gradients, work)
+    all_sources = (0, beam.wavelengths.shape[0])
+    for_each_tile(n, work.rays[RAY : RAY + 3], all_sources, beam, crystal.orientations, reach, work.search, add_tile, given)
 
 
 @derivative(inline=False)

@@ -97,3 +97,9 @@ def own_factors(n, layer, detector, w):
             w[CAPTURE, i] = capture_fraction(layer, ray_at(w, i), detector)
     for i in range(n):
         w[OWN, i] = w[OMEGA, i] * w[CAPTURE, i]
+
+
+@derivative
+def leaves_out(reach, interpolate):
+    """Whether steps beyond the spots' reach are left out; a GPU computes them all."""
+    return reach.used and not interpolate

@@ -6,18 +6,9 @@
 from nanobragg_numba.jit.decorators import derivative, entry
 from nanobragg_numba.jit.entry_types import Doubles3
 from nanobragg_numba.kernels.arguments import Tables
+from nanobragg_numba.kernels.array_views import from_column
 from nanobragg_numba.kernels.live_pixels import live_run
-from nanobragg_numba.kernels.reach.tiles import (
-    ROW,
-    TILE,
-    choose_steps,
-    from_column,
-    gather_sources,
-    measure_tiles,
-    search_orientations,
-    search_tile,
-    three_of,
-)
+from nanobragg_numba.kernels.reach.loop import choose_steps, for_each_tile, lowest_member
 from nanobragg_numba.maths.vectors3 import dot
 
 from .bundles import ALL_STEPS, Changes, Chunk, Pixels, TangentWork
@@ -30,6 +21,7 @@ from .chunk_geometry import (  # fmt: skip
     RAY,
     S,
     chunk_end,
+    leaves_out,
     own_factors,
     polarize,
     ray_at,
@@ -144,12 +136,6 @@ def c_source_tangent(n, source, count, tables, first, interpolate, changes, work
 
 
 @derivative
-def leaves_out_of_tangent(reach, interpolate):
-    """Whether steps beyond the spots' reach are left out; a GPU computes them all."""
-    return reach.used and not interpolate
-
-
-@derivative
 def still_dry(dots):
     """Whether no direction changes the background, which pixels have without any step."""
     for k in range(dots.background.shape[0]):  # noqa: SIM110
@@ -159,46 +145,31 @@ def still_dry(dots):
 
 
 @derivative(inline=False)
-def add_tile_changes(n, first, entries, together, tables, changes, work, out, at):
-    """The steps that may matter of the group of sources from ``first`` on, of one tile's n pixels."""
-    source = 0
+def add_tile_changes(tile, given):
+    """The changes of the steps that may matter to one tile."""
+    tables, changes, work, out = given
+    n, at, together = tile.pixels, tile.start, tile.sources
+    here = TangentWork(
+        from_column(work.partials, at), from_column(work.rays, at), from_column(work.changes, at), from_column(work.keep, at),
+        from_column(work.places, at), from_column(work.sums, at), work.search, work.chosen,
+    )  # fmt: skip
     while together != 0:
-        if together & 1:
-            count = choose_steps(entries, source, work.search, work.chosen)
-            if tables.rules.spec:
-                spec_source_tangent(n, first + source, count, tables, False, changes, work, out, at)
-            else:
-                c_source_tangent(n, first + source, count, tables, False, False, changes, work)
-        together >>= 1
-        source += 1
+        source = lowest_member(together)
+        together &= together - 1
+        count = choose_steps(tile.entries, source, work.search, work.chosen)
+        if tables.rules.spec:
+            spec_source_tangent(n, tile.first_source + source, count, tables, False, changes, here, out, at)
+        else:
+            c_source_tangent(n, tile.first_source + source, count, tables, False, False, changes, here)
 
 
 @derivative(inline=False)
 def add_reached_changes(n, tables, reach, changes, work, out):
     """The steps of all sources that may matter; see the adjoint's ``add_reached``."""
     _, beam, crystal, _ = tables
-    sources, steps, search = beam.wavelengths.shape[0], crystal.orientations.shape[0], work.search
-    tiles = measure_tiles(n, work.rays[RAY : RAY + 3], search)
-    first = 0
-    while first < sources:
-        group = gather_sources(first, sources, tiles, beam.incident, beam.wavelengths, reach, search)
-        incident = three_of(beam.incident, first)
-        for start in range(0, steps, ROW):
-            end = min(start + ROW, steps)
-            found = search_orientations(start, end, tiles, group, incident, crystal.orientations, reach, search)
-            tile = 0
-            while found != 0:
-                if found & 1:
-                    at = tile * TILE
-                    entries, together = search_tile(tile, start, end, group, incident, crystal.orientations, reach, search)
-                    here = TangentWork(
-                        from_column(work.partials, at), from_column(work.rays, at), from_column(work.changes, at),
-                        from_column(work.keep, at), from_column(work.places, at), from_column(work.sums, at), search, work.chosen,
-                    )  # fmt: skip
-                    add_tile_changes(min(TILE, n - at), first, entries, together, tables, changes, here, out, at)
-                found >>= 1
-                tile += 1
-        first += group[0]
+    given = (tables, changes, work, out)
+    all_sources = (0, beam.wavelengths.shape[0])
+    for_each_tile(n, work.rays[RAY : RAY + 3], all_sources, beam, crystal.orientations, reach, work.search, add_tile_changes, given)
 
 
 @derivative(inline=False)
@@ -222,7 +193,7 @@ def spec_tangent_chunk(chunk, tables, reach, interpolate, changes, work, out):
                         if detector.thickness != 0.0:
                             ray_dot = (c[k, RAY_DOT, i], c[k, RAY_DOT + 1, i], c[k, RAY_DOT + 2, i])
                             c[k, CAPTURE_DOT, i] = capture_tangent(layer, ray_at(w, i), ray_dot, detector, dots, k)
-                if leaves_out_of_tangent(reach, interpolate) and rules.background == 0.0 and still_dry(dots):
+                if leaves_out(reach, interpolate) and rules.background == 0.0 and still_dry(dots):
                     add_reached_changes(n, tables, reach, changes, work, out)
                 else:
                     for source in range(beam.wavelengths.shape[0]):
@@ -246,7 +217,7 @@ def c_tangent_chunk(chunk, tables, reach, first, interpolate, changes, work, out
                 rays(chunk, sub_slow, sub_fast, layer, detector, w)
                 for k in range(directions):
                     ray_tangents(chunk, sub_slow, sub_fast, layer, detector, dots, w, c[k], k)
-                if leaves_out_of_tangent(reach, interpolate) and not first:
+                if leaves_out(reach, interpolate) and not first:
                     add_reached_changes(n, tables, reach, changes, work, out)
                 else:
                     for source in range(beam.wavelengths.shape[0]):

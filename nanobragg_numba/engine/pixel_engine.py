@@ -174,8 +174,16 @@ class PixelEngine:
 
     def _compute_vectorised(self, slow: int, end: int, threads: int) -> None:
         self.census(slow, end, threads)
+        while slow < end:
+            leaving = self._vectorised_rows(slow, end, threads)
+            if leaving < end:
+                self._compute_exact(leaving, leaving + 1, 0)
+            # No row behind it is interpolated any more (Q2).
+            slow = leaving + 1
+
+    def _vectorised_rows(self, slow: int, end: int, threads: int) -> int:
+        """Compute the rows before the first in which a step leaves the table of structure factors ("c"); returns that row, or ``end``."""
         tables = self.experiment.tables
-        # Once a step has left the table, no later one is interpolated (Q2).
         tables = tables._replace(rules=tables.rules._replace(interpolate=tables.rules.interpolate and self.out_of_table is None))
         bound = relative_error_bound(tables) if self.precision == "guarded" else 0.0
         counts, left = np.zeros(len(self.image), np.int64), np.zeros(len(self.image), np.int64)
@@ -183,13 +191,14 @@ class PixelEngine:
             (slow, end), threads, lambda: np.empty(WORK_SHAPE), self.window[:2], self.computed, tables, self.reach, self.first_pixel,
             bound, self.precision in ("mixed", "single"), *self._images, self._omega_sums, self._doubtful, counts, left,
         )  # fmt: skip
-        doubtful = int(counts.sum())
-        if doubtful and not left.any():
-            left = self._decide_doubtful(slow, end, threads if doubtful * self.experiment.steps > STEPS_WITHOUT_THREADS else 0, tables)
-        if left.any():
-            self._compute_exact(slow, end, threads)
-            return
-        self.recomputed += doubtful
+        leaving = _first_row(left, slow, end)
+        doubtful = int(counts[slow:leaving].sum())
+        if doubtful:
+            again = threads if doubtful * self.experiment.steps > STEPS_WITHOUT_THREADS else 0
+            leaving = _first_row(self._decide_doubtful(slow, leaving, again, tables), slow, leaving)
+        self._doubtful[slow:end] = False
+        self.recomputed += int(counts[slow:leaving].sum())
+        return leaving
 
     def _decide_doubtful(self, slow: int, end: int, threads: int, tables: Tables) -> np.ndarray:
         """Recompute the doubtful pixels; (slow,) bool: the rows in which one of them left the table of structure factors (Q2)."""
@@ -198,7 +207,6 @@ class PixelEngine:
             (slow, end), threads, tuple, self.window[:2], self._doubtful, tables, self.first_pixel, 2**62, np.zeros((1, 1), np.int64),
             *self._images, sums, left,
         )  # fmt: skip
-        self._doubtful[slow:end] = False
         return left >= 0
 
     def _compute_on_gpu(self, slow: int, end: int, threads: int) -> None:
@@ -270,6 +278,12 @@ def _precision_in_force(experiment: Experiment, dtype: Any, precision: Precision
     if precision == "exact" or (precision == "guarded" and np.dtype(dtype) != np.float32):
         return "exact"
     return precision if is_supported(experiment.tables) else "exact"
+
+
+def _first_row(marks: np.ndarray, slow: int, end: int) -> int:
+    """The first of the rows that is marked, or ``end``."""
+    marked = np.flatnonzero(marks[slow:end])
+    return slow + int(marked[0]) if len(marked) else end
 
 
 def _without_orientations(tables: Tables) -> Tables:

@@ -10,7 +10,7 @@ from nanobragg_numba.kernels.arguments import Tables
 
 CHUNK = 256
 """Pixels computed together: few enough that the rows one loop reads and writes stay in the nearest cache (measured: 128 is slower)."""
-WORK_SHAPE = (44, CHUNK)
+WORK_SHAPE = (45, CHUNK)
 """Shape of the array, float64, that each thread needs (simd/work_rows.py)."""
 LARGEST_ARGUMENT = 2.0**30
 """Up to here the argument reduction of ``vector_math.sine_magnitude`` keeps its bound."""

@@ -3,19 +3,11 @@
 import numpy as np
 
 from nanobragg_numba.jit.decorators import compiled, inlined
+from nanobragg_numba.kernels.array_views import from_column
 from nanobragg_numba.kernels.exact import polarization_axis
 from nanobragg_numba.kernels.formulas import with_table
-from nanobragg_numba.kernels.reach.tiles import (
-    ROW,
-    TILE,
-    from_column,
-    gather_sources,
-    measure_tiles,
-    search_orientations,
-    search_rows,
-    search_tile,
-    three_of,
-)
+from nanobragg_numba.kernels.reach.loop import choose_steps, end_of_direction, for_each_tile, lowest_member
+from nanobragg_numba.kernels.reach.tiles import three_of
 from nanobragg_numba.maths.vectors3 import unit
 
 from .error_bound import LARGEST_SUM
@@ -33,16 +25,25 @@ def give_up_without_factors(n, work):
 
 
 @compiled
-def add_background(n, work, first, last, beam, rules):
-    """Add what each of some sources' sums begins with ("spec")."""
+def begin_direction(n, work, incident, beam):
+    """Polarization factors of sources of one direction, and ``keep`` without their resolution limit ("spec")."""
     w = rows_of(work)
-    incident = three_of(beam.incident, first)
     for i in range(n):
         w.keep[i] = w.live[i]
     if beam.polarized:
         polarize(n, work, incident, beam.kahn, polarization_axis(beam, 0), False, True)
-    begin_part(n, work, rules.background)
-    for source in range(first, last):
+
+
+@compiled
+def add_background(n, work, beam, rules):
+    """Add what each source's sum begins with ("spec")."""
+    end = 0
+    for source in range(beam.wavelengths.shape[0]):
+        incident = three_of(beam.incident, source)
+        if source == end:
+            end = end_of_direction(source, beam.incident)
+            begin_direction(n, work, incident, beam)
+            begin_part(n, work, rules.background)
         if beam.dmin > 0.0:
             scattering_vectors(n, work, incident, beam.wavelengths[source])
             keep_within_resolution(n, work, beam.dmin)
@@ -50,56 +51,35 @@ def add_background(n, work, first, last, beam, rules):
 
 
 @compiled
-def add_tile(n, here, first, entries, together, search, beam, crystal, rules):
-    """Add the steps of a group of sources, from ``first`` on, that may matter to the n pixels of one tile; ``here``: from its first on."""
-    s = search_rows(search)
+def add_tile(tile, given):
+    """Add the steps that may matter to one tile."""
+    work, beam, crystal, rules = given
+    n, first, together = tile.pixels, tile.first_source, tile.sources
+    w, here = rows_of(work), from_column(work, tile.start)
     incident = three_of(beam.incident, first)
     if rules.spec:
-        w = rows_of(here)
-        for i in range(n):
-            w.keep[i] = w.live[i]
-        if beam.polarized:
-            polarize(n, here, incident, beam.kahn, polarization_axis(beam, 0), False, True)
-    source = first
+        begin_direction(n, here, incident, beam)
     while together != 0:
-        if together & 1:
-            scattering_vectors(n, here, incident, beam.wavelengths[source])
-            if rules.spec:
-                if beam.dmin > 0.0:
-                    keep_within_resolution(n, here, beam.dmin)
-                begin_part(n, here, 0.0)
-            listed = with_table(crystal, beam.channels[source])
-            for entry in range(entries):
-                if (s.sources[entry] >> (source - first)) & 1:
-                    add_step(n, here, s.step[entry], listed, rules, False)
-            if rules.spec:
-                add_weighted(n, here, beam.weights[source])
-        together >>= 1
-        source += 1
+        source = lowest_member(together)
+        together &= together - 1
+        scattering_vectors(n, here, incident, beam.wavelengths[first + source])
+        if rules.spec:
+            if beam.dmin > 0.0:
+                keep_within_resolution(n, here, beam.dmin)
+            begin_part(n, here, 0.0)
+        listed = with_table(crystal, beam.channels[first + source])
+        for number in range(choose_steps(tile.entries, source, w.search, w.chosen)):
+            add_step(n, here, w.chosen[number], listed, rules, False)
+        if rules.spec:
+            add_weighted(n, here, beam.weights[first + source])
 
 
 @compiled
-def add_sources(n, tiles, first, last, work, beam, crystal, rules, reach):
+def add_sources(n, first, last, work, beam, crystal, rules, reach):
     """Add the steps that may matter of the sources from ``first`` to ``last``."""
-    search = rows_of(work).search
-    steps = crystal.orientations.shape[0]
-    while first < last:
-        group = gather_sources(first, last, tiles, beam.incident, beam.wavelengths, reach, search)
-        incident = three_of(beam.incident, first)
-        if rules.spec and rules.background != 0.0:
-            add_background(n, work, first, first + group[0], beam, rules)
-        for start in range(0, steps, ROW):
-            end = min(start + ROW, steps)
-            found = search_orientations(start, end, tiles, group, incident, crystal.orientations, reach, search)
-            tile = 0
-            while found != 0:
-                if found & 1:
-                    entries, together = search_tile(tile, start, end, group, incident, crystal.orientations, reach, search)
-                    pixels = min(TILE, n - tile * TILE)
-                    add_tile(pixels, from_column(work, tile * TILE), first, entries, together, search, beam, crystal, rules)
-                found >>= 1
-                tile += 1
-        first += group[0]
+    w = rows_of(work)
+    given = (work, beam, crystal, rules)
+    for_each_tile(n, w.direction, (first, last), beam, crystal.orientations, reach, w.search, add_tile, given)
 
 
 @inlined
@@ -108,16 +88,16 @@ def add_reached(n, work, beam, crystal, rules, reach, unpolarized):
 
     ``unpolarized``: polarization factors are still to be computed.
     """
-    w = rows_of(work)
     sources = beam.wavelengths.shape[0]
-    tiles = measure_tiles(n, w.direction, w.search)
     first = 0
     if rules.spec:
         give_up_without_factors(n, work)
+        if rules.background != 0.0:
+            add_background(n, work, beam, rules)
     elif unpolarized:
         # The first source's vectors are those before they are made unit vectors again, all others' those behind (Q4).
         first = 1
-        add_sources(n, tiles, 0, 1, work, beam, crystal, rules, reach)
+        add_sources(n, 0, 1, work, beam, crystal, rules, reach)
         incident = unit(three_of(beam.incident, 0))
         polarize(n, work, incident, beam.kahn, polarization_axis(beam, 0), sources > 1, False)
-    add_sources(n, tiles, first, sources, work, beam, crystal, rules, reach)
+    add_sources(n, first, sources, work, beam, crystal, rules, reach)

@@ -4,9 +4,10 @@ import numpy as np
 
 from nanobragg_numba.jit.decorators import compiled, inlined
 from nanobragg_numba.kernels.accurate_maths import nearest_whole_index, sixth
+from nanobragg_numba.kernels.array_views import in_one_row
 from nanobragg_numba.kernels.formulas import can_interpolate, cubic_terms
 
-from .work_rows import in_one_row, rows_of
+from .work_rows import rows_of
 
 
 @compiled

@@ -3,11 +3,9 @@
 from typing import Any, NamedTuple
 
 from numba import types
-from numba.core import cgutils, imputils
-from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from nanobragg_numba.jit.decorators import inlined
+from nanobragg_numba.kernels.array_views import in_one_row, of_shape
 
 from .error_bound import WORK_SHAPE
 
@@ -63,37 +61,13 @@ class Rows(NamedTuple):
     row_omega: Any
     """The sum of ``omega_sum`` over the chunks of a row of the image."""
     search: Any
-    """For the search of kernels/reach."""
+    """For the search of kernels/reach, and ..."""
+    chosen: Any
+    """... int64, the steps that it finds for one source."""
 
 
-@intrinsic
-def of_work_shape(typing_context, work):  # type: ignore[no-untyped-def]
-    """The work array with its shape as a constant: then the compiler knows that rows do not overlap, and needs no checks."""
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        array = context.make_array(signature.return_type)(context, builder, values[0])
-        rows, pixels = WORK_SHAPE
-        array.shape = cgutils.pack_array(builder, [context.get_constant(types.intp, n) for n in (rows, pixels)])
-        array.strides = cgutils.pack_array(builder, [context.get_constant(types.intp, n) for n in (8 * pixels, 8)])
-        return imputils.impl_ret_borrowed(context, builder, signature.return_type, array._getvalue())
-
-    return work(work), generate
-
-
-@intrinsic
-def in_one_row(typing_context, array):  # type: ignore[no-untyped-def]
-    """A contiguous array of doubles with all its values in one row, without the checks of ``reshape``, which can raise."""
-    flat = types.Array(types.float64, 1, "C")
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        given = context.make_array(signature.args[0])(context, builder, values[0])
-        result = context.make_array(flat)(context, builder)
-        size = context.get_constant(types.intp, 8)
-        shape, strides = cgutils.pack_array(builder, [given.nitems]), cgutils.pack_array(builder, [size])
-        arrayobj.populate_array(result, given.data, shape, strides, size, given.meminfo)
-        return imputils.impl_ret_borrowed(context, builder, flat, result._getvalue())
-
-    return flat(array), generate
+of_work_shape = of_shape(WORK_SHAPE)
+_whole_row = of_shape(WORK_SHAPE[1:], types.int64)
 
 
 @inlined
@@ -102,5 +76,5 @@ def rows_of(work):
     w = of_work_shape(work)
     return Rows(
         w[0:3], w[3], w[4:7], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14], w[15], w[16], w[17:20], w[20], w[21], w[22], w[23],
-        w[24], w[25], in_one_row(w[26:30]), w[30:34], w[34:38], w[38], w[39], w[40], w[41:44],
+        w[24], w[25], in_one_row(w[26:30]), w[30:34], w[34:38], w[38], w[39], w[40], w[41:44], _whole_row(w[44]),
     )  # fmt: skip

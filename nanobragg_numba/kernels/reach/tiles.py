@@ -9,16 +9,13 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils, imputils
-from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from nanobragg_numba.jit.decorators import compiled, inlined
 from nanobragg_numba.kernels.accurate_maths import nearest_whole
+from nanobragg_numba.kernels.array_views import of_shape
 
-from .spots import ROW, SEARCH_SHAPE
+from .spots import SEARCH_SHAPE
 
 TILE = 8
 """Pixels of a tile: as many as a vector register holds, and few enough that a tile is short beside the distance of reflections."""
@@ -51,36 +48,8 @@ class SearchRows(NamedTuple):
     """(entries,) int64: ... and the set of the group's sources for which."""
 
 
-@intrinsic
-def _of_search_shape(typing_context, array):  # type: ignore[no-untyped-def]
-    """The array with its shape as a constant."""
-    kind = types.Array(types.float64, 2, "C")
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        given = context.make_array(signature.args[0])(context, builder, values[0])
-        result = context.make_array(kind)(context, builder)
-        shape = cgutils.pack_array(builder, [context.get_constant(types.intp, n) for n in SEARCH_SHAPE])
-        strides = cgutils.pack_array(builder, [context.get_constant(types.intp, n) for n in (8 * ROW, 8)])
-        size = context.get_constant(types.intp, 8)
-        populate_array(result, given.data, shape, strides, size, given.meminfo)
-        return imputils.impl_ret_borrowed(context, builder, kind, result._getvalue())
-
-    return kind(array), generate
-
-
-@intrinsic
-def _whole(typing_context, row):  # type: ignore[no-untyped-def]
-    """A row of doubles as one of whole numbers."""
-    kind = types.Array(types.int64, 1, "C")
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        given = context.make_array(signature.args[0])(context, builder, values[0])
-        result = context.make_array(kind)(context, builder)
-        data = builder.bitcast(given.data, ir.IntType(64).as_pointer())
-        populate_array(result, data, given.shape, given.strides, given.itemsize, given.meminfo)
-        return imputils.impl_ret_borrowed(context, builder, kind, result._getvalue())
-
-    return kind(row), generate
+_of_search_shape = of_shape(SEARCH_SHAPE)
+_whole = of_shape(SEARCH_SHAPE[1:], types.int64)
 
 
 @inlined
@@ -292,27 +261,3 @@ def search_tile(tile, first, last, group, incident, orientations, reach, search)
                 entries += 1
                 together |= found
     return entries, together
-
-
-@inlined
-def choose_steps(entries, source, search, chosen):
-    """The steps of one tile's entries that may matter for one source of the group, into ``chosen``; returns how many."""
-    s = search_rows(search)
-    count = 0
-    for entry in range(entries):
-        if (s.sources[entry] >> source) & 1:
-            chosen[count] = s.step[entry]
-            count += 1
-    return count
-
-
-@intrinsic
-def from_column(typing_context, array, first):  # type: ignore[no-untyped-def]
-    """An array of one or two axes as if its rows began at that column of it."""
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        given = context.make_array(signature.args[0])(context, builder, values[0])
-        given.data = builder.gep(given.data, [values[1]])
-        return imputils.impl_ret_borrowed(context, builder, signature.return_type, given._getvalue())
-
-    return array(array, types.intp), generate

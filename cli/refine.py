@@ -6,7 +6,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import write_whole
 from nanobragg_numba.files.reading import read_bytes
 
+from .jobs import slurm_options
 from .two_dashes import Parser, joined, status_of, tell
 
 LINES = ("--line",)
@@ -72,6 +74,11 @@ def _parser() -> Parser:
     add("--least-explained", type=float, default=0.3, metavar="X", help="share of strong pixels that a start must explain (default: 0.3)")
     add("--method", default="trust", help="trust, least_squares or lbfgs (default: trust)")
     add("--steps", type=int, default=50, metavar="N", help="at most, in each round (default: 50)")
+    add("--engine", help="inline (this process), processes or dask (default: processes with --workers,\nelse inline)")
+    add("--workers", type=int, metavar="N", help="processes that share the images (default: one a core)")
+    add("--scheduler", metavar="ADDRESS", help="of dask, as tcp://host:8786")
+    add("--slurm", type=int, metavar="JOBS", help="have dask-jobqueue ask SLURM for so many jobs")
+    add("--slurm-options", default="", metavar="WORDS", help='for dask-jobqueue, as "cores=32 memory=64GB walltime=01:00:00"')
     add("--out", default="nb-refine", metavar="FOLDER", help="where the results go (default: nb-refine)")
     add("--resume", action="store_true", help="go on with the fit in that folder")
     add("--overwrite", action="store_true", help="replace earlier results in that folder")
@@ -135,7 +142,8 @@ def _run(options: argparse.Namespace) -> None:
         write_whole(os.path.join(options.out, STATE), "--out", [(json.dumps(state) + "\n").encode()])
 
     parameters = [start.parameters for start in starts]
-    found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept)
+    with _computing(options) as computing:
+        found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept, computing=computing)
     text = table(found)
     print(text, end="")
     write_whole(os.path.join(options.out, TABLE), "--out", [text.encode()])
@@ -147,6 +155,29 @@ def _run(options: argparse.Namespace) -> None:
     content = json.dumps(results(found, frames), indent=1, allow_nan=False) + "\n"
     write_whole(os.path.join(options.out, RESULTS), "--out", [content.encode()])
     print(f"written to {options.out}")
+
+
+@contextmanager
+def _computing(options: argparse.Namespace) -> Iterator[Any]:
+    """The workers, which end with the fit; None: this process. Raises InputError."""
+    from nanobragg_numba.batch.engines import require_engine, started
+    from nanobragg_numba.refinement.workers import Workers, load
+
+    engine = options.engine or ("inline" if options.workers is None else "processes")
+    require_engine(engine, options.workers, options.scheduler, options.slurm)
+    if engine == "inline":
+        if options.workers is not None:
+            raise InputError("--workers: --engine inline is this process alone")
+        yield None
+        return
+    made, threads = started(
+        engine, options.workers, scheduler=options.scheduler, slurm=options.slurm, slurm_options=slurm_options(options.slurm_options),
+        load=load,
+    )  # fmt: skip
+    try:
+        yield Workers(made, threads)
+    finally:
+        made.stop()
 
 
 def _require_extras() -> None:

@@ -1,5 +1,8 @@
 """The part of a joint fit's target that one piece of a shot has: residuals, derivatives and normal equations of its shoeboxes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +22,20 @@ BACKGROUNDS = {"none": 0, "constant": 1, "plane": 3}
 """Terms a box."""
 DIRECTIONS = 64
 """Derivatives that are worked out together."""
+_of_images: ContextVar[int | None] = ContextVar("threads of images", default=None)
+
+
+@contextmanager
+def in_fixed_order() -> Iterator[None]:
+    """Sums over pixels by one thread, so that their last digits are the same whatever the number; images by as many as torch takes."""
+    threads = torch.get_num_threads()
+    token = _of_images.set(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _of_images.reset(token)
 
 
 @dataclass
@@ -60,7 +77,12 @@ class PieceTarget:
     def _spots(self, part: Tensor) -> Tensor:
         if len(self.pixels) == 0:
             return torch.zeros(0, dtype=torch.float64)
-        values: Tensor = simulate(self.piece.parameters, regions=self.pixels.mask, **self.piece.overrides(part)).values
+        threads = torch.get_num_threads()
+        torch.set_num_threads(_of_images.get() or threads)
+        try:
+            values: Tensor = simulate(self.piece.parameters, regions=self.pixels.mask, **self.piece.overrides(part)).values
+        finally:
+            torch.set_num_threads(threads)
         return values
 
     def slopes_at(self, part: np.ndarray) -> Tensor:
@@ -85,16 +107,21 @@ class PieceTarget:
         own = self.pixels
         return Fitted(spots, solve_background(own.photons - spots, self.weights, self.basis, own.boxes)[1])
 
-    def take_weights(self, part: np.ndarray, from_data: bool = False) -> None:
-        """New weights from what the model at ``part`` expects. ``from_data``: where the measured photons are more, from these: for
+    def new_weights(self, part: np.ndarray, from_data: bool = False) -> Tensor:
+        """(pixels,): from what the model at ``part`` expects. ``from_data``: where the measured photons are more, from these: for
         starts, whose spots are elsewhere."""
-        # The background's own weights: two rounds settle them.
-        for _ in range(2):
-            now = self.fitted(part)
-            expected = now.spots + now.background
-            if from_data:
-                expected = torch.maximum(expected, self.pixels.photons)
-            self.weights = 1.0 / photon_variance(expected, self.pixels.readout, least=LEAST_VARIANCE)
+        before = self.weights
+        try:
+            # The background's own weights: two rounds settle them.
+            for _ in range(2):
+                now = self.fitted(part)
+                expected = now.spots + now.background
+                if from_data:
+                    expected = torch.maximum(expected, self.pixels.photons)
+                self.weights = 1.0 / photon_variance(expected, self.pixels.readout, least=LEAST_VARIANCE)
+            return self.weights
+        finally:
+            self.weights = before
 
     def residuals(self, part: np.ndarray) -> Tensor:
         """(pixels,): each divided by its standard deviation."""
@@ -117,8 +144,8 @@ class PieceTarget:
         slopes = self.projected(part)
         return -(slopes.T @ self.residuals(part)).numpy(), (slopes.T @ slopes).numpy()
 
-    def squares_without_spots(self) -> float:
-        """The sum of squares of the residuals from backgrounds alone."""
+    def squares_without_spots(self, part: np.ndarray) -> float:
+        """The sum of squares of the residuals from backgrounds alone; ``part`` has no effect."""
         left = self.pixels.photons
         if self.basis is not None:
             left = left - solve_background(left, self.weights, self.basis, self.pixels.boxes)[1]

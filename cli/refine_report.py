@@ -73,7 +73,8 @@ def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
             {
                 "image": os.path.abspath(frame.path), "frame": frame.number, "cell": list(crystal.cell),
                 "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells), "fluence": parameters.beam.fluence,
-                "mosaic_spread_deg": crystal.mosaic_spread_deg, **({"panels": panels.map()} if panels is not None else {
+                "mosaic_spread_deg": crystal.mosaic_spread_deg, "mosaic_width_deg": crystal.mosaic_width_deg,
+                **({"panels": panels.map()} if panels is not None else {
                     "pix0_mm": list(detector.pix0_mm or ()),
                     "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
                 }),

@@ -21,7 +21,7 @@ from nanobragg_numba.refinement.symmetry import cell_constraint
 
 LINE = "-cell 45 55 65 90 90 90 -default_F 60 -N 12 -lambda 1.2 -distance 60 -detpixels 128 -pixel 0.4 -oversample 1 -gauss_xtal"
 SMALL = "-cell 40 44 50 90 90 90 -default_F 60 -N 10 -lambda 1.2 -distance 40 -detpixels 48 -pixel 0.7 -oversample 1 -gauss_xtal"
-OF_ONE_PLANE = tuple(name for name in KINDS if not name.startswith(("group_", "panel_", "structure_")))
+OF_ONE_PLANE = tuple(name for name in KINDS if not name.startswith(("group_", "panel_", "structure_", "mosaic_width")))
 WHOLE = ("orientation", "scale", "cell", "n_cells", "distance_mm")
 
 

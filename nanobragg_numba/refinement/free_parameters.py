@@ -16,7 +16,7 @@ from nanobragg_numba.panels.detector import PanelDetector
 from .kinds import ALIASES, BODIES, DETECTOR, KINDS
 from .models.amplitudes import Amplitudes
 from .models.bodies import Body, Motion, group_bodies, panel_bodies
-from .models.layout import Row, check_starts, fixed_combinations
+from .models.layout import Row, check_starts, fixed_combinations, source_names, width_names
 from .models.piece import Piece, motions_of
 from .starting_model import StartingModel
 from .symmetry import CellConstraint
@@ -136,15 +136,9 @@ def _start(model: StartingModel, name: str, constraint: CellConstraint) -> np.nd
     found: dict[str, Any] = {
         "orientation": (0.0, 0.0, 0.0), "scale": (1.0,), "n_cells": crystal.n_cells, "distance_mm": (plane.distance_mm,),
         "beam_mm": plane.beam_mm, "tilts_deg": (0.0, 0.0, 0.0), "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0,),
-        "spectrum": model.experiment.sources.intensities,
+        "mosaic_width_deg": np.atleast_1d(crystal.mosaic_width_deg or 0.0), "spectrum": model.experiment.sources.intensities,
     }  # fmt: skip
     return constraint.free(model.cell) if name == "cell" else np.array(found[name], np.float64)
-
-
-def source_names(model: StartingModel) -> tuple[str, ...]:
-    """Wavelengths in A, or numbers where sources have the same."""
-    wavelengths = tuple(f"{1e10 * one:.7g} A" for one in model.experiment.sources.wavelengths)
-    return wavelengths if len(set(wavelengths)) == len(wavelengths) else tuple(f"source {n + 1}" for n in range(len(wavelengths)))
 
 
 @dataclass(frozen=True)
@@ -257,7 +251,8 @@ def _numbers_of(
             ]
     starts = np.array([_start(model, name, constraint) for model in models])
     starts = starts if KINDS[name].form == "itself" else np.log(starts)
-    parts = {"cell": constraint.names, "spectrum": source_names(models[0])}.get(name, KINDS[name].parts)
+    of_start = {"cell": constraint.names, "spectrum": source_names(models[0]), "mosaic_width_deg": width_names(models[0])}
+    parts = of_start.get(name, KINDS[name].parts)
     return [_Numbers(parts, starts.mean(axis=0))]
 
 

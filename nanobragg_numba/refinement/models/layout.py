@@ -26,12 +26,28 @@ class Row:
         return f"{self.name}{part}" + ("" if self.shot is None else f" (shot {self.shot + 1})")
 
 
+def source_names(model: StartingModel) -> tuple[str, ...]:
+    """Wavelengths in A, or numbers where sources have the same."""
+    wavelengths = tuple(f"{1e10 * one:.7g} A" for one in model.experiment.sources.wavelengths)
+    return wavelengths if len(set(wavelengths)) == len(wavelengths) else tuple(f"source {n + 1}" for n in range(len(wavelengths)))
+
+
+def width_names(model: StartingModel) -> tuple[str, ...]:
+    """The axes of widths of Gaussian mosaicity; one has none."""
+    return ("a", "c* x a", "c*") if isinstance(model.parameters.crystal.mosaic_width_deg, tuple) else ("",)
+
+
 def check_starts(models: Sequence[StartingModel], names: Sequence[str], own: set[str]) -> None:
     """Raise InputError where what is refined cannot be, or cannot be shared."""
     for number, model in enumerate(models, 1):
         crystal, where = model.parameters.crystal, f"shot {number}: "
         if "mosaic_spread_deg" in names and not ((crystal.mosaic_spread_deg or 0.0) > 0.0 and model.experiment.mosaic_domains > 1):
             raise InputError(f"{where}mosaic_spread_deg is refined from a spread above 0 with more than one domain: give -mosaic_spread")
+        if "mosaic_width_deg" in names:
+            if crystal.mosaic_width_deg is None or not np.all(np.array(crystal.mosaic_width_deg) > 0.0):
+                raise InputError(f"{where}mosaic_width_deg is refined from a width above 0, or three: give -mosaic_width")
+            if "mosaic_width_deg" not in own and width_names(model) != width_names(models[0]):
+                raise InputError(f"{where}has another number of widths than shot 1: mosaic_width_deg cannot be shared")
         if "n_cells" in names and min(crystal.n_cells) <= 1.0:
             raise InputError(f"{where}n_cells is refined from more than one cell along each axis, not {crystal.n_cells}")
         if "scale" in names and not model.parameters.beam.fluence > 0.0:

@@ -48,6 +48,8 @@ class Piece:
             found["n_cells"] = own["n_cells"].exp()
         if "mosaic_spread_deg" in own:
             found["mosaic_spread_deg"] = own["mosaic_spread_deg"][0].exp()
+        if "mosaic_width_deg" in own:
+            found["mosaic_width_deg"] = own["mosaic_width_deg"].exp()
         if "spectrum" in own:
             found["source_weights"] = own["spectrum"].softmax(0)
         if "scale" in own:

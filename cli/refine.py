@@ -52,7 +52,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="the images, one a starting model")
     add("--line", action="append", default=[], metavar="LINE", help="nanoBragg command line of the starting model; again for each image")
-    add("--lines", metavar="FILE", help="such lines, one an image")
+    add("--lines", metavar="FILE", help="such lines, one an image; one that begins with + is another crystal\nof the image before it")
     add("--expt", metavar="FILE", help="a DIALS experiment list: crystal, beam and detector of each image;\n--line gives the rest")
     add("--frame", type=int, metavar="N", help="only this frame of NXmx files (default: all)")
     add("--refine", default="orientation,scale,cell,n_cells", metavar="NAMES", help="what is refined, by commas (default: %(default)s)")
@@ -126,7 +126,7 @@ def _run(options: argparse.Namespace) -> None:
         most_spots=options.spots, start_error=options.start_error, least_explained=options.least_explained,
     )  # fmt: skip
     response = Response(options.gain, options.offset, options.readout, options.overload)
-    detectors = [start.detector for start in starts]
+    detectors = [own[0].detector for own in starts]
     mask = read_mask(options.mask, detectors[0])
     shots = [read_measured(frame, response, mask, detector) for frame, detector in zip(frames, detectors, strict=True)]
     question = _question(options, identity(frames))
@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> None:
         state = {"question": question, "stage": stage, "vector": vector.tolist()}
         write_whole(os.path.join(options.out, STATE), "--out", [(json.dumps(state) + "\n").encode()])
 
-    parameters = [start.parameters for start in starts]
+    parameters = [[crystal.parameters for crystal in own] for own in starts]
     with _computing(options) as computing:
         found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept, computing=computing)
     text = table(found)

@@ -1,8 +1,9 @@
 """A joint fit in stages: strong spots of low resolution first, from wrong starts said and not refined, to all spots and sigmas."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -58,12 +59,12 @@ class Fit:
 
     @property
     def parameters(self) -> list[Parameters]:
-        """Of each shot."""
+        """Of each shot, or, where shots have several crystals, of each of these, shot by shot (``free.images``)."""
         return [self.free.parameters(shot, self.vector) for shot in range(len(self.free.models))]
 
     @property
     def detectors(self) -> list[PanelDetector | None]:
-        """The panels of each shot; None where the parameters have the detector."""
+        """The panels of each shot, or crystal; None where the parameters have the detector."""
         return [self.free.detector(shot, self.vector) for shot in range(len(self.free.models))]
 
 
@@ -73,7 +74,7 @@ State = Callable[[int, np.ndarray], None]
 
 def fit(
     shots: Sequence[Measured],
-    starts: Sequence[Parameters],
+    starts: Sequence[Parameters | Sequence[Parameters]],
     settings: Settings = AS_USUAL,
     *,
     detectors: Sequence[PanelDetector | None] | None = None,
@@ -84,22 +85,25 @@ def fit(
 ) -> Fit:
     """Refine the parameters of all shots together.
 
-    ``shots``, ``starts``: as many of each. ``detectors``: of each shot the panels, whose stacked image the shot is (``stacked``); None:
-    the detector is that of the parameters. ``progress`` is told each step; ``state`` at each step, and at the end of each stage, what is
-    to be kept; ``resumed``: what ``state`` was told last, of the same images and starts. ``computing``: ``workers.Workers``, that work out
-    the shots; None: this process. Raises InputError for settings that make no sense,
-    for images of another size than their model's, and for starts that explain too few of the strong pixels.
+    ``shots``, ``starts``: as many of each; a start is parameters, or a sequence of them, one a crystal of that shot. ``detectors``: of
+    each shot the panels, whose stacked image the shot is (``stacked``); None: the detector is that of the parameters. ``progress`` is
+    told each step; ``state`` at each step, and at the end of each stage, what is to be kept; ``resumed``: what ``state`` was told last,
+    of the same images and starts. ``computing``: ``workers.Workers``, that work out the shots; None: this process. Raises InputError
+    for settings that make no sense, for images of another size than their model's, and for starts that explain too few of the strong
+    pixels.
     """
     _check(shots, starts, settings)
     computing = computing or Here()
     detectors = [None] * len(shots) if detectors is None else detectors
     if len(detectors) != len(shots):
         raise InputError(f"{len(shots)} images and {len(detectors)} detectors: there must be as many of each")
-    models = [starting_model(start, detector) for start, detector in zip(starts, detectors, strict=True)]
-    views = _views(shots, models)
+    crystals = [[start] if isinstance(start, Parameters) else list(start) for start in starts]
+    images = [image for image, own in enumerate(crystals) for _ in own]
+    models = [starting_model(one, detector) for own, detector in zip(crystals, detectors, strict=True) for one in own]
+    views = _views(shots, [models[images.index(image)] for image in range(len(shots))])
     models, found = _with_amplitudes(models, settings)
     constraint = cell_constraint(settings.space_group)
-    free = free_parameters(models, settings.refine, constraint, settings.per_shot, settings.groups, found)
+    free = free_parameters(models, settings.refine, constraint, settings.per_shot, settings.groups, found, images)
     for name in settings.restraints:
         if name not in free.names:
             raise InputError(f"restraint on {name}: it is not refined; these are: {', '.join(free.names)}")
@@ -108,7 +112,7 @@ def fit(
         raise InputError(f"what is resumed has {len(vector)} parameters, and this fit {len(free.start)}")
     explained = float("nan")
     if not done:
-        explained = explained_share(views, [free.of_piece(n, vector) for n in range(len(views))], settings)
+        explained = explained_share(views, [free.of_view(n, vector) for n in range(len(views))], settings)
     resolutions = stages(models, settings)
     target = None
     for number, resolution in enumerate(resolutions):
@@ -131,9 +135,15 @@ def fit(
     return Fit(free, vector, precision, target, squares, freedom, explained)
 
 
-def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> None:
+def _columns(found: Spots) -> list[np.ndarray]:
+    return [getattr(found, field.name) for field in fields(Spots)]
+
+
+def _check(shots: Sequence[Measured], starts: Sequence[Any], settings: Settings) -> None:
     if not shots or len(shots) != len(starts):
         raise InputError(f"{len(shots)} images and {len(starts)} starting models: there must be as many of each")
+    if not all(isinstance(start, Parameters) or len(start) for start in starts):
+        raise InputError("a shot has no starting model")
     for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
@@ -182,9 +192,12 @@ def _with_amplitudes(models: Sequence[StartingModel], settings: Settings) -> tup
     return models, amplitudes([model.parameters.crystal.structure_factors for model in models], hkl, settings.space_group)
 
 
-def predicted(panels: Sequence[Parameters], settings: Settings, resolution: float | None, border: int) -> list[Spots]:
-    """The strongest spots of a shot's panels, to a resolution (A)."""
-    found = [spots(panel, resolution, border=border, least_partiality=LEAST_PARTIALITY) for panel in panels]
+def predicted(panels: Sequence[Sequence[Parameters]], settings: Settings, resolution: float | None, border: int) -> list[Spots]:
+    """The strongest spots of a shot's panels, each with all its crystals, to a resolution (A)."""
+    found = []
+    for crystals in panels:
+        own = [spots(crystal, resolution, border=border, least_partiality=LEAST_PARTIALITY) for crystal in crystals]
+        found.append(own[0] if len(own) == 1 else Spots(*(np.concatenate(columns) for columns in zip(*map(_columns, own), strict=True))))
     if sum(map(len, found)) <= settings.most_spots:
         return found
     strength = np.concatenate([own.partiality for own in found])
@@ -234,9 +247,9 @@ def _target(
 ) -> JointTarget:  # fmt: skip
     pixels: list[Pixels] = []
     least = 2 * BACKGROUNDS[settings.background] + 1
-    for shot, pieces in groupby(range(len(views)), key=lambda n: free.pieces[n].shot):
+    for shot, pieces in groupby(range(len(views)), key=lambda n: free.views[n].image):
         numbers = list(pieces)
-        found = predicted([free.of_piece(n, vector) for n in numbers], settings, resolution, border)
+        found = predicted([free.of_view(n, vector) for n in numbers], settings, resolution, border)
         for number, own_spots in zip(numbers, found, strict=True):
             own = pixels_of(views[number], own_spots, shot, least)
             solved = without_unsolvable(own, settings.background)

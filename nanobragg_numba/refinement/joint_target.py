@@ -35,7 +35,7 @@ class JointTarget:
 
     free: FreeParameters
     pixels: Sequence[Pixels]
-    """Of each of ``free.pieces``."""
+    """Of each of ``free.views``."""
     background: str = "plane"
     restraints: Mapping[str, Restraint] = field(default_factory=dict)
     """By the names of ``KINDS``; each shot's own numbers are all held to it."""
@@ -46,8 +46,8 @@ class JointTarget:
 
     def __post_init__(self) -> None:
         self._amplitudes = np.array([row.name == "structure_factors" for row in self.free.rows])
-        kept = sum(8 * len(columns) * len(own) for columns, own in zip(self.free.columns, self.pixels, strict=True)) <= KEPT_BYTES
-        self._targets = Targets([PieceTarget(*each, self.background, kept) for each in zip(self.free.pieces, self.pixels, strict=True)])
+        kept = sum(8 * len(columns) * len(own) for columns, own in zip(self._columns, self.pixels, strict=True)) <= KEPT_BYTES
+        self._targets = Targets([PieceTarget(*each, self.background, kept) for each in zip(self.free.views, self.pixels, strict=True)])
 
     @property
     def targets(self) -> Sequence[PieceTarget]:
@@ -56,11 +56,15 @@ class JointTarget:
 
     def _each(self, question: str, vector: np.ndarray, *more: Any) -> list[Any]:
         """What a method of ``PieceTarget`` says of each piece."""
-        return self.computing.ask(self._targets, question, [vector[columns] for columns in self.free.columns], *more)
+        return self.computing.ask(self._targets, question, [vector[columns] for columns in self._columns], *more)
 
-    def fitted(self, vector: np.ndarray, piece: int) -> Fitted:
-        """Crystal and background of a piece at the weights in force."""
-        return self.targets[piece].fitted(vector[self.free.columns[piece]])
+    @property
+    def _columns(self) -> list[np.ndarray]:
+        return [view.columns for view in self.free.views]
+
+    def fitted(self, vector: np.ndarray, view: int) -> Fitted:
+        """Crystals and background of a view at the weights in force."""
+        return self.targets[view].fitted(vector[self._columns[view]])
 
     def take_weights(self, vector: np.ndarray, from_data: bool = False) -> None:
         """Of all pieces, from now on; see ``PieceTarget.new_weights``."""
@@ -79,7 +83,7 @@ class JointTarget:
     def jacobian(self, vector: np.ndarray) -> np.ndarray:
         """(m, n): of ``residuals``; dense."""
         rows = []
-        for slopes, columns in zip(self._each("projected", vector), self.free.columns, strict=True):
+        for slopes, columns in zip(self._each("projected", vector), self._columns, strict=True):
             block = np.zeros((len(slopes), len(vector)))
             block[:, columns] = -slopes.numpy()
             rows.append(block)
@@ -88,7 +92,7 @@ class JointTarget:
     def normal_equations(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (n,) and Gauss-Newton matrix (n, n)."""
         gradient, matrix = np.zeros(len(vector)), np.zeros((len(vector), len(vector)))
-        for (own_gradient, own_matrix), columns in zip(self._each("normal_equations", vector), self.free.columns, strict=True):
+        for (own_gradient, own_matrix), columns in zip(self._each("normal_equations", vector), self._columns, strict=True):
             gradient[columns] += own_gradient
             matrix[np.ix_(columns, columns)] += own_matrix
         matrix[np.diag_indices(len(vector))] += self._curvature_of_amplitudes(vector, gradient)

@@ -1,4 +1,4 @@
-"""The part of a joint fit's target that one piece of a shot has: residuals, derivatives and normal equations of its shoeboxes."""
+"""The part of a joint fit's target that one panel of an image has: residuals, derivatives and normal equations of its shoeboxes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from nanobragg_numba.autograd import simulate
 from .background import plane_basis, solve_background
 from .likelihoods import photon_variance
 from .measured import Pixels
-from .models.piece import Piece
+from .models.piece import View
 
 Tensor = torch.Tensor
 LEAST_VARIANCE = 0.05
@@ -40,19 +40,19 @@ def in_fixed_order() -> Iterator[None]:
 
 @dataclass
 class Fitted:
-    """What a model expects at the pixels of a piece."""
+    """What a model expects at the pixels of a panel."""
 
     spots: Tensor
-    """(pixels,): photons of the crystal."""
+    """(pixels,): photons of the crystals."""
     background: Tensor
     """(pixels,): photons."""
 
 
 @dataclass
 class PieceTarget:
-    """``part`` is always what concerns the piece of the vector."""
+    """``part`` is always what concerns the panel of the vector."""
 
-    piece: Piece
+    view: View
     pixels: Pixels
     background: str
     keeps_slopes: bool = True
@@ -80,9 +80,11 @@ class PieceTarget:
         threads = torch.get_num_threads()
         torch.set_num_threads(_of_images.get() or threads)
         try:
-            values: Tensor = simulate(self.piece.parameters, regions=self.pixels.mask, **self.piece.overrides(part)).values
+            crystals = zip(self.view.pieces, self.view.overrides(part), strict=True)
+            images = [simulate(piece.parameters, regions=self.pixels.mask, **own).values for piece, own in crystals]
         finally:
             torch.set_num_threads(threads)
+        values: Tensor = images[0] if len(images) == 1 else torch.stack(images).sum(0)
         return values
 
     def slopes_at(self, part: np.ndarray) -> Tensor:

@@ -132,7 +132,7 @@ def _packed(targets: Targets, chunk: slice) -> bytes:
 
 
 def _pieces(targets: Targets, chunks: Sequence[slice]) -> str:
-    shots = [target.piece.shot + 1 for chunk in chunks for target in targets.pieces[chunk]]
+    shots = [target.view.image + 1 for chunk in chunks for target in targets.pieces[chunk]]
     return f"shot {shots[0]}" if shots[0] == shots[-1] else f"shots {shots[0]} to {shots[-1]}"
 
 

@@ -22,19 +22,22 @@ LEAST_TAKEN = 10.0
 """Off the sum of squares, for each parameter, by a model of what is there."""
 
 
-def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> float:
-    """The share of all shots' strong pixels, to ``settings.resolution``, that boxes of the start hold beyond what chance puts there.
+def explained_share(shots: Sequence[Measured], starts: Sequence[Sequence[Parameters]], settings: Settings) -> float:
+    """The share of all views' strong pixels, to ``settings.resolution``, that boxes of the start hold beyond what chance puts there.
 
+    ``starts``: the crystals of each view.
     That is (s - a) / (1 - a), s the share of strong pixels in boxes, a that of all pixels: 1 where boxes hold all, about 0 of a wrong
     start, however many boxes there are. nan where ``LEAST_STRONG`` forbids a judgement. Raises InputError where it is less than
     ``settings.least_explained``.
     """
     strong = inside = covered = total = 0
-    for shot, start in zip(shots, starts, strict=True):
+    for shot, crystals in zip(shots, starts, strict=True):
         boxes = np.zeros(shot.photons.shape, np.bool_)
-        for fast, fast_end, slow, slow_end in spots(start, settings.resolution, border=BORDER[0], least_partiality=LEAST_PARTIALITY).box:
-            boxes[slow:slow_end, fast:fast_end] = True
-        looked_at = shot.good & _within(start, settings.resolution)
+        for start in crystals:
+            found = spots(start, settings.resolution, border=BORDER[0], least_partiality=LEAST_PARTIALITY)
+            for fast, fast_end, slow, slow_end in found.box:
+                boxes[slow:slow_end, fast:fast_end] = True
+        looked_at = shot.good & _within(crystals[0], settings.resolution)
         bright = strong_pixels(shot) & looked_at
         strong, inside = strong + int(bright.sum()), inside + int((bright & boxes).sum())
         covered, total = covered + int((boxes & looked_at).sum()), total + int(looked_at.sum())

@@ -129,6 +129,7 @@ def _run(options: argparse.Namespace) -> None:
     detectors = [own[0].detector for own in starts]
     mask = read_mask(options.mask, detectors[0])
     shots = [read_measured(frame, response, mask, detector) for frame, detector in zip(frames, detectors, strict=True)]
+    engine = _engine(options)
     question = _question(options, identity(frames))
     resumed = _prepare(options, question)
 
@@ -142,7 +143,7 @@ def _run(options: argparse.Namespace) -> None:
         write_whole(os.path.join(options.out, STATE), "--out", [(json.dumps(state) + "\n").encode()])
 
     parameters = [[crystal.parameters for crystal in own] for own in starts]
-    with _computing(options) as computing:
+    with _computing(engine, options) as computing:
         found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept, computing=computing)
     text = table(found)
     print(text, end="")
@@ -157,17 +158,24 @@ def _run(options: argparse.Namespace) -> None:
     print(f"written to {options.out}")
 
 
+def _engine(options: argparse.Namespace) -> str:
+    """Its name. Raises InputError for one that there is not, and for options that it does not have."""
+    from nanobragg_numba.batch.engines import require_engine
+
+    engine: str = options.engine or ("inline" if options.workers is None else "processes")
+    require_engine(engine, options.workers, options.scheduler, options.slurm)
+    if engine == "inline" and options.workers is not None:
+        raise InputError("--workers: --engine inline is this process alone")
+    return engine
+
+
 @contextmanager
-def _computing(options: argparse.Namespace) -> Iterator[Any]:
+def _computing(engine: str, options: argparse.Namespace) -> Iterator[Any]:
     """The workers, which end with the fit; None: this process. Raises InputError."""
-    from nanobragg_numba.batch.engines import require_engine, started
+    from nanobragg_numba.batch.engines import started
     from nanobragg_numba.refinement.workers import Workers, load
 
-    engine = options.engine or ("inline" if options.workers is None else "processes")
-    require_engine(engine, options.workers, options.scheduler, options.slurm)
     if engine == "inline":
-        if options.workers is not None:
-            raise InputError("--workers: --engine inline is this process alone")
         yield None
         return
     made, threads = started(

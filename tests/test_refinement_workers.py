@@ -150,4 +150,4 @@ def test_workers_of_the_command(made, processes, tmp_path, monkeypatch, capsys):
         (["--scheduler", "tcp://host:8786"], "--scheduler and --slurm are for --engine dask"),
     ):
         assert main([*words, "--out", "bad", *flags]) == 2
-        assert says in capsys.readouterr().err
+        assert says in capsys.readouterr().err and not (tmp_path / "bad").exists()

@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     result = run(
         options.jobs, out=options.out, base=options.base, orientations=options.orientations, scan=options.scan, expt=options.expt,
         seed=options.seed, format=options.format, name=options.name, images_per_file=options.images_per_file, engine=options.engine,
-        workers=options.workers, scheduler=options.scheduler, slurm=options.slurm, slurm_options=_slurm_options(options.slurm_options),
+        workers=options.workers, scheduler=options.scheduler, slurm=options.slurm, slurm_options=slurm_options(options.slurm_options),
         resume=options.resume, manifest=options.manifest, preview=options.preview, compat=COMMAND_DEFAULT, progress=not options.quiet,
     )  # fmt: skip
     if not options.quiet:
@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED_ROWS if result.failures else DONE
 
 
-def _slurm_options(text: str) -> dict[str, Any]:
+def slurm_options(text: str) -> dict[str, Any]:
     """``name=value`` words; whole numbers as such. Raises InputError."""
     made: dict[str, Any] = {}
     for word in text.split():

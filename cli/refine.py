@@ -6,7 +6,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.files.output import write_whole
 from nanobragg_numba.files.reading import read_bytes
 
+from .jobs import slurm_options
 from .two_dashes import Parser, joined, status_of, tell
 
 LINES = ("--line",)
@@ -35,7 +37,7 @@ Refine what is known of stills or rotation images: all images in one fit, over t
 """
 EPILOGUE = """\
 IMAGE: SMV, CBF, NXmx (all its frames), npy or what else fabio reads. What can be refined:
-orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg, spectrum (shared, or --per-shot);
+orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg, mosaic_width_deg, spectrum (shared, or --per-shot);
 structure_factors (shared; one for all that --space-group makes equal);
 distance_mm, beam_mm, tilts_deg (shared); of detectors of several panels groups and panels: shifts and tilts (shared).
 Images are read as offset + gain * photons. The starting models are read as -compat spec means them.
@@ -50,7 +52,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="the images, one a starting model")
     add("--line", action="append", default=[], metavar="LINE", help="nanoBragg command line of the starting model; again for each image")
-    add("--lines", metavar="FILE", help="such lines, one an image")
+    add("--lines", metavar="FILE", help="such lines, one an image; one that begins with + is another crystal\nof the image before it")
     add("--expt", metavar="FILE", help="a DIALS experiment list: crystal, beam and detector of each image;\n--line gives the rest")
     add("--frame", type=int, metavar="N", help="only this frame of NXmx files (default: all)")
     add("--refine", default="orientation,scale,cell,n_cells", metavar="NAMES", help="what is refined, by commas (default: %(default)s)")
@@ -72,6 +74,11 @@ def _parser() -> Parser:
     add("--least-explained", type=float, default=0.3, metavar="X", help="share of strong pixels that a start must explain (default: 0.3)")
     add("--method", default="trust", help="trust, least_squares or lbfgs (default: trust)")
     add("--steps", type=int, default=50, metavar="N", help="at most, in each round (default: 50)")
+    add("--engine", help="inline (this process), processes or dask (default: processes with --workers,\nelse inline)")
+    add("--workers", type=int, metavar="N", help="processes that share the images (default: one a core)")
+    add("--scheduler", metavar="ADDRESS", help="of dask, as tcp://host:8786")
+    add("--slurm", type=int, metavar="JOBS", help="have dask-jobqueue ask SLURM for so many jobs")
+    add("--slurm-options", default="", metavar="WORDS", help='for dask-jobqueue, as "cores=32 memory=64GB walltime=01:00:00"')
     add("--out", default="nb-refine", metavar="FOLDER", help="where the results go (default: nb-refine)")
     add("--resume", action="store_true", help="go on with the fit in that folder")
     add("--overwrite", action="store_true", help="replace earlier results in that folder")
@@ -119,9 +126,10 @@ def _run(options: argparse.Namespace) -> None:
         most_spots=options.spots, start_error=options.start_error, least_explained=options.least_explained,
     )  # fmt: skip
     response = Response(options.gain, options.offset, options.readout, options.overload)
-    detectors = [start.detector for start in starts]
+    detectors = [own[0].detector for own in starts]
     mask = read_mask(options.mask, detectors[0])
     shots = [read_measured(frame, response, mask, detector) for frame, detector in zip(frames, detectors, strict=True)]
+    engine = _engine(options)
     question = _question(options, identity(frames))
     resumed = _prepare(options, question)
 
@@ -134,8 +142,9 @@ def _run(options: argparse.Namespace) -> None:
         state = {"question": question, "stage": stage, "vector": vector.tolist()}
         write_whole(os.path.join(options.out, STATE), "--out", [(json.dumps(state) + "\n").encode()])
 
-    parameters = [start.parameters for start in starts]
-    found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept)
+    parameters = [[crystal.parameters for crystal in own] for own in starts]
+    with _computing(engine, options) as computing:
+        found = fit(shots, parameters, settings, detectors=detectors, progress=told, resumed=resumed, state=kept, computing=computing)
     text = table(found)
     print(text, end="")
     write_whole(os.path.join(options.out, TABLE), "--out", [text.encode()])
@@ -147,6 +156,36 @@ def _run(options: argparse.Namespace) -> None:
     content = json.dumps(results(found, frames), indent=1, allow_nan=False) + "\n"
     write_whole(os.path.join(options.out, RESULTS), "--out", [content.encode()])
     print(f"written to {options.out}")
+
+
+def _engine(options: argparse.Namespace) -> str:
+    """Its name. Raises InputError for one that there is not, and for options that it does not have."""
+    from nanobragg_numba.batch.engines import require_engine
+
+    engine: str = options.engine or ("inline" if options.workers is None else "processes")
+    require_engine(engine, options.workers, options.scheduler, options.slurm)
+    if engine == "inline" and options.workers is not None:
+        raise InputError("--workers: --engine inline is this process alone")
+    return engine
+
+
+@contextmanager
+def _computing(engine: str, options: argparse.Namespace) -> Iterator[Any]:
+    """The workers, which end with the fit; None: this process. Raises InputError."""
+    from nanobragg_numba.batch.engines import started
+    from nanobragg_numba.refinement.workers import Workers, load
+
+    if engine == "inline":
+        yield None
+        return
+    made, threads = started(
+        engine, options.workers, scheduler=options.scheduler, slurm=options.slurm, slurm_options=slurm_options(options.slurm_options),
+        load=load,
+    )  # fmt: skip
+    try:
+        yield Workers(made, threads)
+    finally:
+        made.stop()
 
 
 def _require_extras() -> None:

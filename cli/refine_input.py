@@ -125,11 +125,12 @@ class Start:
     """Of several panels; None: the detector is that of the parameters."""
 
 
-def read_starts(lines: Sequence[str], file: str | None, expt: str | None, count: int) -> list[Start]:
-    """A starting model for each of ``count`` images, as "spec" means them.
+def read_starts(lines: Sequence[str], file: str | None, expt: str | None, count: int) -> list[list[Start]]:
+    """The starting models of the crystals of each of ``count`` images, as "spec" means them.
 
-    ``lines``: one command line for all, or one an image; ``file``: of such lines, in their place; ``expt``: a DIALS experiment list, of
-    which each image takes the experiment of its place. Raises InputError naming the line at fault, and where the numbers differ.
+    ``lines``: one command line for all, or one an image; one that begins with + is another crystal of the image before it. ``file``: of
+    such lines, in their place; ``expt``: a DIALS experiment list, of which each image takes the experiment of its place, or all those of
+    its imageset and scan. Raises InputError naming the line at fault, and where the numbers differ.
     """
     sources = [(f"--line {n}" if len(lines) > 1 else "--line", line) for n, line in enumerate(lines, 1)]
     if file is not None:
@@ -143,23 +144,56 @@ def read_starts(lines: Sequence[str], file: str | None, expt: str | None, count:
         sources = [(f"--lines {file}, line {n}", line) for n, line in numbered if line and not line.startswith("#")]
     if not sources:
         raise InputError('there is no starting model: give a nanoBragg command line (--line "...") or one for each image (--lines FILE)')
-    if len(sources) == 1 and (expt is not None or count == 1):
-        sources *= count
-    if len(sources) != count:
+    experiments, places = (None, []) if expt is None else _by_image(expt, count)
+    if experiments is not None and len(sources) == 1:
+        first = [n for own in places for n in own]
+        return _grouped([_start(sources[0][1], sources[0][0], f"{expt}:{n}", lambda _: experiments) for n in first], places)
+    if sources[0][1].startswith("+"):
+        raise InputError(f"{sources[0][0]}: begins with +, and there is no image before it that it could be another crystal of")
+    if experiments is not None and any(line.startswith("+") for _, line in sources):
+        raise InputError("with --expt, which says what crystals each image has, no line begins with +")
+    if experiments is None:
+        places = []
+        for number, (_, line) in enumerate(sources):
+            if line.startswith("+"):
+                places[-1].append(number)
+            else:
+                places.append([number])
+    if len(places) != count or (experiments is not None and len(sources) != count):
+        given = len(places) if experiments is None else len(sources)
         raise InputError(
-            f"{len(sources)} starting models for {count} images: each image has an orientation of its own; give a line for each (--lines), "
+            f"{given} starting models for {count} images: each image has an orientation of its own; give a line for each (--lines), "
             "or the list that an indexing program wrote (--expt)"
         )
-    if expt is None:
-        return [_start(line, where) for where, line in sources]
+    if experiments is None:
+        return _grouped([_start(line.removeprefix("+"), where) for where, line in sources], places)
+    chosen = [(*sources[image], n) for image, own in enumerate(places) for n in own]
+    return _grouped([_start(line, where, f"{expt}:{n}", lambda _: experiments) for where, line, n in chosen], places)
+
+
+def _grouped(starts: Sequence[Start], places: Sequence[Sequence[int]]) -> list[list[Start]]:
+    """As many starts, in order, for each image as it has places."""
+    left = iter(starts)
+    return [[next(left) for _ in own] for own in places]
+
+
+def _by_image(path: str, count: int) -> tuple[Any, list[list[int]]]:
+    """The experiments of a list, and the numbers of those of each of ``count`` images. Raises InputError where these do not agree."""
     from nanobragg_numba.panels.dials import open_expt
 
-    experiments = open_expt(expt, "--expt")
-    if len(experiments) != count:
+    experiments = open_expt(path, "--expt")
+    if len(experiments) == count:
+        return experiments, [[n] for n in range(count)]
+    found: dict[Any, list[int]] = {}
+    for n, experiment in enumerate(experiments):
+        key = n if experiment.imageset is None else (experiment.imageset, experiment.images)
+        found.setdefault(key, []).append(n)
+    if len(found) != count:
         raise InputError(
-            f"--expt {expt}: holds {len(experiments)} experiments, and there are {count} images: each takes the one of its place"
+            f"--expt {path}: holds {len(experiments)} experiments of {len(found)} images, and there are {count} images: each takes the "
+            "experiments of its place"
         )
-    return [_start(line, where, f"{expt}:{n}", lambda _: experiments) for n, (where, line) in enumerate(sources)]
+    return experiments, list(found.values())
 
 
 def _start(text: str, where: str, expt: str | None = None, listed: Callable[[str], Any] | None = None) -> Start:

@@ -22,8 +22,8 @@ def _residuals(found: Fit, piece: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _corner(found: Fit, piece: int) -> tuple[int, int]:
     """Slow, fast of a panel's first pixel in the image."""
-    place = found.free.pieces[piece]
-    slow, _, fast, _ = found.free.models[place.shot].panels[place.panel].box
+    view = found.free.views[piece]
+    slow, _, fast, _ = found.free.models[view.pieces[0].shot].panels[view.panel].box
     return slow, fast
 
 
@@ -100,7 +100,7 @@ def shoebox_figure(found: Fit) -> bytes:
             at.set(xticks=[], yticks=[])
             if row == 0:
                 h, k, l = own.spots.hkl[box]
-                at.set_title(f"shot {found.free.pieces[piece].shot + 1}\n{h} {k} {l}", fontsize=8)
+                at.set_title(f"shot {found.free.views[piece].image + 1}\n{h} {k} {l}", fontsize=8)
     for row, name in enumerate(("measured", "model", "difference / sigma")):
         axes[row, 0].set_ylabel(name)
     figure.colorbar(shown, ax=list(axes[2]), label="sigma")

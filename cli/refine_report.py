@@ -32,8 +32,9 @@ def table(found: Fit) -> str:
     lines = [f"{'parameter':{width}} {'value':>16} {'sigma':>12} {'start':>16}"]
     for name, value, sigma, before in zip(names, found.values, found.sigmas, start, strict=True):
         lines.append(f"{name:{width}} {_number(value, sigma):>16} {sigma:12.3g} {before:16.8g}")
+    images = max(found.free.images) + 1
     pixels, boxes = sum(map(len, found.target.pixels)), sum(len(own.spots) for own in found.target.pixels)
-    lines.append(f"{pixels} pixels in {boxes} boxes of {len(found.free.models)} images")
+    lines.append(f"{pixels} pixels in {boxes} boxes of {images} images")
     reduced = found.squares / max(found.freedom, 1)
     lines.append(f"chi^2 / degrees of freedom: {found.squares:.6g} / {found.freedom} = {reduced:.4f}")
     if reduced > 1.5:
@@ -59,21 +60,25 @@ def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
     """For other programs; what is not determined or has no value is null."""
     rows = [
         {
-            "name": row.name, "part": row.part, "shot": row.shot, "value": float(value), "sigma": _finite(sigma), "start": float(before),
+            "name": row.name, "part": row.part, **_place(found, row.shot), "value": float(value), "sigma": _finite(sigma),
+            "start": float(before),
         }
         for row, value, sigma, before in zip(
             found.free.rows, found.values, found.sigmas, found.free.values(found.free.start), strict=True
         )
     ]  # fmt: skip
     shots = []
-    for frame, parameters, panels in zip(frames, found.parameters, found.detectors, strict=True):
+    for number, (parameters, panels) in enumerate(zip(found.parameters, found.detectors, strict=True)):
+        frame = frames[found.free.images[number]]
+        place = {name: value for name, value in _place(found, number).items() if name == "crystal"}
         crystal, detector, axes = parameters.crystal, parameters.detector, parameters.axes
         assert crystal.orientation is not None and crystal.cell is not None
         shots.append(
             {
-                "image": os.path.abspath(frame.path), "frame": frame.number, "cell": list(crystal.cell),
+                "image": os.path.abspath(frame.path), "frame": frame.number, **place, "cell": list(crystal.cell),
                 "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells), "fluence": parameters.beam.fluence,
-                "mosaic_spread_deg": crystal.mosaic_spread_deg, **({"panels": panels.map()} if panels is not None else {
+                "mosaic_spread_deg": crystal.mosaic_spread_deg, "mosaic_width_deg": crystal.mosaic_width_deg,
+                **({"panels": panels.map()} if panels is not None else {
                     "pix0_mm": list(detector.pix0_mm or ()),
                     "detector_vectors": [list(axis or ()) for axis in (axes.fast, axes.slow, axes.normal)],
                 }),
@@ -90,15 +95,26 @@ def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _place(found: Fit, model: int | None) -> dict[str, int | None]:
+    """The image of a starting model, and its number among the crystals of this where there are several; from 0."""
+    if model is None:
+        return {"shot": None}
+    images = found.free.images
+    several = images.count(images[model]) > 1
+    return {"shot": images[model], **({"crystal": images[:model].count(images[model])} if several else {})}
+
+
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
 def write_experiments(folder: str, found: Fit, frames: Sequence[Frame]) -> None:
-    """An experiment list of each shot, shot_0001.expt and on."""
-    for number, (frame, parameters, panels) in enumerate(zip(frames, found.parameters, found.detectors, strict=True), 1):
-        path = os.path.join(folder, f"shot_{number:04d}.expt")
-        write_expt(path, parameters, panels, image=frame.path if frame.number is None else None)
+    """An experiment list of each shot, shot_0001.expt and on, with an experiment for each crystal."""
+    for image, frame in enumerate(frames):
+        path = os.path.join(folder, f"shot_{image + 1:04d}.expt")
+        own = [number for number, other in enumerate(found.free.images) if other == image]
+        crystals = [found.parameters[number] for number in own]
+        write_expt(path, crystals, found.detectors[own[0]], image=frame.path if frame.number is None else None)
 
 
 def write_spectra(folder: str, found: Fit) -> None:
@@ -112,7 +128,7 @@ def write_spectra(folder: str, found: Fit) -> None:
         lines = ["# wavelength in A, share of the photons, its standard deviation"]
         for wavelength, n in zip(sources.wavelengths_m, rows, strict=True):
             lines.append(f"{1e10 * wavelength:.10g} {found.values[n]:.8g} # {found.sigmas[n]:.3g}")
-        name = "spectrum.txt" if shot is None else f"spectrum_{shot + 1:04d}.txt"
+        name = "spectrum.txt" if shot is None else f"spectrum_{found.free.images[shot] + 1:04d}.txt"
         write_whole(os.path.join(folder, name), "--out", [("\n".join(lines) + "\n").encode()])
 
 

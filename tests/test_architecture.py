@@ -37,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "gpu": BELOW_GPU,
     "batch": {"panels", "", *BELOW_GPU},
     "autograd": {"gpu", *BELOW_GPU},
-    "refinement": {"autograd", "gpu", "panels", "prediction", *BELOW_GPU},
+    "refinement": {"autograd", "batch", "gpu", "panels", "prediction", *BELOW_GPU},
     "cli": {"autograd", "batch", "gpu", "panels", "prediction", "refinement", *BELOW_GPU},
     "file_formats": {"files", "output", *RUN},
     "simtbx": {"panels", *RUN},

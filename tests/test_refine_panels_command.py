@@ -101,7 +101,7 @@ def test_one_group_by_its_name_with_pictures(here, tmp_path):
     ("images", "changes", "says"),
     [
         (("still0.npy", "still1.npy"), ["--refine", "groups", "--groups", "top"], "no group is called 'top'"),
-        (("still0.npy",), [], "holds 2 experiments, and there are 1 images"),
+        (("still0.npy",), [], "holds 2 experiments of 2 images, and there are 1 images"),
         (("still0.npy", "mask.npy"), [], "mask.npy has 48x48 pixels, and its model 48x96"),
         (("still0.npy", "three.npy"), [], "3 images for a detector of 2 panels"),
     ],

@@ -175,6 +175,31 @@ def test_common_motions_are_named_and_held():
         assert np.linalg.matrix_rank(together, tol=1e-6) == len(free.start)
 
 
+def test_a_turn_of_all_groups_about_the_beam_is_one_of_the_crystals():
+    """Held where both are refined: turned together they leave the image as it was, and one of them alone does not."""
+    detector, names, constraint = detector_of(lean=4.0, size=24), ("orientation", *NAMES[:2]), cell_constraint("P 1")
+    line = f"{LINE} -misset 20 40 10 -fluence 1e27"
+    free = free_parameters([starting_model(parameters_from_command_line(line), detector)], names, constraint)
+    (held,) = free.fixed
+    turned = 0.01 * held / (held @ held)
+    by_crystal = np.zeros_like(turned)
+    by_crystal[:3] = 0.01 * free.models[0].plane.beam
+
+    def image(vector):
+        parts = [torch.from_numpy(vector[columns]) for columns in free.columns]
+        pieces = [autograd.simulate(piece.parameters, **piece.overrides(part)) for piece, part in zip(free.pieces, parts, strict=True)]
+        return np.concatenate([piece.numpy().ravel() for piece in pieces])
+
+    before = image(free.start)
+    np.testing.assert_allclose(image(free.start + turned + by_crystal), before, rtol=1e-5, atol=1e-6 * before.max())
+    assert np.abs(image(free.start + turned) - before).max() > 1e-3 * before.max()
+    # What has a place of its own about the beam tells the two apart.
+    for words in ("-polar 0.9", "-osc 1 -phisteps 2", "-mosaic 0.2 -mosaic_dom 3", "-hdivrange 5 -hdivsteps 2"):
+        model = starting_model(parameters_from_command_line(f"{line} {words}"), detector)
+        assert len(free_parameters([model], names, constraint).fixed) == 0, words
+    assert len(free_parameters(free.models, NAMES[:2], constraint).fixed) == 0
+
+
 @pytest.mark.parametrize(
     ("names", "groups", "says"),
     [

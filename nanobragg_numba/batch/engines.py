@@ -10,6 +10,9 @@ from time import monotonic
 from typing import Any, Protocol
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.threads import most_threads
+
+from .plan import require_count
 
 ENGINES = ("inline", "processes", "dask")
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
@@ -56,15 +59,21 @@ class Inline:
         """See Engine."""
 
 
+def _load() -> None:
+    """Load what a worker needs, before there is work."""
+    from . import worker  # noqa: F401
+
+
 class Processes:
     """Processes of this machine, each with a share of its processors, or a GPU.
 
     They are started anew (spawn), so that none inherits threads or a GPU's state, and end when this process does, however that ends.
+    ``load``: a module's function that each calls once.
     """
 
-    def __init__(self, workers: int, threads: int, devices: tuple[str, ...] = ()):
+    def __init__(self, workers: int, threads: int, devices: tuple[str, ...] = (), load: Callable[[], None] = _load):
         self.workers = workers
-        self._threads, self._devices = threads, devices
+        self._threads, self._devices, self._load = threads, devices, load
         self._context = multiprocessing.get_context("spawn")
         self._start()
 
@@ -79,7 +88,7 @@ class Processes:
         self._pool = ProcessPoolExecutor(self.workers, self._context, initializer=_begin_worker, initargs=arguments)
         for _ in range(self.workers):
             # Starts one of them.
-            self._pool.submit(_load)
+            self._pool.submit(self._load)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See Engine."""
@@ -111,11 +120,6 @@ def _begin_worker(alive: Any, devices: Any, threads: int) -> None:
         from .worker import take_device
 
         take_device(devices.get())
-
-
-def _load() -> None:
-    """Load what a worker needs, before there is work."""
-    from . import worker  # noqa: F401
 
 
 def _end_with_parent(alive: Any) -> None:
@@ -209,6 +213,37 @@ class Given:
 
     def stop(self) -> None:
         """See Engine."""
+
+
+def require_engine(engine: Any, workers: int | None, scheduler: str | None, slurm: int | None) -> None:
+    """Raise InputError for an engine that there is not."""
+    for name, count in (("--workers", workers), ("--slurm", slurm)):
+        if count is not None:
+            require_count(name, count)
+    if not hasattr(engine, "submit") and engine not in ENGINES:
+        raise InputError(f"--engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if engine != "dask" and (scheduler is not None or slurm is not None):
+        raise InputError("--scheduler and --slurm are for --engine dask")
+
+
+def started(
+    engine: Any, workers: int | None = None, threads: int | None = None, *, scheduler: str | None = None, slurm: int | None = None,
+    slurm_options: Mapping[str, Any] | None = None, devices: tuple[str, ...] = (), load: Callable[[], None] = _load,
+) -> tuple[Engine, int]:  # fmt: skip
+    """The engine, and the threads of a worker: ``threads``, or its share of the processors. ``devices``: the GPU of each process.
+
+    Raises InputError where its workers cannot be had.
+    """
+    cores = most_threads()
+    if hasattr(engine, "submit"):
+        return Given(engine, workers), threads or 1
+    if engine == "dask":
+        return Dask(scheduler, slurm, slurm_options or {}, workers or cores), threads or 1
+    if engine == "inline":
+        return Inline(), threads or cores
+    count = workers or (len(devices) if devices else cores)
+    threads = threads or max(1, cores // count)
+    return Processes(count, threads, devices, load), threads
 
 
 def died(error: BaseException) -> bool:

@@ -15,12 +15,11 @@ from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Compat
 from nanobragg_numba.experiment.seeds import LARGEST, fresh_seed
 from nanobragg_numba.files.output import require_writable
-from nanobragg_numba.threads import most_threads
 
 from . import report
 from .assembly import Assembly, write_master
-from .command_words import Base, input_files, read_base
-from .engines import ENGINES, Dask, Engine, Given, Inline, Processes
+from .command_words import input_files, read_base
+from .engines import require_engine, started
 from .experiments.derived_row import DerivedRow
 from .formats import FORMATS, pixels_of, require_format, require_panels
 from .jobs_table import Table, read_table, table_of
@@ -73,20 +72,23 @@ def run(
     A row that fails is recorded, and does not stop the others. Raises InputError for what makes no sense, a run that cannot be
     resumed, and a disk that refuses: what is finished then is kept.
     """
-    started = monotonic()
+    begun = monotonic()
     with RunFolder(os.fspath(out)) as folder:
         seed = folder.seed() if resume and seed is None else seed
         plan, table = _plan(
             jobs, base, orientations, scan, None if expt is None else os.fspath(expt), seed, format, name, images_per_file, compat
         )
         report.require_manifest(manifest)
-        _require_engine(engine, workers, scheduler, slurm)
+        require_engine(engine, workers, scheduler, slurm)
         if preview is not None:
             _require_preview(os.fspath(preview))
         lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))
         begin_for_image(files=True, noise=plan.base.noise and format != "float", text=lists)
         # Its workers start while this process reads what they will.
-        made, threads = _engine(engine, plan.base, workers, scheduler, slurm, slurm_options or {})
+        made, threads = started(
+            engine, workers, plan.base.threads, scheduler=scheduler, slurm=slurm, slurm_options=slurm_options,
+            devices=_gpus(engine, plan.base.device, workers),
+        )  # fmt: skip
         try:
             shape, job, assembly, mask = _prepared(plan, folder, threads)
             folder.begin(plan.contents(), None if table is None else table.csv_lines(), resume)
@@ -96,7 +98,7 @@ def run(
                 folder.clean(logs=True)
                 if preview is not None:
                     report.write_contact_sheet(Path(preview), plan, folder, shape, {})
-                return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - started, master)
+                return BatchResult(folder.path, len(plan.rows), 0, (), monotonic() - begun, master)
             _wait_for_code(plan)
             told = Progress(len(plan.rows), 0, not progress)
             schedule = Schedule(plan, job, folder, made, told, assembly)
@@ -113,7 +115,7 @@ def run(
             report.write_failures(folder, failures)
             if preview is not None:
                 report.write_contact_sheet(Path(preview), plan, folder, shape, failures)
-            seconds = monotonic() - started
+            seconds = monotonic() - begun
             report.write_summary(plan, folder, failures, told.done, seconds, _name(engine), count)
         except OSError as error:
             raise InputError(f"{refusal(str(folder.path), error)}; {told.kept()}") from None
@@ -210,37 +212,9 @@ def _require_preview(path: str) -> None:
     require_writable(path, "--preview")
 
 
-def _require_engine(engine: Any, workers: int | None, scheduler: str | None, slurm: int | None) -> None:
-    """Raise InputError for an engine that there is not."""
-    for name, count in (("--workers", workers), ("--slurm", slurm)):
-        if count is not None:
-            require_count(name, count)
-    if not hasattr(engine, "submit") and engine not in ENGINES:
-        raise InputError(f"--engine must be one of {', '.join(ENGINES)}, not {engine!r}")
-    if engine != "dask" and (scheduler is not None or slurm is not None):
-        raise InputError("--scheduler and --slurm are for --engine dask")
-
-
-def _engine(
-    engine: Any, base: Base, workers: int | None, scheduler: str | None, slurm: int | None, options: Mapping[str, Any]
-) -> tuple[Engine, int]:
-    """The engine, and the threads of a worker. Raises InputError where its workers cannot be had."""
-    if hasattr(engine, "submit"):
-        return Given(engine, workers), base.threads or 1
-    cores = most_threads()
-    if engine == "dask":
-        return Dask(scheduler, slurm, options, workers or cores), base.threads or 1
-    devices = _gpus(base.device, workers)
-    if engine == "inline":
-        return Inline(), base.threads or cores
-    count = workers or (len(devices) if devices else cores)
-    threads = base.threads or max(1, cores // count)
-    return Processes(count, threads, devices), threads
-
-
-def _gpus(device: str, workers: int | None) -> tuple[str, ...]:
-    """The GPU of each worker; none where the CPU computes. Raises InputError where there is no such GPU."""
-    if gpu_index(device) is None:
+def _gpus(engine: Any, device: str, workers: int | None) -> tuple[str, ...]:
+    """The GPU of each process of this machine; none where the CPU computes. Raises InputError where there is no such GPU."""
+    if hasattr(engine, "submit") or engine == "dask" or gpu_index(device) is None:
         return ()
     from nanobragg_numba.gpu.device import require_device
 
@@ -255,14 +229,10 @@ def _gpus(device: str, workers: int | None) -> tuple[str, ...]:
 
 def _wait_for_code(plan: Plan) -> None:
     """Wait until the kernels are compiled: once, not once a worker."""
-    from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE, FOR_FILES
-    from nanobragg_numba.jit import compilation, stored_code
-    from nanobragg_numba.jit.entries import ENTRIES
+    from nanobragg_numba.engine.needed_code import FOR_AN_IMAGE, FOR_FILES, wait_for
     from nanobragg_numba.kernels.entries import NOISE
 
-    for library in (*FOR_AN_IMAGE, *FOR_FILES, *((NOISE,) if plan.base.noise and plan.format != "float" else ())):
-        if not stored_code.is_kept(library):
-            compilation.result(ENTRIES[library.name][0])
+    wait_for((*FOR_AN_IMAGE, *FOR_FILES, *((NOISE,) if plan.base.noise and plan.format != "float" else ())))
 
 
 def _name(engine: Any) -> str:

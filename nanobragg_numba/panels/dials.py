@@ -41,6 +41,8 @@ class DialsExperiment:
     """Numbers of the first and of the last image of its scan; 1 and 1 for a still."""
     remarks: tuple[str, ...] = ()
     """What of it was not used."""
+    imageset: int | None = None
+    """The number of its imageset in the list: experiments that have it and ``images`` in common are crystals of one image."""
 
     def at_image(self, image: int) -> Parameters:
         """The parameters of an image of the scan, by its number. Raises InputError for one that is not in it."""
@@ -146,8 +148,9 @@ def _experiment(whole: Node, entry: Node, number: int, detectors: dict[int, tupl
         crystal=Crystal() if crystal is None else Crystal(real_space_matrix=_lattice(crystal[1], setting @ fixed, remarks)),
         beam=beam_fields, sampling=sampling, axes=axes,
     )  # fmt: skip
+    imageset = entry.at("imageset").whole() if entry.has("imageset") and isinstance(entry.at("imageset").value, int) else None
     identifier = entry.at("identifier").text() if entry.has("identifier") else ""
-    return DialsExperiment(number, identifier, parameters, replace(panels, axes=axes), images, tuple(dict.fromkeys(remarks)))
+    return DialsExperiment(number, identifier, parameters, replace(panels, axes=axes), images, tuple(dict.fromkeys(remarks)), imageset)
 
 
 def _tuple(v: np.ndarray) -> Vector:

@@ -1,86 +1,33 @@
 """A joint fit in stages: strong spots of low resolution first, from wrong starts said and not refined, to all spots and sigmas."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from nanobragg_numba.errors import InputError
-from nanobragg_numba.experiment.derive import derive_experiment
 from nanobragg_numba.experiment.parameters import Parameters
 from nanobragg_numba.panels.detector import PanelDetector
-from nanobragg_numba.prediction.detector_plane import resolution_at
 from nanobragg_numba.prediction.spots import Spots, spots
 
 from .estimates import Estimates, estimates
 from .free_parameters import FreeParameters, free_parameters
 from .joint_target import JointTarget, without_unsolvable
-from .kinds import DEFAULT
-from .measured import Measured, Pixels, panel_of, pixels_of, strong_pixels
+from .measured import Measured, Pixels, panel_of, pixels_of
 from .models.amplitudes import Amplitudes, amplitudes, with_tables
 from .optimisers import METHODS
 from .piece_target import BACKGROUNDS
-from .restraints import Restraint
+from .stages.explained import explained_share, require_fitted, require_signal
+from .stages.settings import BORDER, LEAST_PARTIALITY, Settings, Step
 from .starting_model import StartingModel, starting_model
 from .symmetry import cell_constraint
+from .workers import Computing, Here
 
-LEAST_EXPLAINED = 0.3
-"""Of the strong pixels; see ``explained_share``."""
-LEAST_STRONG = 10
-"""So many strong pixels must lie outside of a wrong start's boxes, or nothing is said of it: too few, or boxes everywhere."""
-START_ERROR = 0.003
-"""Relative error of a start that the first stage is made for: 0.17 degrees, 0.3 %."""
-LEAST_FITTED = 0.5
-"""Of the signal; see ``_require_fitted``."""
-LEAST_PARTIALITY = 0.02
-"""Of spots that are looked at."""
-LEAST_TAKEN = 10.0
-"""Off the sum of squares, for each parameter, by a model of what is there."""
 FAINT = 0.002
 """Partiality of spots whose structure factors are refined."""
-BORDER = (4, 3, 2)
-"""Pixels about a predicted spot: in the first stage, in those between, in the last."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a fit goes."""
-
-    refine: tuple[str, ...] = DEFAULT
-    per_shot: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    """Names of the detector's groups that ``group_shifts_mm`` and ``group_tilts_deg`` move; none: the outermost that are side by side."""
-    space_group: Any = "P 1"
-    """Constrains the cell, and makes structure factors equal."""
-    resolution: float | None = None
-    """Finest spacing (A); None: the detector's corner."""
-    background: str = "plane"
-    """"none", "constant" or "plane", a box."""
-    restraints: Mapping[str, Restraint] = field(default_factory=dict)
-    method: str = "trust"
-    steps: int = 50
-    """At most, in each stage and round of weights."""
-    most_spots: int = 300
-    """A shot; the strongest by structure factor and partiality are taken."""
-    start_error: float = START_ERROR
-    """Relative; 0: one stage, all spots at once."""
-    least_explained: float = LEAST_EXPLAINED
-    """0: starts and stages are not judged."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What ``progress`` is told."""
-
-    stage: int
-    stages: int
-    resolution: float
-    number: int
-    target: float
-    explained: float
-    """As ``Fit.explained``."""
+AS_USUAL = Settings()
 
 
 @dataclass(frozen=True)
@@ -112,12 +59,12 @@ class Fit:
 
     @property
     def parameters(self) -> list[Parameters]:
-        """Of each shot."""
+        """Of each shot, or, where shots have several crystals, of each of these, shot by shot (``free.images``)."""
         return [self.free.parameters(shot, self.vector) for shot in range(len(self.free.models))]
 
     @property
     def detectors(self) -> list[PanelDetector | None]:
-        """The panels of each shot; None where the parameters have the detector."""
+        """The panels of each shot, or crystal; None where the parameters have the detector."""
         return [self.free.detector(shot, self.vector) for shot in range(len(self.free.models))]
 
 
@@ -127,30 +74,36 @@ State = Callable[[int, np.ndarray], None]
 
 def fit(
     shots: Sequence[Measured],
-    starts: Sequence[Parameters],
-    settings: Settings = Settings(),
+    starts: Sequence[Parameters | Sequence[Parameters]],
+    settings: Settings = AS_USUAL,
     *,
     detectors: Sequence[PanelDetector | None] | None = None,
     progress: Callable[[Step], None] | None = None,
     resumed: tuple[int, np.ndarray] | None = None,
     state: State | None = None,
+    computing: Computing | None = None,
 ) -> Fit:
     """Refine the parameters of all shots together.
 
-    ``shots``, ``starts``: as many of each. ``detectors``: of each shot the panels, whose stacked image the shot is (``stacked``); None:
-    the detector is that of the parameters. ``progress`` is told each step; ``state`` at each step, and at the end of each stage, what is
-    to be kept; ``resumed``: what ``state`` was told last, of the same images and starts. Raises InputError for settings that make no sense,
-    for images of another size than their model's, and for starts that explain too few of the strong pixels.
+    ``shots``, ``starts``: as many of each; a start is parameters, or a sequence of them, one a crystal of that shot. ``detectors``: of
+    each shot the panels, whose stacked image the shot is (``stacked``); None: the detector is that of the parameters. ``progress`` is
+    told each step; ``state`` at each step, and at the end of each stage, what is to be kept; ``resumed``: what ``state`` was told last,
+    of the same images and starts. ``computing``: ``workers.Workers``, that work out the shots; None: this process. Raises InputError
+    for settings that make no sense, for images of another size than their model's, and for starts that explain too few of the strong
+    pixels.
     """
     _check(shots, starts, settings)
+    computing = computing or Here()
     detectors = [None] * len(shots) if detectors is None else detectors
     if len(detectors) != len(shots):
         raise InputError(f"{len(shots)} images and {len(detectors)} detectors: there must be as many of each")
-    models = [starting_model(start, detector) for start, detector in zip(starts, detectors, strict=True)]
-    views = _views(shots, models)
+    crystals = [[start] if isinstance(start, Parameters) else list(start) for start in starts]
+    images = [image for image, own in enumerate(crystals) for _ in own]
+    models = [starting_model(one, detector) for own, detector in zip(crystals, detectors, strict=True) for one in own]
+    views = _views(shots, [models[images.index(image)] for image in range(len(shots))])
     models, found = _with_amplitudes(models, settings)
     constraint = cell_constraint(settings.space_group)
-    free = free_parameters(models, settings.refine, constraint, settings.per_shot, settings.groups, found)
+    free = free_parameters(models, settings.refine, constraint, settings.per_shot, settings.groups, found, images)
     for name in settings.restraints:
         if name not in free.names:
             raise InputError(f"restraint on {name}: it is not refined; these are: {', '.join(free.names)}")
@@ -159,7 +112,7 @@ def fit(
         raise InputError(f"what is resumed has {len(vector)} parameters, and this fit {len(free.start)}")
     explained = float("nan")
     if not done:
-        explained = explained_share(views, [free.of_piece(n, vector) for n in range(len(views))], settings)
+        explained = explained_share(views, [free.of_view(n, vector) for n in range(len(views))], settings)
     resolutions = stages(models, settings)
     target = None
     for number, resolution in enumerate(resolutions):
@@ -169,22 +122,28 @@ def fit(
         border = BORDER[2 if last else min(number, 1)]
         prior = None if last else free.priors()
         tell = _teller(progress, state, number, resolutions, explained)
-        vector, target = _stage(views, free, vector, settings, resolution, border, prior, tell)
-        _require_fitted(target, vector, settings, resolution)
+        vector, target = _stage(views, free, vector, settings, resolution, border, prior, tell, computing)
+        require_fitted(target, vector, settings, resolution)
         if state is not None:
             state(number + 1, vector)
     if target is None:
-        target = _target(views, free, vector, settings, resolutions[-1], BORDER[2], None)
+        target = _target(views, free, vector, settings, resolutions[-1], BORDER[2], None, computing)
         target.take_weights(vector)
-    _require_signal(target, vector, settings)
+    require_signal(target, vector, settings)
     squares, freedom = target.figures(vector)
     precision = estimates(target.normal_equations(vector)[1], free.slopes(vector))
     return Fit(free, vector, precision, target, squares, freedom, explained)
 
 
-def _check(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> None:
+def _columns(found: Spots) -> list[np.ndarray]:
+    return [getattr(found, field.name) for field in fields(Spots)]
+
+
+def _check(shots: Sequence[Measured], starts: Sequence[Any], settings: Settings) -> None:
     if not shots or len(shots) != len(starts):
         raise InputError(f"{len(shots)} images and {len(starts)} starting models: there must be as many of each")
+    if not all(isinstance(start, Parameters) or len(start) for start in starts):
+        raise InputError("a shot has no starting model")
     for name, value, known in (("background", settings.background, BACKGROUNDS), ("method", settings.method, METHODS)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
@@ -233,9 +192,12 @@ def _with_amplitudes(models: Sequence[StartingModel], settings: Settings) -> tup
     return models, amplitudes([model.parameters.crystal.structure_factors for model in models], hkl, settings.space_group)
 
 
-def predicted(panels: Sequence[Parameters], settings: Settings, resolution: float | None, border: int) -> list[Spots]:
-    """The strongest spots of a shot's panels, to a resolution (A)."""
-    found = [spots(panel, resolution, border=border, least_partiality=LEAST_PARTIALITY) for panel in panels]
+def predicted(panels: Sequence[Sequence[Parameters]], settings: Settings, resolution: float | None, border: int) -> list[Spots]:
+    """The strongest spots of a shot's panels, each with all its crystals, to a resolution (A)."""
+    found = []
+    for crystals in panels:
+        own = [spots(crystal, resolution, border=border, least_partiality=LEAST_PARTIALITY) for crystal in crystals]
+        found.append(own[0] if len(own) == 1 else Spots(*(np.concatenate(columns) for columns in zip(*map(_columns, own), strict=True))))
     if sum(map(len, found)) <= settings.most_spots:
         return found
     strength = np.concatenate([own.partiality for own in found])
@@ -253,71 +215,6 @@ def _strongest(panels: Sequence[Spots], strength: np.ndarray, most: int) -> list
     chosen[np.argsort(-strength, kind="stable")[:most]] = True
     ends = np.cumsum([len(found) for found in panels])
     return [found[np.flatnonzero(own)] for found, own in zip(panels, np.split(chosen, ends[:-1]), strict=True)]
-
-
-def explained_share(shots: Sequence[Measured], starts: Sequence[Parameters], settings: Settings) -> float:
-    """The share of all shots' strong pixels, to ``settings.resolution``, that boxes of the start hold beyond what chance puts there.
-
-    That is (s - a) / (1 - a), s the share of strong pixels in boxes, a that of all pixels: 1 where boxes hold all, about 0 of a wrong
-    start, however many boxes there are. nan where ``LEAST_STRONG`` forbids a judgement. Raises InputError where it is less than
-    ``settings.least_explained``.
-    """
-    strong = inside = covered = total = 0
-    for shot, start in zip(shots, starts, strict=True):
-        boxes = np.zeros(shot.photons.shape, np.bool_)
-        for fast, fast_end, slow, slow_end in spots(start, settings.resolution, border=BORDER[0], least_partiality=LEAST_PARTIALITY).box:
-            boxes[slow:slow_end, fast:fast_end] = True
-        looked_at = shot.good & _within(start, settings.resolution)
-        bright = strong_pixels(shot) & looked_at
-        strong, inside = strong + int(bright.sum()), inside + int((bright & boxes).sum())
-        covered, total = covered + int((boxes & looked_at).sum()), total + int(looked_at.sum())
-    area = covered / max(total, 1)
-    if strong * (1.0 - area) < LEAST_STRONG:
-        return float("nan")
-    share = max(0.0, (inside / strong - area) / (1.0 - area))
-    if share < settings.least_explained:
-        raise InputError(
-            f"the model explains {100.0 * share:.0f} % of the strong pixels: {inside} of {strong} are in its boxes, which hold "
-            f"{100.0 * area:.0f} % of all pixels; this is no start for a refinement: see to orientation, cell and geometry"
-        )
-    return share
-
-
-def _require_fitted(target: JointTarget, vector: np.ndarray, settings: Settings, resolution: float) -> None:
-    """Raise InputError where a stage has ended in a model that is none of the images.
-
-    Of what the sum of squares has beyond noise where there is background alone, a true model takes nearly all, a wrong one little.
-    """
-    squares, freedom = target.figures(vector)
-    signal = target.squares_without_spots() - freedom
-    if settings.least_explained <= 0.0 or freedom < 1 or squares < 2.0 * freedom or signal < freedom:
-        return
-    taken = (signal + freedom - squares) / signal
-    if taken < LEAST_FITTED:
-        raise InputError(
-            f"fitted to {resolution:.3g} A, the model explains {100.0 * max(taken, 0.0):.0f} % of the signal in its boxes "
-            f"(chi^2 / degrees of freedom is {squares / freedom:.3g}): the start was too far off; see to orientation, cell and geometry"
-        )
-
-
-def _require_signal(target: JointTarget, vector: np.ndarray, settings: Settings) -> None:
-    """Raise InputError where the images have none of the model's spots: of noise alone each number takes 1 off the sum of squares."""
-    taken = target.squares_without_spots() - target.figures(vector)[0]
-    if settings.least_explained > 0.0 and taken < LEAST_TAKEN * len(vector):
-        raise InputError(
-            f"the images show none of the model's spots: beside background alone they lower chi^2 by {max(taken, 0.0):.3g}, and noise "
-            f"would let {len(vector)} parameters do so by {len(vector)}"
-        )
-
-
-def _within(start: Parameters, resolution: float | None) -> np.ndarray:
-    """(slow, fast) bool: pixels whose spacing is ``resolution`` (A) or more."""
-    x = derive_experiment(start, "spec")
-    shape = x.geometry.slow_pixels, x.geometry.fast_pixels
-    if resolution is None:
-        return np.ones(shape, np.bool_)
-    slow, fast = np.indices(shape) + 0.5
-    return np.asarray(resolution_at(x.geometry, x.wavelength, slow, fast) >= resolution * 1e-10)
 
 
 def stages(models: Sequence[StartingModel], settings: Settings) -> list[float]:
@@ -346,31 +243,31 @@ def stages(models: Sequence[StartingModel], settings: Settings) -> list[float]:
 
 def _target(
     views: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
-    prior: np.ndarray | None,
+    prior: np.ndarray | None, computing: Computing,
 ) -> JointTarget:  # fmt: skip
     pixels: list[Pixels] = []
     least = 2 * BACKGROUNDS[settings.background] + 1
-    for shot, pieces in groupby(range(len(views)), key=lambda n: free.pieces[n].shot):
+    for shot, pieces in groupby(range(len(views)), key=lambda n: free.views[n].image):
         numbers = list(pieces)
-        found = predicted([free.of_piece(n, vector) for n in numbers], settings, resolution, border)
+        found = predicted([free.of_view(n, vector) for n in numbers], settings, resolution, border)
         for number, own_spots in zip(numbers, found, strict=True):
             own = pixels_of(views[number], own_spots, shot, least)
             solved = without_unsolvable(own, settings.background)
             pixels.append(own if solved.all() else pixels_of(views[number], own.spots[solved], shot, least))
     if not any(map(len, pixels)):
         raise InputError(f"no spot to {resolution:.3g} A is on the good pixels of the images")
-    return JointTarget(free, pixels, settings.background, settings.restraints, prior)
+    return JointTarget(free, pixels, settings.background, settings.restraints, prior, computing)
 
 
 def _stage(
     views: Sequence[Measured], free: FreeParameters, vector: np.ndarray, settings: Settings, resolution: float, border: int,
-    prior: np.ndarray | None, tell: Callable[[float, np.ndarray], None],
+    prior: np.ndarray | None, tell: Callable[[float, np.ndarray], None], computing: Computing,
 ) -> tuple[np.ndarray, JointTarget]:  # fmt: skip
     """Boxes where the model has them, the target made small, boxes and weights anew, until neither moves."""
     minimise = METHODS[settings.method]
     rounds = 2 if prior is not None else 4
     for count in range(rounds):
-        target = _target(views, free, vector, settings, resolution, border, prior)
+        target = _target(views, free, vector, settings, resolution, border, prior, computing)
         target.take_weights(vector, from_data=settings.start_error > 0.0 and count == 0)
         before = vector
         vector = minimise(target, vector, settings.steps, tell)

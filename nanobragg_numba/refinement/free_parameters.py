@@ -16,8 +16,8 @@ from nanobragg_numba.panels.detector import PanelDetector
 from .kinds import ALIASES, BODIES, DETECTOR, KINDS
 from .models.amplitudes import Amplitudes
 from .models.bodies import Body, Motion, group_bodies, panel_bodies
-from .models.layout import Row, check_starts, fixed_combinations
-from .models.piece import Piece, motions_of
+from .models.layout import Row, check_crystals, check_starts, fixed_combinations, labels_of, source_names, width_names
+from .models.piece import Piece, View, motions_of, views_of
 from .starting_model import StartingModel
 from .symmetry import CellConstraint
 
@@ -34,13 +34,26 @@ class FreeParameters:
     start: np.ndarray
     """(n,): logarithms where the kind is logarithmic."""
     pieces: tuple[Piece, ...]
-    """The panels of all shots, shot by shot."""
+    """The panels of all models, model by model."""
     columns: tuple[np.ndarray, ...]
     bodies: tuple[Mapping[str, Sequence[Body]], ...]
     """Of each shot those that are moved, by the keys of ``BODIES``."""
     amplitudes: Amplitudes | None
+    images: tuple[int, ...]
+    """The image of each model: those of one image are its crystals."""
     fixed: np.ndarray
     """(k, n): combinations of the vector that no image depends on, and which stay what they are at the start."""
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """The panels of all images, image by image."""
+        return views_of(self.pieces, self.columns, self.images)
+
+    def of_view(self, view: int, vector: np.ndarray) -> list[Parameters]:
+        """The parameters of each crystal of a view at ``vector``."""
+        found = self.views[view]
+        own = [plain_values(overrides) for overrides in found.overrides(torch.from_numpy(vector[found.columns]))]
+        return [replaced(piece.parameters, values, "spec") for piece, values in zip(found.pieces, own, strict=True)]
 
     @cached_property
     def _logarithms(self) -> np.ndarray:
@@ -136,15 +149,9 @@ def _start(model: StartingModel, name: str, constraint: CellConstraint) -> np.nd
     found: dict[str, Any] = {
         "orientation": (0.0, 0.0, 0.0), "scale": (1.0,), "n_cells": crystal.n_cells, "distance_mm": (plane.distance_mm,),
         "beam_mm": plane.beam_mm, "tilts_deg": (0.0, 0.0, 0.0), "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0,),
-        "spectrum": model.experiment.sources.intensities,
+        "mosaic_width_deg": np.atleast_1d(crystal.mosaic_width_deg or 0.0), "spectrum": model.experiment.sources.intensities,
     }  # fmt: skip
     return constraint.free(model.cell) if name == "cell" else np.array(found[name], np.float64)
-
-
-def source_names(model: StartingModel) -> tuple[str, ...]:
-    """Wavelengths in A, or numbers where sources have the same."""
-    wavelengths = tuple(f"{1e10 * one:.7g} A" for one in model.experiment.sources.wavelengths)
-    return wavelengths if len(set(wavelengths)) == len(wavelengths) else tuple(f"source {n + 1}" for n in range(len(wavelengths)))
 
 
 @dataclass(frozen=True)
@@ -160,8 +167,8 @@ class _Numbers:
 class _Layout:
     """The vector in the making."""
 
-    def __init__(self, pieces: Sequence[Piece], bodies: Sequence[Mapping[str, Sequence[Body]]]):
-        self.pieces, self.bodies = pieces, bodies
+    def __init__(self, pieces: Sequence[Piece], bodies: Sequence[Mapping[str, Sequence[Body]]], labels: Sequence[str]):
+        self.pieces, self.bodies, self.labels = pieces, bodies, labels
         self.rows: list[Row] = []
         self.start: list[float] = []
         self.columns: list[list[int]] = [[] for _ in pieces]
@@ -170,7 +177,7 @@ class _Layout:
     def add(self, name: str, shot: int | None, numbers: _Numbers, chosen: Sequence[np.ndarray] | None = None) -> None:
         """``chosen``: of each shot, which of the numbers concern it; None: all."""
         first = len(self.rows)
-        self.rows += [Row(name, part, shot) for part in numbers.parts]
+        self.rows += [Row(name, part, shot, "" if shot is None else self.labels[shot]) for part in numbers.parts]
         self.start += numbers.start.tolist()
         for piece, columns, slices in zip(self.pieces, self.columns, self.slices, strict=True):
             if shot not in (None, piece.shot) or (numbers.body is not None and not self._moves(name, numbers.body, piece)):
@@ -191,9 +198,11 @@ def free_parameters(
     per_shot: Sequence[str] = (),
     groups: Sequence[str] = (),
     found: Amplitudes | None = None,
+    images: Sequence[int] | None = None,
 ) -> FreeParameters:
     """The vector of what is refined. ``names``: of ``KINDS``, or ``ALIASES``. ``per_shot``: shared kinds that each shot is to have alone.
     ``groups``: of the detector, those that are moved; see ``group_bodies``. ``found``: the structure factors that are refined.
+    ``images``: of each model, ascending, None: one each; models of one image are its crystals, each of which is then a shot of its own.
 
     What is shared starts from the mean of the shots. Raises InputError for other names, for a mosaicity that is to be refined from 0 or
     with one domain, and for shots whose detectors differ though a parameter of theirs is shared.
@@ -212,7 +221,10 @@ def free_parameters(
     if not ordered:
         raise InputError(f"nothing is to be refined; these can be: {', '.join((*KINDS, *ALIASES))}")
     own = {name for name in ordered if not KINDS[name].shared or name in per_shot}
-    check_starts(models, ordered, own)
+    images = tuple(range(len(models))) if images is None else tuple(images)
+    labels = labels_of(images)
+    check_starts(models, ordered, own, labels)
+    check_crystals(models, own, images)
     bodies = _bodies(models, ordered, own, groups)
     pieces = [
         Piece(
@@ -222,7 +234,7 @@ def free_parameters(
         )
         for shot, model in enumerate(models) for number, panel in enumerate(model.panels)
     ]  # fmt: skip
-    layout = _Layout(pieces, bodies)
+    layout = _Layout(pieces, bodies, labels)
     for name in ordered:
         for shot in range(len(models)) if name in own else (None,):
             if name == "structure_factors" and found is not None:
@@ -233,7 +245,7 @@ def free_parameters(
     placed = tuple(replace(piece, slices=slices) for piece, slices in zip(pieces, layout.slices, strict=True))
     columns, rows, start = tuple(np.array(column, np.int64) for column in layout.columns), tuple(layout.rows), np.array(layout.start)
     fixed = fixed_combinations(rows, start, models, bodies)
-    return FreeParameters(tuple(models), ordered, rows, start, placed, columns, tuple(bodies), found, fixed)
+    return FreeParameters(tuple(models), ordered, rows, start, placed, columns, tuple(bodies), found, images, fixed)
 
 
 def expanded(names: Sequence[str]) -> tuple[str, ...]:
@@ -257,7 +269,8 @@ def _numbers_of(
             ]
     starts = np.array([_start(model, name, constraint) for model in models])
     starts = starts if KINDS[name].form == "itself" else np.log(starts)
-    parts = {"cell": constraint.names, "spectrum": source_names(models[0])}.get(name, KINDS[name].parts)
+    of_start = {"cell": constraint.names, "spectrum": source_names(models[0]), "mosaic_width_deg": width_names(models[0])}
+    parts = of_start.get(name, KINDS[name].parts)
     return [_Numbers(parts, starts.mean(axis=0))]
 
 

@@ -8,6 +8,7 @@ gradient and the matrix are those of what remains of the model's derivatives bes
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from .free_parameters import FreeParameters
 from .measured import Pixels
 from .piece_target import BACKGROUNDS, Fitted, PieceTarget
 from .restraints import Restraint
+from .workers import Computing, Here, Targets
 
 Tensor = torch.Tensor
 FIXED = 1e-3
@@ -33,54 +35,64 @@ class JointTarget:
 
     free: FreeParameters
     pixels: Sequence[Pixels]
-    """Of each of ``free.pieces``."""
+    """Of each of ``free.views``."""
     background: str = "plane"
     restraints: Mapping[str, Restraint] = field(default_factory=dict)
     """By the names of ``KINDS``; each shot's own numbers are all held to it."""
     prior: np.ndarray | None = None
     """(n,): standard deviations, about the start, of the vector's numbers; None: none."""
+    computing: Computing = field(default_factory=Here)
+    """Who works out the pieces; their answers are added in the order of the pieces, so that all give the same numbers."""
 
     def __post_init__(self) -> None:
         self._amplitudes = np.array([row.name == "structure_factors" for row in self.free.rows])
-        kept = sum(8 * len(columns) * len(own) for columns, own in zip(self.free.columns, self.pixels, strict=True)) <= KEPT_BYTES
-        self.targets = [PieceTarget(*each, self.background, kept) for each in zip(self.free.pieces, self.pixels, strict=True)]
+        kept = sum(8 * len(columns) * len(own) for columns, own in zip(self._columns, self.pixels, strict=True)) <= KEPT_BYTES
+        self._targets = Targets([PieceTarget(*each, self.background, kept) for each in zip(self.free.views, self.pixels, strict=True)])
 
-    def _parts(self, vector: np.ndarray) -> list[np.ndarray]:
-        return [vector[columns] for columns in self.free.columns]
+    @property
+    def targets(self) -> Sequence[PieceTarget]:
+        """Of each piece."""
+        return self._targets.pieces
 
-    def fitted(self, vector: np.ndarray, piece: int) -> Fitted:
-        """Crystal and background of a piece at the weights in force."""
-        return self.targets[piece].fitted(vector[self.free.columns[piece]])
+    def _each(self, question: str, vector: np.ndarray, *more: Any) -> list[Any]:
+        """What a method of ``PieceTarget`` says of each piece."""
+        return self.computing.ask(self._targets, question, [vector[columns] for columns in self._columns], *more)
+
+    @property
+    def _columns(self) -> list[np.ndarray]:
+        return [view.columns for view in self.free.views]
+
+    def fitted(self, vector: np.ndarray, view: int) -> Fitted:
+        """Crystals and background of a view at the weights in force."""
+        return self.targets[view].fitted(vector[self._columns[view]])
 
     def take_weights(self, vector: np.ndarray, from_data: bool = False) -> None:
-        """See ``PieceTarget.take_weights``."""
-        for target, part in zip(self.targets, self._parts(vector), strict=True):
-            target.take_weights(part, from_data)
+        """Of all pieces, from now on; see ``PieceTarget.new_weights``."""
+        for target, weights in zip(self.targets, self._each("new_weights", vector, from_data), strict=True):
+            target.weights = weights
+        self._targets.changed()
 
     def residuals(self, vector: np.ndarray) -> np.ndarray:
         """(m,): of all pixels, restraints, fixed combinations and the prior, each divided by its standard deviation."""
-        parts = [target.residuals(part).numpy() for target, part in zip(self.targets, self._parts(vector), strict=True)]
-        return np.concatenate([*parts, self._held(vector)[0]])
+        return np.concatenate([*self._each("residuals", vector), self._held(vector)[0]])
 
     def value(self, vector: np.ndarray) -> float:
         """Half the sum of squares of ``residuals``."""
-        squares = [target.squares(part) for target, part in zip(self.targets, self._parts(vector), strict=True)]
-        return 0.5 * (sum(squares) + float(np.square(self._held(vector)[0]).sum()))
+        return 0.5 * (sum(self._each("squares", vector)) + float(np.square(self._held(vector)[0]).sum()))
 
     def jacobian(self, vector: np.ndarray) -> np.ndarray:
         """(m, n): of ``residuals``; dense."""
         rows = []
-        for target, columns in zip(self.targets, self.free.columns, strict=True):
-            block = np.zeros((len(target.pixels), len(vector)))
-            block[:, columns] = -target.projected(vector[columns]).numpy()
+        for slopes, columns in zip(self._each("projected", vector), self._columns, strict=True):
+            block = np.zeros((len(slopes), len(vector)))
+            block[:, columns] = -slopes.numpy()
             rows.append(block)
         return np.concatenate([*rows, self._held(vector)[1]])
 
     def normal_equations(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (n,) and Gauss-Newton matrix (n, n)."""
         gradient, matrix = np.zeros(len(vector)), np.zeros((len(vector), len(vector)))
-        for target, columns in zip(self.targets, self.free.columns, strict=True):
-            own_gradient, own_matrix = target.normal_equations(vector[columns])
+        for (own_gradient, own_matrix), columns in zip(self._each("normal_equations", vector), self._columns, strict=True):
             gradient[columns] += own_gradient
             matrix[np.ix_(columns, columns)] += own_matrix
         matrix[np.diag_indices(len(vector))] += self._curvature_of_amplitudes(vector, gradient)
@@ -125,13 +137,12 @@ class JointTarget:
 
     def figures(self, vector: np.ndarray) -> tuple[float, int]:
         """Sum of squares of the pixels' residuals, and degrees of freedom."""
-        squares = [target.squares(part) for target, part in zip(self.targets, self._parts(vector), strict=True)]
         coefficients = sum(len(own.spots) for own in self.pixels) * BACKGROUNDS[self.background]
-        return sum(squares), sum(map(len, self.pixels)) - coefficients - len(vector) + len(self.free.fixed)
+        return sum(self._each("squares", vector)), sum(map(len, self.pixels)) - coefficients - len(vector) + len(self.free.fixed)
 
     def squares_without_spots(self) -> float:
         """Sum of squares of the pixels' residuals from backgrounds alone."""
-        return sum(target.squares_without_spots() for target in self.targets)
+        return sum(self._each("squares_without_spots", self.free.start))
 
 
 def without_unsolvable(pixels: Pixels, background: str) -> np.ndarray:

@@ -39,6 +39,7 @@ KINDS: dict[str, Kind] = {
     "cell": Kind((), "A, degrees; the free ones of the crystal system", True, _cell_prior),
     "n_cells": Kind(("a", "b", "c"), "cells", True, _of(0.3), "logarithm"),
     "mosaic_spread_deg": Kind(("",), "degrees", True, _of(0.5), "logarithm"),
+    "mosaic_width_deg": Kind((), "degrees; one, or about a, c* x a and c*", True, _of(0.5), "logarithm"),
     "spectrum": Kind((), "share of the photons, a source each", True, _of(1.0), "share"),
     "structure_factors": Kind((), "electrons", True, lambda value: 0.5 * np.abs(value) + 1e-3),
     "distance_mm": Kind(("",), "mm; along the beam", True, lambda value: 0.003 * value),

@@ -1,5 +1,8 @@
-"""The part of a joint fit's target that one piece of a shot has: residuals, derivatives and normal equations of its shoeboxes."""
+"""The part of a joint fit's target that one panel of an image has: residuals, derivatives and normal equations of its shoeboxes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +13,7 @@ from nanobragg_numba.autograd import simulate
 from .background import plane_basis, solve_background
 from .likelihoods import photon_variance
 from .measured import Pixels
-from .models.piece import Piece
+from .models.piece import View
 
 Tensor = torch.Tensor
 LEAST_VARIANCE = 0.05
@@ -19,23 +22,37 @@ BACKGROUNDS = {"none": 0, "constant": 1, "plane": 3}
 """Terms a box."""
 DIRECTIONS = 64
 """Derivatives that are worked out together."""
+_of_images: ContextVar[int | None] = ContextVar("threads of images", default=None)
+
+
+@contextmanager
+def in_fixed_order() -> Iterator[None]:
+    """Sums over pixels by one thread, so that their last digits are the same whatever the number; images by as many as torch takes."""
+    threads = torch.get_num_threads()
+    token = _of_images.set(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _of_images.reset(token)
 
 
 @dataclass
 class Fitted:
-    """What a model expects at the pixels of a piece."""
+    """What a model expects at the pixels of a panel."""
 
     spots: Tensor
-    """(pixels,): photons of the crystal."""
+    """(pixels,): photons of the crystals."""
     background: Tensor
     """(pixels,): photons."""
 
 
 @dataclass
 class PieceTarget:
-    """``part`` is always what concerns the piece of the vector."""
+    """``part`` is always what concerns the panel of the vector."""
 
-    piece: Piece
+    view: View
     pixels: Pixels
     background: str
     keeps_slopes: bool = True
@@ -60,7 +77,14 @@ class PieceTarget:
     def _spots(self, part: Tensor) -> Tensor:
         if len(self.pixels) == 0:
             return torch.zeros(0, dtype=torch.float64)
-        values: Tensor = simulate(self.piece.parameters, regions=self.pixels.mask, **self.piece.overrides(part)).values
+        threads = torch.get_num_threads()
+        torch.set_num_threads(_of_images.get() or threads)
+        try:
+            crystals = zip(self.view.pieces, self.view.overrides(part), strict=True)
+            images = [simulate(piece.parameters, regions=self.pixels.mask, **own).values for piece, own in crystals]
+        finally:
+            torch.set_num_threads(threads)
+        values: Tensor = images[0] if len(images) == 1 else torch.stack(images).sum(0)
         return values
 
     def slopes_at(self, part: np.ndarray) -> Tensor:
@@ -85,16 +109,21 @@ class PieceTarget:
         own = self.pixels
         return Fitted(spots, solve_background(own.photons - spots, self.weights, self.basis, own.boxes)[1])
 
-    def take_weights(self, part: np.ndarray, from_data: bool = False) -> None:
-        """New weights from what the model at ``part`` expects. ``from_data``: where the measured photons are more, from these: for
+    def new_weights(self, part: np.ndarray, from_data: bool = False) -> Tensor:
+        """(pixels,): from what the model at ``part`` expects. ``from_data``: where the measured photons are more, from these: for
         starts, whose spots are elsewhere."""
-        # The background's own weights: two rounds settle them.
-        for _ in range(2):
-            now = self.fitted(part)
-            expected = now.spots + now.background
-            if from_data:
-                expected = torch.maximum(expected, self.pixels.photons)
-            self.weights = 1.0 / photon_variance(expected, self.pixels.readout, least=LEAST_VARIANCE)
+        before = self.weights
+        try:
+            # The background's own weights: two rounds settle them.
+            for _ in range(2):
+                now = self.fitted(part)
+                expected = now.spots + now.background
+                if from_data:
+                    expected = torch.maximum(expected, self.pixels.photons)
+                self.weights = 1.0 / photon_variance(expected, self.pixels.readout, least=LEAST_VARIANCE)
+            return self.weights
+        finally:
+            self.weights = before
 
     def residuals(self, part: np.ndarray) -> Tensor:
         """(pixels,): each divided by its standard deviation."""
@@ -117,8 +146,8 @@ class PieceTarget:
         slopes = self.projected(part)
         return -(slopes.T @ self.residuals(part)).numpy(), (slopes.T @ slopes).numpy()
 
-    def squares_without_spots(self) -> float:
-        """The sum of squares of the residuals from backgrounds alone."""
+    def squares_without_spots(self, part: np.ndarray) -> float:
+        """The sum of squares of the residuals from backgrounds alone; ``part`` has no effect."""
         left = self.pixels.photons
         if self.basis is not None:
             left = left - solve_background(left, self.weights, self.basis, self.pixels.boxes)[1]

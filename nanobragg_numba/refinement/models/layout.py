@@ -1,7 +1,8 @@
 """The rows of the vector that is refined: from which starts they can be, and which combinations of them no image depends on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,19 +20,73 @@ class Row:
     name: str
     part: str
     shot: int | None
-    """None: shared."""
+    """The number of the starting model; None: shared."""
+    label: str = field(default="", compare=False)
+    """Of that: its image, and its number among the crystals of this."""
 
     def __str__(self) -> str:
         part = f" {self.part}" if self.part else ""
-        return f"{self.name}{part}" + ("" if self.shot is None else f" (shot {self.shot + 1})")
+        return f"{self.name}{part}" + ("" if self.shot is None else f" ({self.label})")
 
 
-def check_starts(models: Sequence[StartingModel], names: Sequence[str], own: set[str]) -> None:
+def labels_of(images: Sequence[int]) -> tuple[str, ...]:
+    """What each starting model is called: shot 1, or shot 1, crystal 2 where the image has several."""
+    counts, numbered, found = Counter(images), Counter[int](), []
+    for image in images:
+        numbered[image] += 1
+        found.append(f"shot {image + 1}" + (f", crystal {numbered[image]}" if counts[image] > 1 else ""))
+    return tuple(found)
+
+
+def source_names(model: StartingModel) -> tuple[str, ...]:
+    """Wavelengths in A, or numbers where sources have the same."""
+    wavelengths = tuple(f"{1e10 * one:.7g} A" for one in model.experiment.sources.wavelengths)
+    return wavelengths if len(set(wavelengths)) == len(wavelengths) else tuple(f"source {n + 1}" for n in range(len(wavelengths)))
+
+
+def width_names(model: StartingModel) -> tuple[str, ...]:
+    """The axes of widths of Gaussian mosaicity; one has none."""
+    return ("a", "c* x a", "c*") if isinstance(model.parameters.crystal.mosaic_width_deg, tuple) else ("",)
+
+
+def check_crystals(models: Sequence[StartingModel], own: set[str], images: Sequence[int]) -> None:
+    """Raise InputError where the crystals of an image have another beam or detector than its first, or each would have its own."""
+    for number, (model, image) in enumerate(zip(models, images, strict=True)):
+        first = models[images.index(image)]
+        if model is first:
+            continue
+        for name in own & {"spectrum", *DETECTOR, *(kind for kinds in BODIES.values() for kind in kinds)}:
+            raise InputError(f"shot {image + 1} has several crystals: {name} cannot be each one's own")
+        ours, theirs = _places(first), _places(model)
+        if ours.shape != theirs.shape or not np.allclose(ours, theirs, atol=1e-9) or not _same_sources(first, model):
+            raise InputError(f"{labels_of(images)[number]}: has another detector or beam than the image's first crystal")
+
+
+def _places(model: StartingModel) -> np.ndarray:
+    """(panels, 9): first pixel and axes."""
+    own = [panel.parameters for panel in model.panels]
+    return np.array([np.concatenate([p.detector.pix0_mm or (), p.axes.fast or (), p.axes.slow or ()]) for p in own])
+
+
+def _same_sources(first: StartingModel, model: StartingModel) -> bool:
+    ours, theirs = first.experiment.sources, model.experiment.sources
+    if len(ours.wavelengths) != len(theirs.wavelengths):
+        return False
+    one, other = (np.column_stack([s.directions, 1e10 * s.wavelengths, s.intensities]) for s in (ours, theirs))
+    return bool(np.allclose(one, other, atol=1e-9))
+
+
+def check_starts(models: Sequence[StartingModel], names: Sequence[str], own: set[str], labels: Sequence[str]) -> None:
     """Raise InputError where what is refined cannot be, or cannot be shared."""
-    for number, model in enumerate(models, 1):
-        crystal, where = model.parameters.crystal, f"shot {number}: "
+    for model, label in zip(models, labels, strict=True):
+        crystal, where = model.parameters.crystal, f"{label}: "
         if "mosaic_spread_deg" in names and not ((crystal.mosaic_spread_deg or 0.0) > 0.0 and model.experiment.mosaic_domains > 1):
             raise InputError(f"{where}mosaic_spread_deg is refined from a spread above 0 with more than one domain: give -mosaic_spread")
+        if "mosaic_width_deg" in names:
+            if crystal.mosaic_width_deg is None or not np.all(np.array(crystal.mosaic_width_deg) > 0.0):
+                raise InputError(f"{where}mosaic_width_deg is refined from a width above 0, or three: give -mosaic_width")
+            if "mosaic_width_deg" not in own and width_names(model) != width_names(models[0]):
+                raise InputError(f"{where}has another number of widths than shot 1: mosaic_width_deg cannot be shared")
         if "n_cells" in names and min(crystal.n_cells) <= 1.0:
             raise InputError(f"{where}n_cells is refined from more than one cell along each axis, not {crystal.n_cells}")
         if "scale" in names and not model.parameters.beam.fluence > 0.0:
@@ -63,8 +118,22 @@ def fixed_combinations(
     found = [*_shares(rows), *_common_factor(rows, start)]
     for shot in dict.fromkeys(row.shot for row in rows):
         model = models[shot or 0]
-        found += _common_motions(rows, shot, model.plane, bodies[shot or 0], len(model.panels))
+        found += _common_motions(rows, shot, model.plane, bodies[shot or 0], len(model.panels), _can_turn(rows, models))
     return np.array(found).reshape(-1, len(rows))
+
+
+def _can_turn(rows: Sequence[Row], models: Sequence[StartingModel]) -> bool:
+    """Whether a turn of all crystals about the beam turns their images and changes nothing else: where no polarization, no spindle, no
+    mosaic domain and no direction of another source has a place of its own about the beam, and all orientations are refined."""
+    if not any(row.name == "orientation" for row in rows):
+        return False
+    for model in models:
+        x, beam = model.experiment, model.parameters.beam
+        polarized = beam.polarized and beam.polarization != 0.0
+        divergent = not np.allclose(np.cross(x.sources.directions, model.plane.beam), 0.0, atol=1e-9)
+        if polarized or divergent or x.phi.count > 1 or x.mosaic_domains > 1:
+            return False
+    return True
 
 
 def _shares(rows: Sequence[Row]) -> list[np.ndarray]:
@@ -84,9 +153,10 @@ def _common_factor(rows: Sequence[Row], start: np.ndarray) -> list[np.ndarray]:
 
 
 def _common_motions(
-    rows: Sequence[Row], shot: int | None, plane: Plane, bodies: Mapping[str, Sequence[Body]], panels: int
+    rows: Sequence[Row], shot: int | None, plane: Plane, bodies: Mapping[str, Sequence[Body]], panels: int, round_the_beam: bool
 ) -> list[np.ndarray]:
-    """Motions of all bodies together that the body which they are in makes, too, where both are refined."""
+    """Motions of all bodies together that the body which they are in makes, too, where both are refined, and ``round_the_beam`` the
+    turn about it, where orientations make that."""
     found = []
     outer = {row.name for row in rows if row.shot in (None, shot)}
     inner_first = [key for key in BODIES if key in bodies and set(BODIES[key]) & {row.name for row in rows if row.shot == shot}]
@@ -106,6 +176,8 @@ def _common_motions(
             turned = []
             if "tilts_deg" in outer:
                 turned = [tilt_mode(axis, plane.distance_mm * plane.beam, bodies[key]) for axis in plane.axes]
+            elif shot is None and round_the_beam:
+                turned = [tilt_mode(plane.beam, np.zeros(3), bodies[key])]
             found += [_condition(rows, shot, key, mode, every, needs_tilts=n >= len(modes)) for n, mode in enumerate(modes + turned)]
     return [one for one in found if one is not None]
 

@@ -1,6 +1,6 @@
-"""A piece of a shot: one panel of its detector, and what the refined numbers make of the crystal, the beam and that panel."""
+"""A piece of a model: one crystal on one panel of its detector, and what the refined numbers make of both; and the pieces of an image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ class Piece:
     """See the module. ``part`` is what concerns it of the vector."""
 
     shot: int
+    """The starting model's number: a crystal of an image."""
     panel: int
     parameters: Parameters
     """The start, with that panel for its detector."""
@@ -48,6 +49,8 @@ class Piece:
             found["n_cells"] = own["n_cells"].exp()
         if "mosaic_spread_deg" in own:
             found["mosaic_spread_deg"] = own["mosaic_spread_deg"][0].exp()
+        if "mosaic_width_deg" in own:
+            found["mosaic_width_deg"] = own["mosaic_width_deg"].exp()
         if "spectrum" in own:
             found["source_weights"] = own["spectrum"].softmax(0)
         if "scale" in own:
@@ -67,6 +70,39 @@ class Piece:
         for motion in motions:
             pix0, axes = motion.point(pix0), motion.vectors(axes)
         return {"pix0_mm": pix0, "detector_vectors": axes}
+
+
+@dataclass(frozen=True)
+class View:
+    """A panel of an image: the pieces of all crystals that it shows."""
+
+    image: int
+    panel: int
+    pieces: tuple[Piece, ...]
+    columns: np.ndarray
+    """Of the vector those that concern it: its part."""
+    places: tuple[Tensor, ...]
+    """int64: where each piece's own part is in that."""
+
+    def overrides(self, part: Tensor) -> list[dict[str, Tensor]]:
+        """Of each crystal; see ``Piece.overrides``."""
+        if len(self.pieces) == 1:
+            return [self.pieces[0].overrides(part)]
+        return [piece.overrides(part[place]) for piece, place in zip(self.pieces, self.places, strict=True)]
+
+
+def views_of(pieces: Sequence[Piece], columns: Sequence[np.ndarray], images: Sequence[int]) -> tuple[View, ...]:
+    """The views of all images, panel by panel; ``images``: the image of each starting model."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for number, piece in enumerate(pieces):
+        found.setdefault((images[piece.shot], piece.panel), []).append(number)
+    views = []
+    for (image, panel), numbers in found.items():
+        every = np.array(list(dict.fromkeys(column for n in numbers for column in columns[n].tolist())), np.int64)
+        at = {column: place for place, column in enumerate(every.tolist())}
+        places = tuple(torch.tensor([at[column] for column in columns[n].tolist()], dtype=torch.int64) for n in numbers)
+        views.append(View(image, panel, tuple(pieces[n] for n in numbers), every, places))
+    return tuple(views)
 
 
 def motions_of(plane: Plane, bodies: Mapping[str, Body], own: Mapping[str, Tensor]) -> list[Motion]:

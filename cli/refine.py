@@ -37,7 +37,8 @@ Refine what is known of stills or rotation images: all images in one fit, over t
 """
 EPILOGUE = """\
 IMAGE: SMV, CBF, NXmx (all its frames), npy or what else fabio reads. What can be refined:
-orientation, scale (each image's own); cell, n_cells, mosaic_spread_deg, mosaic_width_deg, spectrum (shared, or --per-shot);
+orientation, scale (each image's own); cell, n_cells, n_cells_off_diagonal, mosaic_spread_deg, mosaic_width_deg, spectrum (shared, or
+--per-shot);
 structure_factors (shared; one for all that --space-group makes equal);
 distance_mm, beam_mm, tilts_deg (shared); of detectors of several panels groups and panels: shifts and tilts (shared).
 Images are read as offset + gain * photons. The starting models are read as -compat spec means them.

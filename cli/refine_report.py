@@ -76,7 +76,8 @@ def results(found: Fit, frames: Sequence[Frame]) -> dict[str, Any]:
         shots.append(
             {
                 "image": os.path.abspath(frame.path), "frame": frame.number, **place, "cell": list(crystal.cell),
-                "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells), "fluence": parameters.beam.fluence,
+                "orientation": crystal.orientation.tolist(), "n_cells": list(crystal.n_cells),
+                "n_cells_off_diagonal": list(crystal.n_cells_off_diagonal), "fluence": parameters.beam.fluence,
                 "mosaic_spread_deg": crystal.mosaic_spread_deg, "mosaic_width_deg": crystal.mosaic_width_deg,
                 **({"panels": panels.map()} if panels is not None else {
                     "pix0_mm": list(detector.pix0_mm or ()),

@@ -164,7 +164,8 @@ def test_each_column_is_its_own_shots():
     assert {row.name for row in own} == {"orientation", "scale", "cell"}
     assert [free.rows[n] for n in free.columns[1]][:3] == [row for row in own if row.name == "orientation"]
     shared = set(free.columns[0]) & set(free.columns[1]) & set(free.columns[2])
-    assert {free.rows[n].name for n in shared} == {"n_cells", "mosaic_spread_deg", "spectrum", "distance_mm", "beam_mm", "tilts_deg"}
+    together = {"n_cells", "n_cells_off_diagonal", "mosaic_spread_deg", "spectrum", "distance_mm", "beam_mm", "tilts_deg"}
+    assert {free.rows[n].name for n in shared} == together
     vector = free.start.copy()
     tilt = [n for n, row in enumerate(free.rows) if row.name == "tilts_deg" and row.part == "slow"]
     turned = [n for n, row in enumerate(free.rows) if row.name == "orientation" and row.shot == 1]

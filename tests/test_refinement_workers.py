@@ -18,6 +18,7 @@ from nanobragg_numba.prediction.spots import spots
 from nanobragg_numba.refinement.free_parameters import free_parameters
 from nanobragg_numba.refinement.joint_target import JointTarget
 from nanobragg_numba.refinement.measured import pixels_of
+from nanobragg_numba.refinement.optimisers import METHODS
 from nanobragg_numba.refinement.starting_model import starting_model
 from nanobragg_numba.refinement.symmetry import cell_constraint
 from nanobragg_numba.refinement.workers import DEATHS, Workers, load
@@ -96,6 +97,19 @@ def test_pieces_that_kill_each_worker_are_named(pieces):
     assert engine.renewed == DEATHS - 1
     with pytest.raises(InputError, match="worked out shots 1 to 5"):
         JointTarget(*pieces, computing=Workers(Dying(set(range(5))))).value(pieces[0].start)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fit_does_not_take_lost_workers_for_a_step_too_far(pieces, method):
+    engine = Dying(set())
+    target = JointTarget(*pieces, computing=Workers(engine))
+    target.take_weights(pieces[0].start)
+
+    def after_the_first(value, vector):
+        engine.deadly = {2}
+
+    with pytest.raises(InputError, match="the workers were killed"):
+        METHODS[method](target, pieces[0].start + 0.02 * pieces[0].priors(), 20, after_the_first)
 
 
 def test_what_a_piece_refuses_is_raised_here(pieces):

@@ -147,7 +147,8 @@ def _start(model: StartingModel, name: str, constraint: CellConstraint) -> np.nd
     """The values that a shot starts from."""
     crystal, plane = model.parameters.crystal, model.plane
     found: dict[str, Any] = {
-        "orientation": (0.0, 0.0, 0.0), "scale": (1.0,), "n_cells": crystal.n_cells, "distance_mm": (plane.distance_mm,),
+        "orientation": (0.0, 0.0, 0.0), "scale": (1.0,), "n_cells": crystal.n_cells,
+        "n_cells_off_diagonal": crystal.n_cells_off_diagonal, "distance_mm": (plane.distance_mm,),
         "beam_mm": plane.beam_mm, "tilts_deg": (0.0, 0.0, 0.0), "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0,),
         "mosaic_width_deg": np.atleast_1d(crystal.mosaic_width_deg or 0.0), "spectrum": model.experiment.sources.intensities,
     }  # fmt: skip

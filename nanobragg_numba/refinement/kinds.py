@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "scale": Kind(("",), "relative to the fluence given", False, _of(1.0), "logarithm"),
     "cell": Kind((), "A, degrees; the free ones of the crystal system", True, _cell_prior),
     "n_cells": Kind(("a", "b", "c"), "cells", True, _of(0.3), "logarithm"),
+    "n_cells_off_diagonal": Kind(("ab", "ac", "bc"), "cells", True, _of(2.0)),
     "mosaic_spread_deg": Kind(("",), "degrees", True, _of(0.5), "logarithm"),
     "mosaic_width_deg": Kind((), "degrees; one, or about a, c* x a and c*", True, _of(0.5), "logarithm"),
     "spectrum": Kind((), "share of the photons, a source each", True, _of(1.0), "share"),

@@ -13,6 +13,7 @@ import torch
 from nanobragg_numba.errors import InputError
 
 from .joint_target import JointTarget
+from .workers import LostWorkersError
 
 Progress = Callable[[float, np.ndarray], None]
 """Told the target and the vector after each step."""
@@ -42,12 +43,20 @@ class _Scaled:
         """inf where the model refuses: a step too far."""
         try:
             return self.target.value(self.vector(z))
+        except LostWorkersError:
+            raise
         except InputError:
             return np.inf
 
     def equations(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.last is None or not np.array_equal(self.last[0], z):
-            gradient, matrix = self.target.normal_equations(self.vector(z))
+            try:
+                gradient, matrix = self.target.normal_equations(self.vector(z))
+            except LostWorkersError:
+                raise
+            except InputError:
+                # scipy asks before it looks at the value, and does not take such a step.
+                return np.zeros(len(z)), np.eye(len(z))
             self.last = z.copy(), (self.scale * gradient, self.scale[:, None] * matrix * self.scale)
         return self.last[1]
 
@@ -94,6 +103,8 @@ def least_squares(target: JointTarget, start: np.ndarray, steps: int, progress: 
     def residuals(z: np.ndarray) -> np.ndarray:
         try:
             return target.residuals(scaled.vector(z))
+        except LostWorkersError:
+            raise
         except InputError:
             return np.full(len(target._held(start)[0]) + sum(map(len, target.pixels)), 1e150)
 

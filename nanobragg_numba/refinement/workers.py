@@ -25,6 +25,10 @@ DEATHS = 3
 """Of workers at the same pieces, before these are given up."""
 
 
+class LostWorkersError(InputError):
+    """Workers were killed again and again."""
+
+
 Asked = tuple[str, Sequence[np.ndarray], tuple[Any, ...]]
 """A method of ``PieceTarget``, the parts of all pieces, and further arguments."""
 
@@ -67,7 +71,7 @@ class Workers:
         self._ready = False
 
     def ask(self, targets: Targets, question: str, parts: Sequence[np.ndarray], *more: Any) -> list[Any]:
-        """See ``Computing``. Raises InputError where workers are killed again and again."""
+        """See ``Computing``. Raises LostWorkersError where workers are killed again and again."""
         if not self._ready:
             wait_for((*FOR_SHOTS, SHOT_TANGENTS))
             self._ready = True
@@ -80,7 +84,7 @@ class Workers:
             lost = self._attempt(targets, left, (question, parts, more), found)
             deaths = deaths + 1 if len(lost) == len(left) else int(bool(lost))
             if deaths >= DEATHS:
-                raise InputError(
+                raise LostWorkersError(
                     f"the workers were killed {DEATHS} times while they worked out {_pieces(targets, left)}: is there memory enough, and "
                     "can each of them import nanobragg_numba?"
                 )

@@ -47,6 +47,8 @@ class Piece:
             found["cell"] = self.constraint.cell(own["cell"])
         if "n_cells" in own:
             found["n_cells"] = own["n_cells"].exp()
+        if "n_cells_off_diagonal" in own:
+            found["n_cells_off_diagonal"] = own["n_cells_off_diagonal"]
         if "mosaic_spread_deg" in own:
             found["mosaic_spread_deg"] = own["mosaic_spread_deg"][0].exp()
         if "mosaic_width_deg" in own:

@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from noisy_stills import noisy, true_parameters, turn
-from test_refinement_amplitudes import GROUP, stills_of
+from test_refinement_amplitudes import GROUP, LINE, stills_of
 from test_refinement_panels import detector_of, stills_on
 from test_refinement_spectrum import with_weights
 
@@ -101,6 +101,13 @@ def spectrum() -> None:
 
 def factors() -> None:
     """Structure factors of a P 21 21 21 crystal from fifty stills, one F for all at the start, orientations and scales free."""
+    for cells in (12, 10, 8):
+        print(f"{cells} cells along each axis")
+        _factors(LINE.replace("-N 12", f"-N {cells}"))
+
+
+def _factors(line: str) -> None:
+    """With a crystal of that line."""
     random = np.random.default_rng(5)
     limits = (4, 5, 6)
     grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in limits), indexing="ij"), -1).reshape(-1, 3)
@@ -108,7 +115,7 @@ def factors() -> None:
     values = torch.from_numpy(np.sqrt(random.exponential(80.0**2, len(unit))))
     table = from_arrays(grid, unit.expand(values).numpy().ravel())
     by_hkl = dict(zip(map(tuple, unit.hkl.tolist()), values.tolist(), strict=True))
-    made = stills_of(table, 50, np.random.default_rng(9))
+    made = stills_of(table, 50, np.random.default_rng(9), line)
     settings = Settings(refine=("orientation", "scale", "structure_factors"), space_group=GROUP, resolution=2.8, start_error=0.0)
     fitted = fit([shot for shot, _ in made], [start for _, start in made], settings, progress=told)
     rows = rows_of(fitted, "structure_factors")

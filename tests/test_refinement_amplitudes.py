@@ -25,12 +25,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def stills_of(truth, count, random):
+def stills_of(truth, count, random, line=LINE):
     """Images of a crystal with structure factors ``truth``, and starts that know but one F for all."""
     made = []
     for _ in range(count):
         axis = random.normal(size=3)
-        p = parameters_from_command_line(LINE)
+        p = parameters_from_command_line(line)
         orientation = turn(random.uniform(0.0, 180.0) * axis / np.linalg.norm(axis))
         p = replace(p, crystal=replace(p.crystal, orientation=orientation))
         known = replace(p, crystal=replace(p.crystal, structure_factors=truth, default_F=0.0))

@@ -4,7 +4,8 @@ Forward alone, forward and backward for all scalar parameters at once, and the f
 medians. ``--memory``: peak memory of 1024x1024 x 500 domains x 10 phi, forward and backward, in a process of its own (minutes). ``--port
 PATH``: the same gradients with a checkout of the public PyTorch port (hoidn/nanoBragg), each side in processes of its own, in turn.
 ``--shots``: many shots and shoeboxes, members of a vmap, and a fit of one still, in processes of their own; ``--build PYTHON``: beside
-another build, whose interpreter that is, which computes whole images, one after another.
+another build, whose interpreter that is, which computes whole images, one after another; with ``--port`` also beside the port, which
+does the same.
 
     python benchmarks/autograd.py [--memory] [--port PATH] [--shots [--build PYTHON]] [--no-table]
 """
@@ -330,9 +331,15 @@ SHOT_RUNS: dict[str, Callable[[], tuple[Callable[[], object], int]]] = {
 OF_OTHER_BUILD = ("whole images, one after another", "64x64, loop", "64x64, vmap", "64x64, pixels")
 
 
-def shot_child(name: str) -> None:
-    """Measure one row in this process: processor time a shot (ms), median, and the peak memory (MB)."""
-    run, count = SHOT_RUNS[name]()
+ONE_STEP = "1024x1024, one step"
+
+
+def shot_child(name: str, port: Path | None) -> None:
+    """Measure one row in this process: processor time a shot (ms), median, and the peak memory (MB). Of the port one whole image."""
+    run, count = ((lambda: port_gradients(CASES[ONE_STEP], port)), 1) if port else SHOT_RUNS[name]()
+    if port:
+        # Threads that wait keep their processors busy, which would be counted.
+        torch.set_num_threads(1)
     times = []
     for repeat in range(REPEATS + 1):
         started = process_time()
@@ -341,8 +348,8 @@ def shot_child(name: str) -> None:
     print(json.dumps([1e3 * statistics.median(times) / count, peak_memory()]))
 
 
-def shots_table(build: str | None) -> None:
-    """Many shots, members of a vmap and a fit, in turn with another build's."""
+def shots_table(build: str | None, port: Path | None) -> None:
+    """Many shots, members of a vmap and a fit, in turn with another build's and the port's."""
     torch_alone = [sys.executable, "-c", "import torch; print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"]
     baseline = float(subprocess.run(torch_alone, capture_output=True, text=True, check=True).stdout) / 1024
     got: dict[tuple[str, str], list[list[float]]] = {}
@@ -351,6 +358,11 @@ def shots_table(build: str | None) -> None:
             for name in SHOT_RUNS if python == sys.executable else OF_OTHER_BUILD:
                 done = subprocess.run([python, __file__, "--shot-child", name], capture_output=True, text=True, check=True)
                 got.setdefault((python, name), []).append(json.loads(done.stdout.splitlines()[-1]))
+        if port:
+            command = [sys.executable, __file__, "--shot-child", ONE_STEP, "--port", str(port)]
+            environment = {"NANOBRAGG_DISABLE_COMPILE": "1", "KMP_DUPLICATE_LIB_OK": "TRUE", **os.environ}
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+            got.setdefault((str(port), ONE_STEP), []).append(json.loads(done.stdout.splitlines()[-1]))
     print("\n| run | processor ms a shot | MB above torch | other build, ms | ratio |\n|" + " --- |" * 5)
     medians = {key: [statistics.median(values) for values in zip(*rows, strict=True)] for key, rows in got.items()}
     for name in SHOT_RUNS:
@@ -359,6 +371,9 @@ def shots_table(build: str | None) -> None:
         other = medians.get((build or "", beside))
         cells = ["", ""] if other is None else [f"{other[0]:.2f}", f"{other[0] / own:.0f}"]
         print("| " + " | ".join([name, f"{own:.2f}", f"{memory - baseline:.0f}", *cells]) + " |")
+    if port:
+        whole, own = medians[str(port), ONE_STEP][0], medians[sys.executable, "shots and shoeboxes"][0]
+        print(f"\nThe port: {whole:.0f} ms for a whole image, {whole / own:.0f} times a shot's shoeboxes")
 
 
 def main() -> None:
@@ -377,7 +392,7 @@ def main() -> None:
         child(side, name, int(repeats))
         return
     if options.shot_child:
-        shot_child(options.shot_child)
+        shot_child(options.shot_child, options.port)
         return
     print(
         f"{llvmlite.binding.get_host_cpu_name()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, "
@@ -391,7 +406,7 @@ def main() -> None:
             result if isinstance(result, str) else f"\n1024x1024 x 500 domains x 10 phi: {result[0]:.0f} s, {result[1]:.0f} MB above torch"
         )
     if options.shots:
-        shots_table(options.build)
+        shots_table(options.build, options.port)
     if options.port:
         beside_the_port(options.port)
 

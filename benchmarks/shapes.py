@@ -1,18 +1,19 @@
-"""Forward and backward over forward for every shape of crystal, with and without a list of structure factors; prints a table.
+"""Forward and backward, and a jvp, over forward for every shape of crystal, with and without a list of structure factors; prints a table.
 
-Processor time of one thread, shortest of REPEATS in turn: 256x256 pixels, 20 mosaic domains x 10 phi steps, the float32 image alone, and
-the image with the gradients of 15 numbers. Gaussian spots are of 10 cells, so large that every step is computed; the list is not refined.
+Processor time of one thread, shortest of REPEATS in turn: 256x256 pixels, 20 mosaic domains x 10 phi steps, the float32 image alone,
+the image with the gradients of 15 numbers, and the image with its derivative along one direction of these. Gaussian spots are of 10 cells, so large that every step is computed; the list is not refined.
 
     NUMBA_NUM_THREADS=1 python benchmarks/shapes.py
 """
 
 from dataclasses import replace
+from functools import partial
 from time import process_time
 
 import numpy as np
 import torch
 
-from nanobragg_numba import from_arrays, parameters_from_command_line
+from nanobragg_numba import Parameters, from_arrays, parameters_from_command_line
 from nanobragg_numba.autograd import simulate
 
 REPEATS = 5
@@ -29,17 +30,23 @@ CASES = {
 }  # fmt: skip
 
 
+def image(parameters: Parameters, values: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Of numbers that are refined."""
+    found: torch.Tensor = simulate(parameters, dtype=torch.float32, **values)
+    return found
+
+
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
     indices = np.stack(np.meshgrid(*[np.arange(-30, 31)] * 3, indexing="ij"), -1).reshape(-1, 3)
     factors = from_arrays(indices, np.random.default_rng(1).uniform(10.0, 100.0, len(indices)))
-    print("| crystal | image (s) | image and gradients (s) | ratio |\n| --- | --- | --- | --- |")
+    print("| crystal | image (s) | image and gradients (s) | ratio | image and jvp (s) | ratio |\n| --- | --- | --- | --- | --- | --- |")
     for name, (words, listed) in CASES.items():
         parameters = parameters_from_command_line(LINE + words)
         if listed:
             parameters = replace(parameters, crystal=replace(parameters.crystal, structure_factors=factors))
-        alone, both = [], []
+        alone, both, ahead = [], [], []
         for _ in range(REPEATS):
             started = process_time()
             simulate(parameters, dtype=torch.float32)
@@ -48,7 +55,15 @@ def main() -> None:
             tensors = {key: torch.tensor(value, dtype=torch.float64, requires_grad=True) for key, value in REFINED.items()}
             simulate(parameters, dtype=torch.float32, **tensors).sum().backward()
             both.append(process_time() - started)
-        print(f"| {name} | {min(alone):.3f} | {min(both):.3f} | {min(both) / min(alone):.1f} |", flush=True)
+            started = process_time()
+            values = {key: tensor.detach() for key, tensor in tensors.items()}
+            torch.func.jvp(partial(image, parameters), (values,), ({key: 1e-3 * value for key, value in values.items()},))
+            ahead.append(process_time() - started)
+        image_alone, gradients, jvp = min(alone), min(both), min(ahead)
+        print(
+            f"| {name} | {image_alone:.3f} | {gradients:.3f} | {gradients / image_alone:.1f} | {jvp:.3f} | {jvp / image_alone:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -71,6 +71,17 @@ def pytest_sessionfinish():
     beside.stop()
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Of torch: where shoeboxes are few, more would wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def simulated(request):
     """What the module's script SIMULATION found on numba's simulated GPU."""

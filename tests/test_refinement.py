@@ -25,13 +25,7 @@ OF_ONE_PLANE = tuple(name for name in KINDS if not name.startswith(("group_", "p
 WHOLE = ("orientation", "scale", "cell", "n_cells", "distance_mm")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Boxes are few: more threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def found_and_wanted(fitted, kind):

@@ -17,12 +17,7 @@ LIMITS = (4, 5, 6)
 GROUP = "P 21 21 21"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stills_of(truth, count, random, line=LINE):

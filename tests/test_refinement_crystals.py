@@ -24,12 +24,7 @@ TURNS = ([10.0, 40.0, 70.0], [80.0, 15.0, 30.0])
 N_CELLS = ((10.0, 10.0, 10.0), (14.0, 12.0, 11.0))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

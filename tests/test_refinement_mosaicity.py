@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from noisy_stills import GAIN, OFFSET, READOUT, noisy, turn
 
 from nanobragg_numba import InputError, parameters_from_command_line, simulate, spots
@@ -19,12 +18,7 @@ LINE = "-cell 40 44 50 90 90 90 -default_F 60 -N 6 -lambda 1.2 -distance 40 -det
 DRAWN = 1000
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def still_of(widths, angles, random, peak=5000.0):

@@ -38,12 +38,7 @@ def detector_of(columns=2, rows=2, lean=0.0, size=SIZE):
     return PanelDetector(tuple(panels), tuple(groups))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stills_on(detector, count, random, peak=20000.0, off_deg=0.03, line=LINE):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from noisy_stills import angle_between, noisy, true_parameters, turn
 
 from nanobragg_numba import InputError, parameters_from_command_line, simulate
@@ -28,12 +27,7 @@ def with_weights(parameters, weights):
     return replace(parameters, beam=replace(parameters.beam, sources=listed, dispersion_percent=0.0, dispersion_steps=None))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

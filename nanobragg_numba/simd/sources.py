@@ -53,11 +53,11 @@ def polarize(n, work, incident, kahn, axis, renew, each):
     if renew:
         for i in range(n):
             x, y, z = unit((dx[i], dy[i], dz[i]))
-            due = (w.keep[i] != 0.0) & (each | (w.polar[i] == 0.0))
+            due = w.keep[i] != 0.0 and (each or w.polar[i] == 0.0)
             dx[i], dy[i], dz[i] = x if due else dx[i], y if due else dy[i], z if due else dz[i]
     for i in range(n):
         polar = polarization_without_angle(kahn, incident, (dx[i], dy[i], dz[i]), frame)
-        due = (w.keep[i] != 0.0) & (each | (w.polar[i] == 0.0))
+        due = w.keep[i] != 0.0 and (each or w.polar[i] == 0.0)
         # A factor that could be zero in the reference alone, or here alone, must not be computed again: not a number stays.
         w.polar[i] = (polar if polar >= SMALLEST_POLAR else np.nan) if due else w.polar[i]
 

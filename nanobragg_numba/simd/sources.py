@@ -67,12 +67,14 @@ def add_weighted(n, work, weight):
     """Add one source's sum, corrected, to the total ("spec")."""
     w = rows_of(work)
     for i in range(n):
-        if w.keep[i] != 0.0:
-            factor = weight * (w.capture[i] * w.polar[i] * w.omega[i])
-            w.total[i] += factor * w.part[i]
-            error = factor * w.part_error[i] + weight * (w.capture[i] * w.omega[i] * POLAR_ERROR) * w.part[i]
-            # Terms of both signs would cancel, and no relative bound would hold.
-            w.error[i] += error if factor >= 0.0 else np.inf
+        kept = w.keep[i] != 0.0
+        factor = weight * (w.capture[i] * w.polar[i] * w.omega[i])
+        value = factor * w.part[i]
+        error = factor * w.part_error[i] + weight * (w.capture[i] * w.omega[i] * POLAR_ERROR) * w.part[i]
+        # Terms of both signs would cancel, and no relative bound would hold.
+        error = error if factor >= 0.0 else np.inf
+        w.total[i] += value if kept else 0.0
+        w.error[i] += error if kept else 0.0
 
 
 @compiled

@@ -125,30 +125,30 @@ def from_nearest(h):
 
 
 @compiled
-def square_factors(n, work, axes, na, nb, nc, spec, with_hkl, single):
-    """Squared lattice factors of parallelepiped crystals."""
+def step_indices(n, work, axes):
+    """h, k, l of one step."""
     w = rows_of(work)
     sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
+    for i in range(n):
+        hs[i], ks[i], ls[i] = miller_indices(axes, (sx[i], sy[i], sz[i]))
+
+
+@compiled
+def square_factors(n, work, na, nb, nc, spec, single):
+    """Squared lattice factors of parallelepiped crystals."""
+    w = rows_of(work)
+    hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     if single:
         for i in range(n):
-            h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
-            w.square[i] = squared_lattice_factor_single(h, k, l, na, nb, nc)
-            if with_hkl:
-                hs[i], ks[i], ls[i] = h, k, l
+            w.square[i] = squared_lattice_factor_single(hs[i], ks[i], ls[i], na, nb, nc)
     elif spec:
         for i in range(n):
-            h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
-            amplitude = parallelepiped_factor_near(from_nearest(h), from_nearest(k), from_nearest(l), na, nb, nc)
+            amplitude = parallelepiped_factor_near(from_nearest(hs[i]), from_nearest(ks[i]), from_nearest(ls[i]), na, nb, nc)
             w.square[i] = amplitude * amplitude
-            if with_hkl:
-                hs[i], ks[i], ls[i] = h, k, l
     else:
         for i in range(n):
-            h, k, l = miller_indices(axes, (sx[i], sy[i], sz[i]))
-            w.square[i] = squared_lattice_factor(h, k, l, na, nb, nc)
-            if with_hkl:
-                hs[i], ks[i], ls[i] = h, k, l
+            w.square[i] = squared_lattice_factor(hs[i], ks[i], ls[i], na, nb, nc)
 
 
 @compiled
@@ -171,19 +171,16 @@ def spot_radii(n, work, crystal, spec):
 
 
 @compiled
-def other_factors(n, work, axes, crystal, spec, zeros_matter):
+def other_factors(n, work, crystal, spec, zeros_matter):
     """The same for the other shapes, with ``slack``.
 
     ``zeros_matter``: what the reference leaves out as exactly zero must be told from what is tiny, in ``present``;
     where that cannot be foretold, the slack is infinite.
     """
     w = rows_of(work)
-    sx, sy, sz = w.scattering[0], w.scattering[1], w.scattering[2]
     hs, ks, ls = w.hkl[0], w.hkl[1], w.hkl[2]
     square, slack, present = w.square, w.slack, w.present
     na, nb, nc, fudge = crystal.na, crystal.nb, crystal.nc, crystal.fudge
-    for i in range(n):
-        hs[i], ks[i], ls[i] = miller_indices(axes, (sx[i], sy[i], sz[i]))
     if crystal.shape != ROUND:
         spot_radii(n, work, crystal, spec)
     if crystal.shape == ROUND:
@@ -195,13 +192,15 @@ def other_factors(n, work, axes, crystal, spec, zeros_matter):
     elif crystal.shape == GAUSS:
         end = GAUSSIAN_END if spec else np.inf
         peak = number_of_cells(na, nb, nc, crystal.cross)
+        if zeros_matter:
+            for i in range(n):
+                exponent = gaussian_exponent(square[i], fudge)
+                present[i] = 0.0 if exponent >= FIRST_ZERO else 1.0
+                slack[i] = np.inf if (exponent > LAST_NONZERO) & (exponent < FIRST_ZERO) else 0.0
         for i in range(n):
             exponent = gaussian_exponent(square[i], fudge)
             amplitude = 0.0 if exponent > end else peak * decay(exponent)
             square[i] = amplitude * amplitude
-            if zeros_matter:
-                present[i] = 0.0 if exponent >= FIRST_ZERO else 1.0
-                slack[i] = np.inf if LAST_NONZERO < exponent < FIRST_ZERO else 0.0
     else:
         peak = number_of_cells(na, nb, nc, crystal.cross)
         for i in range(n):
@@ -272,13 +271,13 @@ def accumulate(n, work, rules, with_slack):
 def add_step(n, work, step, crystal, rules, single):
     """Add one orientation's intensities to ``part``; see ``add_steps``."""
     listed = crystal.factors.size > 1
-    axes = lattice_axes(crystal.orientations, step)
+    step_indices(n, work, lattice_axes(crystal.orientations, step))
     if crystal.shape == SQUARE:
-        square_factors(n, work, axes, crystal.na, crystal.nb, crystal.nc, rules.spec, listed, single)
+        square_factors(n, work, crystal.na, crystal.nb, crystal.nc, rules.spec, single)
     else:
         # Adding a zero is the same as leaving it out, but for products of the running sum, and for Q2.
         zeros_matter = rules.skip_zeros and ((is_switched(rules) and rules.running_products) or rules.interpolate)
-        other_factors(n, work, axes, crystal, rules.spec, zeros_matter)
+        other_factors(n, work, crystal, rules.spec, zeros_matter)
     if rules.interpolate:
         if tricubic_factors(n, work, crystal, rules.spec):
             return True

@@ -27,6 +27,8 @@ OWN_FILES = re.compile(
     r"state\.json|refined\.json|table\.txt|residuals\.png|shoeboxes\.png|shot_\d+\.expt|spectrum(_\d+)?\.txt|structure_factors\.(mtz|hkl)"
 )
 """What a fit leaves in its folder."""
+OTHERS = {"images": "other images", "start_files": "other content of the files of the starting models"}
+"""What has changed where it is no option."""
 DESCRIPTION = """\
 Refine what is known of stills or rotation images: all images in one fit, over the boxes of their spots.
 
@@ -131,7 +133,7 @@ def _run(options: argparse.Namespace) -> None:
     mask = read_mask(options.mask, detectors[0])
     shots = [read_measured(frame, response, mask, detector) for frame, detector in zip(frames, detectors, strict=True)]
     engine = _engine(options)
-    question = _question(options, identity(frames))
+    question = _question(options, identity(frames, shots))
     resumed = _prepare(options, question)
 
     def told(step: Step) -> None:
@@ -198,12 +200,15 @@ def _require_extras() -> None:
 
 
 def _question(options: argparse.Namespace, images: list[list[object]]) -> dict[str, Any]:
-    """What a fit must have in common with the one that it resumes."""
+    """What a fit must have in common with the one that it resumes: its vector says how far it is from the starts."""
+    from .refine_input import start_files
+
     same = (
         "line", "lines", "expt", "refine", "per_shot", "groups", "space_group", "resolution", "background", "gain", "offset", "readout",
         "mask", "overload", "restrain", "spots", "start_error",
     )  # fmt: skip
-    return {"images": images, **{name: getattr(options, name) for name in same}}
+    starts = start_files(options.line, options.lines, options.expt)
+    return {"images": images, "start_files": starts, **{name: getattr(options, name) for name in same}}
 
 
 def _prepare(options: argparse.Namespace, question: dict[str, Any]) -> tuple[int, np.ndarray] | None:
@@ -231,8 +236,7 @@ def _prepare(options: argparse.Namespace, question: dict[str, Any]) -> tuple[int
         raise InputError(f"--resume {path}: is no state of a fit") from None
     for name, value in question.items():
         if before.get(name) != value:
-            other = "other images" if name == "images" else f"another --{name.replace('_', '-')}"
-            raise InputError(f"--resume {path}: was begun with {other}")
+            raise InputError(f"--resume {path}: was begun with {OTHERS.get(name) or 'another --' + name.replace('_', '-')}")
     return stage, vector
 
 

@@ -1,5 +1,6 @@
 """What nb-refine reads: images with their bad pixels, and a starting model for each."""
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from nanobragg_numba.batch.command_words import input_files
+from nanobragg_numba.batch.state import digest_of_file
 from nanobragg_numba.command_line.reading import read_command_line, words_of
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.parameters import Parameters
@@ -248,6 +251,21 @@ def read_restraints(texts: Sequence[str]) -> dict[str, Restraint]:
     return found
 
 
-def identity(frames: Sequence[Frame]) -> list[list[object]]:
-    """What tells whether images are those of an earlier run: names, frames, sizes in bytes."""
-    return [[os.path.abspath(frame.path), frame.number, os.path.getsize(frame.path)] for frame in frames]
+def identity(frames: Sequence[Frame], shots: Sequence[Measured]) -> list[list[object]]:
+    """What tells whether images are those of an earlier run: names, frames, and digests of good pixels and their photons."""
+    found: list[list[object]] = []
+    for frame, shot in zip(frames, shots, strict=True):
+        digest = hashlib.blake2b(shot.photons.tobytes(), digest_size=16)
+        digest.update(shot.good.tobytes())
+        found.append([os.path.abspath(frame.path), frame.number, digest.hexdigest()])
+    return found
+
+
+def start_files(lines: Sequence[str], file: str | None, expt: str | None) -> list[list[str]]:
+    """Names and digests of the files that ``read_starts`` takes starting models from, and of those that these name."""
+    named = [path for path in (file, expt) if path is not None]
+    every = [*lines, *(() if file is None else read_bytes(file, "--lines").decode().splitlines())]
+    for line in every:
+        words = [] if line.strip().startswith("#") else words_of(line.strip().removeprefix("+"))
+        named += input_files(words, "spec")
+    return [[path, digest_of_file(path)] for path in dict.fromkeys(named)]

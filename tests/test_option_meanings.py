@@ -297,6 +297,8 @@ REFUSED = [
     ("-mosaic_width 0.1 -mosaic 0.2", "both give the mosaicity"),
     ("-mosaic_width 0.1 -mosaic_domains 5", "must be 6 or more"),
     ("-mosaic_width 0.1,0.1,0.1 -osc 1 -phisteps 2", "there are 2 phi steps"),
+    ("-mosaic_width 0_1", "-mosaic_width must be one width or three"),
+    ("-N_cross 1_0,0,0 -gauss_xtal", "-N_cross must be three numbers with commas"),
     ("-N_cross 1,0", "-N_cross must be three numbers with commas"),
     ("-N_cross 1,0,0", "(-N_cross) is for gauss and tophat spots"),
     ("-N_cross 6,0,0 -gauss_xtal", "must make a positive definite tensor of numbers of cells, not 5 6 0; 6 5 0; 0 0 5"),

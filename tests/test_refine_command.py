@@ -91,6 +91,20 @@ def test_two_stills_to_a_table(here, tmp_path, capsys):
     assert "state.json: was begun with another --spots" in capsys.readouterr().err
     assert main([files[1], files[0], *words[2:], "--resume"]) == 2
     assert "was begun with other images" in capsys.readouterr().err
+    # The vector says how far it is from the starts: with others, or with other counts in a file of the same size, it means nothing.
+    start, still = here / "starts.txt", here / "still1.img"
+    changed = (
+        (start, start.read_bytes().replace(b"10.02", b"11.02"), "other content of the files of the starting models"),
+        (still, still.read_bytes()[:-2] + bytes([still.read_bytes()[-2] ^ 1, still.read_bytes()[-1]]), "other images"),
+    )
+    for path, content, says in changed:
+        kept = path.read_bytes()
+        path.write_bytes(content)
+        try:
+            assert content != kept and main([*words, "--resume"]) == 2
+        finally:
+            path.write_bytes(kept)
+        assert f"was begun with {says}" in capsys.readouterr().err
     # What replaces it leaves nothing of it behind, and what is not its own alone.
     (out / "notes.txt").write_text("mine")
     assert main([files[0], "--line", starts(here, 0), *QUICK, "--no-pictures", "--out", "out", "--overwrite"]) == 0

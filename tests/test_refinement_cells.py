@@ -9,6 +9,7 @@ from noisy_stills import stills
 from nanobragg_numba import InputError, parameters_from_command_line
 from nanobragg_numba.refinement import Settings, fit
 from nanobragg_numba.refinement.free_parameters import free_parameters
+from nanobragg_numba.refinement.optimisers import METHODS
 from nanobragg_numba.refinement.starting_model import starting_model
 from nanobragg_numba.refinement.symmetry import cell_constraint
 
@@ -32,3 +33,29 @@ def test_spots_that_have_no_tensor():
     models = [starting_model(parameters_from_command_line(f"{LINE} -square_xtal"))]
     with pytest.raises(InputError, match="shot 1: n_cells_off_diagonal is refined of Gaussian or flat spots: give -gauss_xtal"):
         free_parameters(models, ("n_cells_off_diagonal",), cell_constraint("P 1"))
+
+
+@pytest.mark.parametrize("method", ["trust", "least_squares", "lbfgs"])
+def test_derivatives_that_are_no_numbers_end_a_fit_in_a_sentence(method):
+    """(x - 3)^2 / 2, whose derivatives are numbers at the start alone."""
+
+    class Target:
+        pixels = ()
+
+        def _held(self, vector):
+            return vector - 3.0, np.eye(1)
+
+        def value(self, vector):
+            return 0.5 * float((vector[0] - 3.0) ** 2)
+
+        def residuals(self, vector):
+            return vector - 3.0
+
+        def jacobian(self, vector):
+            return np.eye(1) if vector[0] == 0.0 else np.full((1, 1), np.nan)
+
+        def normal_equations(self, vector):
+            return self.jacobian(vector)[0] * (vector - 3.0), self.jacobian(vector)
+
+    with pytest.raises(InputError, match="derivatives are no numbers"):
+        METHODS[method](Target(), np.zeros(1), 50)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nanobragg_numba.errors import InputError
 from nanobragg_numba.experiment.modes import mode_of
 from nanobragg_numba.experiment.parameters import Compat
+from nanobragg_numba.maths.c_numbers import atof, is_number
 
 from .option_table import Option
 from .word_values import read_number
@@ -72,21 +73,20 @@ def _require_spec(option: str, compat: Compat) -> None:
 
 def _cross(text: str, compat: Compat) -> tuple[float, float, float]:
     _require_spec(N_CROSS, compat)
-    try:
-        ab, ac, bc = map(float, text.split(","))
-    except ValueError:
-        ab = ac = bc = math.nan
-    if not (math.isfinite(ab) and math.isfinite(ac) and math.isfinite(bc)):
+    numbers = _numbers(text)
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
         raise InputError(f"{N_CROSS} must be three numbers with commas, Nab,Nac,Nbc, not {text!r}")
-    return ab, ac, bc
+    return numbers  # type: ignore[return-value]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas, each read as any other value is; nan for what is none."""
+    return tuple(atof(part) if is_number(part) else math.nan for part in text.split(","))
 
 
 def _mosaic_width(text: str, compat: Compat) -> float | tuple[float, float, float]:
     _require_spec(MOSAIC_WIDTH, compat)
-    try:
-        widths = tuple(map(float, text.split(",")))
-    except ValueError:
-        widths = ()
+    widths = _numbers(text)
     if len(widths) not in (1, 3) or not all(math.isfinite(width) and width >= 0.0 for width in widths):
         raise InputError(f"{MOSAIC_WIDTH} must be one width or three, with commas, of 0 degrees or more, not {text!r}")
     return widths[0] if len(widths) == 1 else widths  # type: ignore[return-value]
@@ -110,10 +110,7 @@ def _solvent(text: str | None) -> bool | tuple[float, float]:
         return True
     if text == "none":
         return False
-    try:
-        k_sol, b_sol = map(float, text.split(","))
-    except ValueError:
-        k_sol = b_sol = math.nan
-    if not (math.isfinite(k_sol) and math.isfinite(b_sol) and k_sol >= 0.0 and b_sol >= 0.0):
+    numbers = _numbers(text)
+    if len(numbers) != 2 or not all(math.isfinite(number) and number >= 0.0 for number in numbers):
         raise InputError(f"{SOLVENT} must be none, or k_sol,B_sol, two numbers that are not negative, not {text!r}")
-    return k_sol, b_sol
+    return numbers  # type: ignore[return-value]

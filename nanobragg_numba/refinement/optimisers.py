@@ -57,12 +57,22 @@ class _Scaled:
             except InputError:
                 # scipy asks before it looks at the value, and does not take such a step.
                 return np.zeros(len(z)), np.eye(len(z))
+            _require_numbers(gradient, matrix)
             self.last = z.copy(), (self.scale * gradient, self.scale[:, None] * matrix * self.scale)
         return self.last[1]
 
     def told(self, z: np.ndarray, value: float) -> None:
         if self.progress is not None:
             self.progress(value, self.vector(z))
+
+
+def _require_numbers(*derivatives: np.ndarray) -> None:
+    """Raise InputError where derivatives under- or overflow."""
+    if not all(np.isfinite(one).all() for one in derivatives):
+        raise InputError(
+            "the fit went to values at which derivatives are no numbers: the start is too far off, or has a fluence or a background "
+            "(-water) that is not the images'"
+        )
 
 
 def _scipy() -> Any:
@@ -110,7 +120,9 @@ def least_squares(target: JointTarget, start: np.ndarray, steps: int, progress: 
 
     def jacobian(z: np.ndarray) -> np.ndarray:
         scaled.told(z, target.value(scaled.vector(z)))
-        return target.jacobian(scaled.vector(z)) * scaled.scale
+        found = target.jacobian(scaled.vector(z))
+        _require_numbers(found)
+        return found * scaled.scale
 
     found = _scipy().least_squares(residuals, np.zeros(n), jac=jacobian, method="trf", max_nfev=steps, ftol=1e-9, xtol=1e-9, gtol=SETTLED)
     return scaled.vector(found.x)

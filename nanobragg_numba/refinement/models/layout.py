@@ -58,7 +58,8 @@ def check_crystals(models: Sequence[StartingModel], own: set[str], images: Seque
         for name in own & {"spectrum", *DETECTOR, *(kind for kinds in BODIES.values() for kind in kinds)}:
             raise InputError(f"shot {image + 1} has several crystals: {name} cannot be each one's own")
         ours, theirs = _places(first), _places(model)
-        if ours.shape != theirs.shape or not np.allclose(ours, theirs, atol=1e-9) or not _same_sources(first, model):
+        same = ours.shape == theirs.shape and np.allclose(ours, theirs, atol=1e-9) and _same_sources(first, model)
+        if not same or _seen_alike(first) != _seen_alike(model):
             raise InputError(f"{labels_of(images)[number]}: has another detector or beam than the image's first crystal")
 
 
@@ -66,6 +67,17 @@ def _places(model: StartingModel) -> np.ndarray:
     """(panels, 9): first pixel and axes."""
     own = [panel.parameters for panel in model.panels]
     return np.array([np.concatenate([p.detector.pix0_mm or (), p.axes.fast or (), p.axes.slow or ()]) for p in own])
+
+
+def _seen_alike(model: StartingModel) -> list[tuple[object, ...]]:
+    """What else of beam and sensor changes the pixels of every crystal of an image: polarization, and the sensor's form and depth."""
+    own = [panel.parameters for panel in model.panels]
+    electric = np.round(model.experiment.geometry.polarization_axis, 9).tolist()
+    return [
+        (p.beam.polarized, p.beam.polarization, electric, p.detector.curved, p.detector.point_pixel, p.detector.thickness_um,
+         p.detector.layers, p.detector.attenuation_depth_um)
+        for p in own
+    ]  # fmt: skip
 
 
 def _same_sources(first: StartingModel, model: StartingModel) -> bool:

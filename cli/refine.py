@@ -166,7 +166,7 @@ def _engine(options: argparse.Namespace) -> str:
     from nanobragg_numba.batch.engines import require_engine
 
     engine: str = options.engine or ("inline" if options.workers is None else "processes")
-    require_engine(engine, options.workers, options.scheduler, options.slurm)
+    require_engine(engine, options.workers, options.scheduler, options.slurm, slurm_options(options.slurm_options))
     if engine == "inline" and options.workers is not None:
         raise InputError("--workers: --engine inline is this process alone")
     return engine

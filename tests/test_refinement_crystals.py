@@ -132,10 +132,13 @@ def test_which_crystals_are_an_images(tmp_path):
 
 def test_crystals_that_are_not_of_one_image():
     every = ("", "-distance 41", "-lambda 1.3", "-misset 9 9 9", "-polar 0.5", "-nopolar", "-polar_vector 0 1 0", "-point_pixel")
+    every += ("-oversample 2", "-osc 1 -phisteps 2", "-water 10")
     models = [starting_model(parameters_from_command_line(f"{LINE} {words}")) for words in every]
-    for other in (1, 2, 4, 5, 6, 7):
-        with pytest.raises(InputError, match="shot 1, crystal 2: has another detector or beam than the image's first crystal"):
+    for other in (1, 2, 4, 5, 6, 7, 8, 9):
+        with pytest.raises(InputError, match="shot 1, crystal 2: has another detector, beam, rotation or sampling than"):
             free_parameters([models[0], models[other]], ("orientation",), cell_constraint("P 1"), images=(0, 0))
+    with pytest.raises(InputError, match="shot 1, crystal 2: background .* would be added for each of the image's crystals"):
+        free_parameters([models[0], models[10]], ("orientation",), cell_constraint("P 1"), images=(0, 0))
     together = [models[0], models[3]]
     with pytest.raises(InputError, match="shot 1 has several crystals: distance_mm cannot be each one's own"):
         free_parameters(together, ("orientation", "distance_mm"), cell_constraint("P 1"), ("distance_mm",), images=(0, 0))

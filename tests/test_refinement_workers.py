@@ -162,6 +162,7 @@ def test_workers_of_the_command(made, processes, tmp_path, monkeypatch, capsys):
         (["--engine", "magic"], "--engine must be one of inline, processes, dask"),
         (["--engine", "inline", "--workers", "2"], "--workers: --engine inline is this process alone"),
         (["--scheduler", "tcp://host:8786"], "--scheduler and --slurm are for --engine dask"),
+        (["--slurm-options", "cores=2"], "--slurm-options is for --slurm"),
     ):
         assert main([*words, "--out", "bad", *flags]) == 2
         assert says in capsys.readouterr().err and not (tmp_path / "bad").exists()

@@ -189,7 +189,7 @@ def _slurm_cluster(jobs: int, options: Mapping[str, Any]) -> Any:
     try:
         cluster = SLURMCluster(**options)
     except (TypeError, ValueError) as error:
-        raise InputError(f"--slurm: dask-jobqueue refuses the options: {error}") from None
+        raise InputError(f"--slurm: dask-jobqueue refuses the options: {' '.join(str(error).split())}") from None
     cluster.scale(jobs=jobs)
     return cluster
 
@@ -215,8 +215,10 @@ class Given:
         """See Engine."""
 
 
-def require_engine(engine: Any, workers: int | None, scheduler: str | None, slurm: int | None) -> None:
-    """Raise InputError for an engine that there is not."""
+def require_engine(
+    engine: Any, workers: int | None, scheduler: str | None, slurm: int | None, slurm_options: Mapping[str, Any] | None = None
+) -> None:
+    """Raise InputError for an engine that there is not, and for options that it does not have."""
     for name, count in (("--workers", workers), ("--slurm", slurm)):
         if count is not None:
             require_count(name, count)
@@ -224,6 +226,8 @@ def require_engine(engine: Any, workers: int | None, scheduler: str | None, slur
         raise InputError(f"--engine must be one of {', '.join(ENGINES)}, not {engine!r}")
     if engine != "dask" and (scheduler is not None or slurm is not None):
         raise InputError("--scheduler and --slurm are for --engine dask")
+    if slurm_options and slurm is None:
+        raise InputError("--slurm-options is for --slurm")
 
 
 def started(

@@ -79,7 +79,7 @@ def run(
             jobs, base, orientations, scan, None if expt is None else os.fspath(expt), seed, format, name, images_per_file, compat
         )
         report.require_manifest(manifest)
-        require_engine(engine, workers, scheduler, slurm)
+        require_engine(engine, workers, scheduler, slurm, slurm_options)
         if preview is not None:
             _require_preview(os.fspath(preview))
         lists = any("-hkl" in word for word in (*plan.base.words, *(word for word, _ in plan.rows.columns)))

@@ -50,9 +50,14 @@ def width_names(model: StartingModel) -> tuple[str, ...]:
 
 
 def check_crystals(models: Sequence[StartingModel], own: set[str], images: Sequence[int]) -> None:
-    """Raise InputError where the crystals of an image have another beam or detector than its first, or each would have its own."""
+    """Raise InputError where the crystals of an image have another exposure than its first, or each would have its own."""
     for number, (model, image) in enumerate(zip(models, images, strict=True)):
         first = models[images.index(image)]
+        if images.count(image) > 1 and (model.parameters.crystal.water_um != 0.0 or model.parameters.backgrounds):
+            raise InputError(
+                f"{labels_of(images)[number]}: background (-water, -background) would be added for each of the image's crystals: leave it "
+                "out, the fit has planes for it"
+            )
         if model is first:
             continue
         for name in own & {"spectrum", *DETECTOR, *(kind for kinds in BODIES.values() for kind in kinds)}:
@@ -60,7 +65,9 @@ def check_crystals(models: Sequence[StartingModel], own: set[str], images: Seque
         ours, theirs = _places(first), _places(model)
         same = ours.shape == theirs.shape and np.allclose(ours, theirs, atol=1e-9) and _same_sources(first, model)
         if not same or _seen_alike(first) != _seen_alike(model):
-            raise InputError(f"{labels_of(images)[number]}: has another detector or beam than the image's first crystal")
+            raise InputError(
+                f"{labels_of(images)[number]}: has another detector, beam, rotation or sampling than the image's first crystal"
+            )
 
 
 def _places(model: StartingModel) -> np.ndarray:
@@ -70,12 +77,13 @@ def _places(model: StartingModel) -> np.ndarray:
 
 
 def _seen_alike(model: StartingModel) -> list[tuple[object, ...]]:
-    """What else of beam and sensor changes the pixels of every crystal of an image: polarization, and the sensor's form and depth."""
+    """What else of an exposure changes the pixels of every crystal: polarization, the sensor's form and depth, rotation, sampling."""
     own = [panel.parameters for panel in model.panels]
     electric = np.round(model.experiment.geometry.polarization_axis, 9).tolist()
     return [
         (p.beam.polarized, p.beam.polarization, electric, p.detector.curved, p.detector.point_pixel, p.detector.thickness_um,
-         p.detector.layers, p.detector.attenuation_depth_um)
+         p.detector.layers, p.detector.attenuation_depth_um, p.sampling.osc_deg, p.sampling.phistep_deg, p.sampling.phisteps,
+         p.sampling.oversample, p.sampling.dmin_A)
         for p in own
     ]  # fmt: skip
 

@@ -137,7 +137,7 @@ def test_crystals_that_are_not_of_one_image():
     for other in (1, 2, 4, 5, 6, 7, 8, 9):
         with pytest.raises(InputError, match="shot 1, crystal 2: has another detector, beam, rotation or sampling than"):
             free_parameters([models[0], models[other]], ("orientation",), cell_constraint("P 1"), images=(0, 0))
-    with pytest.raises(InputError, match="shot 1, crystal 2: background .* would be added for each of the image's crystals"):
+    with pytest.raises(InputError, match=r"shot 1, crystal 2: background .* would be added for each of the image's crystals"):
         free_parameters([models[0], models[10]], ("orientation",), cell_constraint("P 1"), images=(0, 0))
     together = [models[0], models[3]]
     with pytest.raises(InputError, match="shot 1 has several crystals: distance_mm cannot be each one's own"):

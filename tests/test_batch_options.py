@@ -60,6 +60,15 @@ def test_options_about_input_files_in_a_table_and_in_the_base(where, folder, cap
     assert len(images) == len(rows)
 
 
+def test_lists_of_what_the_command_takes_in_one_word(folder):
+    rows = [{"N_cross": [3, -1, 0.5], "mosaic_width": [0.1, 0.2, 0.3]}, {"N_cross": "3,-1,0.5", "mosaic_width": "0.1, 0.2, 0.3"}]
+    base = f"{SMALL} {CELL} -default_F 100 -gauss_xtal -N 6 -mosaic_domains 6"
+    run(rows, out="run", format="float", engine="inline", seed=1, compat="spec", base=base)
+    (one, _), (other, line) = commands(folder / "run")
+    assert (folder / "run" / one).read_bytes() == (folder / "run" / other).read_bytes()
+    assert line[line.index("-N_cross") + 1] == "3,-1,0.5" and line[line.index("-mosaic_width") + 1] == "0.1,0.2,0.3"
+
+
 def test_a_spectrum_that_has_changed_is_no_run_to_resume(folder, capfd):
     (folder / "jobs.csv").write_text("misset,spectrum\n1 2 3,spectrum.txt\n")
     for rows, base in ((["jobs.csv"], BASE), (["--orientations", "1", "--seed", "1"], f"{BASE} -spectrum spectrum.txt")):

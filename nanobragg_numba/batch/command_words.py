@@ -191,6 +191,9 @@ def cell_words(word: str, option: Option, cell: str, where: str) -> list[str]:
         if text.lower() not in TRUE + FALSE:
             raise InputError(f"{where}: {word} takes no value: the cell must be 1 (given) or 0 (not given), not {cell!r}")
         return [word] if text.lower() in TRUE else []
+    if option in OWN_INPUTS and "," in option.arguments:
+        # One word, where others take several.
+        return [word, ",".join(text.replace(",", " ").split())]
     if option.kind == "text" or option in OWN_INPUTS:
         return [word, text]
     values = text.split()

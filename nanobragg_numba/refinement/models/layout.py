@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nanobragg_numba.errors import InputError
+from nanobragg_numba.experiment.crystal import OF_TENSORS
 
 from ..kinds import BODIES, DETECTOR, KINDS
 from ..starting_model import Plane, StartingModel
@@ -109,7 +110,7 @@ def check_starts(models: Sequence[StartingModel], names: Sequence[str], own: set
                 raise InputError(f"{where}has another number of widths than shot 1: mosaic_width_deg cannot be shared")
         if "n_cells" in names and min(crystal.n_cells) <= 1.0:
             raise InputError(f"{where}n_cells is refined from more than one cell along each axis, not {crystal.n_cells}")
-        if "n_cells_off_diagonal" in names and crystal.shape not in ("gauss", "tophat"):
+        if "n_cells_off_diagonal" in names and crystal.shape not in OF_TENSORS:
             raise InputError(f"{where}n_cells_off_diagonal is refined of Gaussian or flat spots: give -gauss_xtal")
         if "scale" in names and not model.parameters.beam.fluence > 0.0:
             raise InputError(f"{where}scale is refined from a fluence above 0")
